@@ -1,0 +1,4 @@
+//! The file formats.
+
+pub mod gguf;
+pub(crate) mod safetensors;

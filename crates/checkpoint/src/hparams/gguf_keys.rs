@@ -1,0 +1,177 @@
+//! From the keys of GGUF to those of Hugging Face configs, as data.
+//!
+//! A new architecture whose keys mean the same needs nothing here; a key that is new needs one row.
+
+use serde_json::{Map, Number, Value, json};
+
+use crate::gguf::Metadata;
+use crate::{Hparams, Result};
+
+/// What a row reads.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Count,
+    Float,
+}
+use Kind::{Count, Float};
+
+/// Keys after `{architecture}.`, and the names they get.
+const KEYS: &[(&str, &str, Kind)] = &[
+    ("block_count", "num_hidden_layers", Count),
+    ("context_length", "max_position_embeddings", Count),
+    ("embedding_length", "hidden_size", Count),
+    ("feed_forward_length", "intermediate_size", Count),
+    ("vocab_size", "vocab_size", Count),
+    ("attention.head_count", "num_attention_heads", Count),
+    ("attention.head_count_kv", "num_key_value_heads", Count),
+    ("attention.key_length", "head_dim", Count),
+    ("attention.value_length", "v_head_dim", Count),
+    ("attention.sliding_window", "sliding_window", Count),
+    ("attention.layer_norm_rms_epsilon", "rms_norm_eps", Float),
+    ("attention.layer_norm_epsilon", "layer_norm_eps", Float),
+    ("rope.freq_base", "rope_theta", Float),
+    ("expert_count", "num_local_experts", Count),
+    ("expert_used_count", "num_experts_per_tok", Count),
+];
+
+/// Keys of the tokenizer.
+const TOKENIZER_KEYS: &[(&str, &str, Kind)] = &[
+    ("tokenizer.ggml.bos_token_id", "bos_token_id", Count),
+    ("tokenizer.ggml.eos_token_id", "eos_token_id", Count),
+    ("tokenizer.ggml.padding_token_id", "pad_token_id", Count),
+];
+
+/// Keys after `{architecture}.rope.scaling.`, and their names in `rope_scaling`.
+const SCALING_KEYS: &[(&str, &str, Kind)] = &[
+    ("factor", "factor", Float),
+    ("original_context_length", "original_max_position_embeddings", Count),
+    ("yarn_beta_fast", "beta_fast", Float),
+    ("yarn_beta_slow", "beta_slow", Float),
+];
+
+/// Flags that a GGUF says by the tensors it holds: the tensor, the flag, and its value where the tensor is there.
+const TENSOR_FLAGS: &[(&str, &str, bool)] = &[
+    ("output.weight", "tie_word_embeddings", false),
+    ("blk.0.attn_q.bias", "attention_bias", true),
+    ("blk.0.ffn_gate.bias", "mlp_bias", true),
+];
+
+/// Hyperparameters under the names of Hugging Face. `has` says whether the file holds a tensor.
+///
+/// # Errors
+/// Where a key has the wrong type, or describes a rope scaling that no config can express.
+pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Result<Hparams> {
+    let architecture = metadata.need_text("general.architecture")?;
+    let mut map = Map::new();
+    map.insert("model_type".into(), architecture.into());
+    for &(key, name, kind) in KEYS {
+        insert(&mut map, metadata, &format!("{architecture}.{key}"), name, kind)?;
+    }
+    for &(key, name, kind) in TOKENIZER_KEYS {
+        insert(&mut map, metadata, key, name, kind)?;
+    }
+    if !map.contains_key("vocab_size")
+        && let Some(tokens) = metadata.strings("tokenizer.ggml.tokens")?
+    {
+        map.insert("vocab_size".into(), tokens.len().into());
+    }
+    if let Some(factor) = partial_rotary(metadata, architecture, &map)? {
+        map.insert("partial_rotary_factor".into(), factor);
+    }
+    if let Some(scaling) = rope_scaling(metadata, architecture)? {
+        map.insert("rope_scaling".into(), scaling);
+    }
+    for &(tensor, flag, present) in TENSOR_FLAGS {
+        map.insert(flag.into(), (has(tensor) == present).into());
+    }
+    Ok(Hparams::from_gguf(metadata.file(), architecture, map))
+}
+
+/// The key in the file behind a name, for error messages.
+pub(crate) fn original(architecture: &str, name: &str) -> Option<String> {
+    let find =
+        |table: &[(&'static str, &str, Kind)], name: &str| table.iter().find(|row| row.1 == name).map(|&(key, ..)| key);
+    if let Some(name) = name.strip_prefix("rope_scaling.") {
+        return find(SCALING_KEYS, name).map(|key| format!("{architecture}.rope.scaling.{key}"));
+    }
+    find(KEYS, name).map(|key| format!("{architecture}.{key}")).or_else(|| find(TOKENIZER_KEYS, name).map(String::from))
+}
+
+fn insert(map: &mut Map<String, Value>, metadata: &Metadata, key: &str, name: &str, kind: Kind) -> Result<()> {
+    let value = match kind {
+        Count => metadata.count(key)?.map(Value::from),
+        Float => metadata.float(key)?.map(|float| number(metadata, key, float)).transpose()?,
+    };
+    if let Some(value) = value {
+        map.insert(name.into(), value);
+    }
+    Ok(())
+}
+
+fn number(metadata: &Metadata, key: &str, float: f64) -> Result<Value> {
+    Number::from_f64(shortest(float)).map(Value::Number).ok_or_else(|| metadata.invalid(key, "a finite number"))
+}
+
+/// The number that was meant by one stored as f32: 1e-5, not 9.999999747378752e-6.
+fn shortest(float: f64) -> f64 {
+    if f64::from(float as f32) == float { (float as f32).to_string().parse().unwrap_or(float) } else { float }
+}
+
+/// `rope.dimension_count` as a share of the head, where it is not the whole head.
+fn partial_rotary(metadata: &Metadata, architecture: &str, map: &Map<String, Value>) -> Result<Option<Value>> {
+    let count = |name: &str| map.get(name).and_then(Value::as_u64);
+    let key = format!("{architecture}.rope.dimension_count");
+    let Some(rotary) = metadata.count(&key)? else { return Ok(None) };
+    let by_heads = || count("hidden_size")?.checked_div(count("num_attention_heads")?);
+    match count("head_dim").or_else(by_heads) {
+        Some(head) if rotary as u64 == head => Ok(None),
+        Some(head) if rotary > 0 && (rotary as u64) < head => Ok(Some(json!(rotary as f64 / head as f64))),
+        Some(head) => Err(metadata.invalid(&key, format!("1 to {head}, the width of a head"))),
+        None => Ok(None),
+    }
+}
+
+/// The object `rope_scaling` of a config.
+fn rope_scaling(metadata: &Metadata, architecture: &str) -> Result<Option<Value>> {
+    let full = |key: &str| format!("{architecture}.rope.scaling.{key}");
+    let old_factor = format!("{architecture}.rope.scale_linear");
+    let mut map = Map::new();
+    let kind = match metadata.text(&full("type"))? {
+        Some("none") => return Ok(None),
+        Some(kind @ ("linear" | "yarn" | "longrope")) => kind,
+        Some(_) => return Err(metadata.invalid(&full("type"), "none, linear, yarn or longrope")),
+        // Files from before `rope.scaling.type` scale linearly.
+        None if metadata.get(&full("factor")).is_some() => "linear",
+        None if metadata.float(&old_factor)?.is_some_and(|factor| factor != 1.0) => "linear",
+        None => return Ok(None),
+    };
+    map.insert("rope_type".into(), kind.into());
+    insert(&mut map, metadata, &old_factor, "factor", Float)?;
+    for &(key, name, kind) in SCALING_KEYS {
+        insert(&mut map, metadata, &full(key), name, kind)?;
+    }
+    if let Some(factor) = attention_factor(metadata, &full("attn_factor"), kind, &map)? {
+        map.insert("attention_factor".into(), factor);
+    }
+    refuse_other_yarn(metadata, full)?;
+    Ok(Some(Value::Object(map)))
+}
+
+/// `attn_factor` multiplies yarn's own `0.1 ln(factor) + 1`, whereas `attention_factor` of a config stands for both.
+fn attention_factor(metadata: &Metadata, key: &str, kind: &str, map: &Map<String, Value>) -> Result<Option<Value>> {
+    let Some(own) = metadata.float(key)? else { return Ok(None) };
+    let factor = map.get("factor").and_then(Value::as_f64).unwrap_or(1.0);
+    let yarn = if kind == "yarn" && factor > 1.0 { 0.1 * factor.ln() + 1.0 } else { 1.0 };
+    number(metadata, key, shortest(own) * yarn).map(Some)
+}
+
+/// Parameters of yarn that no config has: only the values that change nothing are read.
+fn refuse_other_yarn(metadata: &Metadata, full: impl Fn(&str) -> String) -> Result<()> {
+    for (key, neutral) in [("yarn_ext_factor", 1.0), ("yarn_attn_factor", 1.0), ("yarn_log_multiplier", 0.0)] {
+        let key = full(key);
+        if metadata.float(&key)?.is_some_and(|value| value != neutral) {
+            return Err(metadata.invalid(&key, format!("{neutral}, the only value that is supported")));
+        }
+    }
+    Ok(())
+}

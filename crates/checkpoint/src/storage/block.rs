@@ -1,0 +1,103 @@
+//! The block formats of GGUF: 32 numbers with their own scale, and for some a minimum. Layouts as in ggml's `ggml-common.h`.
+//!
+//! Scales `d` and minima `m` are f16. A byte of 4-bit codes holds element `j` in its low half and element `j + 16` in its
+//! high half. The fifth bits of Q5 are one little-endian u32, bit `j` for element `j`.
+
+use std::fmt;
+
+use half::f16;
+
+/// A block format of GGUF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Block {
+    /// `d`, 16 bytes of codes; `w = d * (q - 8)`.
+    Q4_0,
+    /// `d`, `m`, 16 bytes of codes; `w = d * q + m`.
+    Q4_1,
+    /// `d`, fifth bits, 16 bytes of codes; `w = d * (q - 16)`.
+    Q5_0,
+    /// `d`, `m`, fifth bits, 16 bytes of codes; `w = d * q + m`.
+    Q5_1,
+    /// `d`, 32 signed bytes; `w = d * q`.
+    Q8_0,
+}
+
+impl Block {
+    /// Numbers in a block.
+    pub const fn block_len(self) -> usize {
+        32
+    }
+
+    /// Bytes of a block.
+    pub const fn block_bytes(self) -> usize {
+        match self {
+            Block::Q4_0 => 2 + 16,
+            Block::Q4_1 => 2 + 2 + 16,
+            Block::Q5_0 => 2 + 4 + 16,
+            Block::Q5_1 => 2 + 2 + 4 + 16,
+            Block::Q8_0 => 2 + 32,
+        }
+    }
+
+    pub(crate) fn row_bytes(self, cols: usize) -> Option<usize> {
+        if !cols.is_multiple_of(self.block_len()) {
+            return None;
+        }
+        (cols / self.block_len()).checked_mul(self.block_bytes())
+    }
+
+    /// Decodes whole blocks: `out.len()` numbers, a multiple of [`Block::block_len`], from the start of `bytes`.
+    ///
+    /// # Panics
+    /// Where `bytes` holds fewer blocks.
+    pub fn decode(self, bytes: &[u8], out: &mut [f32]) {
+        let bytes = &bytes[..out.len() / self.block_len() * self.block_bytes()];
+        for (block, out) in bytes.chunks_exact(self.block_bytes()).zip(out.chunks_exact_mut(self.block_len())) {
+            self.decode_block(block, out);
+        }
+    }
+
+    fn decode_block(self, block: &[u8], out: &mut [f32]) {
+        let d = half_at(block, 0);
+        match self {
+            Block::Q4_0 => fill(out, |j| d * (nibble(&block[2..], j) - 8) as f32),
+            Block::Q4_1 => {
+                let m = half_at(block, 2);
+                fill(out, |j| d * nibble(&block[4..], j) as f32 + m);
+            }
+            Block::Q5_0 => fill(out, |j| d * (nibble(&block[6..], j) + fifth(&block[2..], j) - 16) as f32),
+            Block::Q5_1 => {
+                let m = half_at(block, 2);
+                fill(out, |j| d * (nibble(&block[8..], j) + fifth(&block[4..], j)) as f32 + m);
+            }
+            Block::Q8_0 => fill(out, |j| d * f32::from(block[2 + j] as i8)),
+        }
+    }
+}
+
+fn fill(out: &mut [f32], number: impl Fn(usize) -> f32) {
+    for (j, out) in out.iter_mut().enumerate() {
+        *out = number(j);
+    }
+}
+
+fn half_at(block: &[u8], at: usize) -> f32 {
+    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+/// The four low bits of code `j`.
+fn nibble(codes: &[u8], j: usize) -> i32 {
+    let byte = codes[j % 16];
+    i32::from(if j < 16 { byte & 0x0f } else { byte >> 4 })
+}
+
+/// The fifth bit of code `j`, worth 16.
+fn fifth(bits: &[u8], j: usize) -> i32 {
+    i32::from(bits[j / 8] >> (j % 8) & 1) << 4
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}

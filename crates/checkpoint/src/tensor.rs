@@ -1,0 +1,228 @@
+//! A tensor: named bytes in one storage.
+
+mod check;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::check::{READ, bits, expect_bytes, expect_shape, group, matrix, wrong_dtype, wrong_shape};
+use crate::storage::AffineRow;
+use crate::{Affine, Bytes, Dtype, Entry, Error, Float, Int, Result, Storage};
+
+/// A matrix `[rows, cols]` in one storage; a vector is `[1, n]`, a stack of experts `[E, r, c]` has `E * r` rows.
+///
+/// Cheap to clone and to take row ranges of: the bytes are shared. It is never empty.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    name: Arc<str>,
+    file: Arc<Path>,
+    shape: Vec<usize>,
+    rows: usize,
+    cols: usize,
+    storage: Storage,
+    data: Bytes,
+    scales: Bytes,
+    biases: Bytes,
+}
+
+impl Tensor {
+    /// A tensor of plain floats or of GGUF blocks.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedDtype`] for integers and for types that are not read, [`Error::Shape`] where the shape does not
+    /// fit the storage, [`Error::Tensor`] where the bytes do not fit the shape.
+    pub fn dense(entry: &Entry) -> Result<Tensor> {
+        let storage = match &entry.dtype {
+            Dtype::Float(float) => Storage::Dense(*float),
+            Dtype::Block(block) => Storage::Block(*block),
+            Dtype::Int(_) | Dtype::Other(_) => return Err(wrong_dtype(entry, READ)),
+        };
+        let (rows, cols) = matrix(entry)?;
+        let row_bytes = storage.row_bytes(cols).ok_or_else(|| wrong_shape(entry, "whole blocks of 32 in each row"))?;
+        expect_bytes(entry, rows, row_bytes)?;
+        Ok(Tensor::whole(entry, rows, cols, storage))
+    }
+
+    /// An MLX affine tensor of `cols` numbers a row: `weight` u32 `[.., rows, cols * bits / 32]`, `scales` and `biases`
+    /// `[.., rows, cols / group]`. Bits and group follow from the shapes and `cols`.
+    ///
+    /// # Errors
+    /// Every mismatch of type or shape, naming the entry that is wrong.
+    pub fn affine(weight: &Entry, scales: &Entry, biases: &Entry, cols: usize) -> Result<Tensor> {
+        if weight.dtype != Dtype::Int(Int::U32) {
+            return Err(wrong_dtype(weight, "u32 codes"));
+        }
+        let Dtype::Float(float) = scales.dtype else { return Err(wrong_dtype(scales, "f32, f16 or bf16 scales")) };
+        if biases.dtype != scales.dtype {
+            return Err(Error::tensor(
+                &biases.file,
+                &biases.name,
+                format!("stored as {}, but the scales as {}", biases.dtype, scales.dtype),
+            ));
+        }
+        let (rows, packed) = matrix(weight)?;
+        let (_, groups) = matrix(scales)?;
+        let outer = weight.shape.split_last().map_or([].as_slice(), |(_, outer)| outer);
+        expect_shape(scales, &[outer, &[groups]].concat())?;
+        expect_shape(biases, &scales.shape)?;
+        let bits = bits(packed, cols).ok_or_else(|| {
+            wrong_shape(weight, &format!("a last dimension of {cols} * bits / 32 with bits in {:?}", Affine::BITS))
+        })?;
+        let group = group(groups, cols).ok_or_else(|| {
+            wrong_shape(scales, &format!("a last dimension of {cols} / group with group in {:?}", Affine::GROUPS))
+        })?;
+        expect_bytes(weight, rows, packed.saturating_mul(4))?;
+        expect_bytes(scales, rows, groups.saturating_mul(float.size()))?;
+        expect_bytes(biases, rows, groups.saturating_mul(float.size()))?;
+        let affine = Affine { bits, group, scales: float };
+        let mut tensor = Tensor::whole(weight, rows, cols, Storage::Affine(affine));
+        tensor.shape = [outer, &[cols]].concat();
+        tensor.scales = scales.bytes.clone();
+        tensor.biases = biases.bytes.clone();
+        Ok(tensor)
+    }
+
+    /// An f32 tensor that no file holds: made by the program or by a test.
+    ///
+    /// # Panics
+    /// Where `values` are not `rows * cols` numbers.
+    #[expect(clippy::needless_pass_by_value, reason = "the caller is done with the numbers")]
+    pub fn from_f32(name: &str, rows: usize, cols: usize, values: Vec<f32>) -> Tensor {
+        assert_eq!(values.len(), rows * cols, "tensor `{name}` is [{rows}, {cols}]");
+        let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let entry = Entry {
+            name: name.into(),
+            dtype: Dtype::Float(Float::F32),
+            shape: vec![rows, cols],
+            bytes: data.into(),
+            file: PathBuf::new().into(),
+        };
+        Tensor::whole(&entry, rows, cols, Storage::Dense(Float::F32))
+    }
+
+    fn whole(entry: &Entry, rows: usize, cols: usize, storage: Storage) -> Tensor {
+        Tensor {
+            name: entry.name.as_str().into(),
+            file: Arc::clone(&entry.file),
+            shape: entry.shape.clone(),
+            rows,
+            cols,
+            storage,
+            data: entry.bytes.clone(),
+            scales: Bytes::default(),
+            biases: Bytes::default(),
+        }
+    }
+
+    /// The name in the file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that holds it; empty for [`Tensor::from_f32`].
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Rows: the product of all dimensions but the last.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Numbers in a row: the last dimension.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The shape in numbers (not in packed words), outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// How the numbers are stored.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// Bytes of all parts together.
+    pub fn bytes_len(&self) -> usize {
+        self.data.len() + self.scales.len() + self.biases.len()
+    }
+
+    /// The numbers, codes or blocks, row after row.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The scales of an affine tensor, row after row; empty for others.
+    pub fn scales(&self) -> &[u8] {
+        &self.scales
+    }
+
+    /// The biases of an affine tensor, row after row; empty for others.
+    pub fn biases(&self) -> &[u8] {
+        &self.biases
+    }
+
+    /// Bytes of a row in [`Tensor::data`].
+    pub fn row_bytes(&self) -> usize {
+        self.data.len() / self.rows
+    }
+
+    /// The rows `range` as a matrix of their own, sharing the bytes.
+    ///
+    /// # Panics
+    /// Where `range` is empty or does not lie inside.
+    pub fn rows_range(&self, range: Range<usize>) -> Tensor {
+        assert!(
+            range.start < range.end && range.end <= self.rows,
+            "rows {range:?} of {} in `{}`",
+            self.rows,
+            self.name
+        );
+        let part = |bytes: &Bytes| {
+            let row = bytes.len() / self.rows;
+            bytes.slice(range.start * row..range.end * row)
+        };
+        Tensor {
+            shape: vec![range.len(), self.cols],
+            rows: range.len(),
+            data: part(&self.data),
+            scales: part(&self.scales),
+            biases: part(&self.biases),
+            ..self.clone()
+        }
+    }
+
+    /// Decodes one row: the definition of the storage, in f32, scalar and obvious.
+    ///
+    /// # Panics
+    /// Where there is no such row, or `out` is not `cols` long.
+    pub fn decode_row(&self, row: usize, out: &mut [f32]) {
+        assert_eq!(out.len(), self.cols, "a row of `{}` has {} numbers", self.name, self.cols);
+        match self.storage {
+            Storage::Dense(float) => float.decode(self.part(&self.data, row), out),
+            Storage::Block(block) => block.decode(self.part(&self.data, row), out),
+            Storage::Affine(affine) => {
+                let codes = self.part(&self.data, row);
+                let (scales, biases) = (self.part(&self.scales, row), self.part(&self.biases, row));
+                affine.decode(&AffineRow { codes, scales, biases }, out);
+            }
+        }
+    }
+
+    /// All numbers, row after row.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let mut out = vec![0.0; self.rows * self.cols];
+        for (row, out) in out.chunks_exact_mut(self.cols).enumerate() {
+            self.decode_row(row, out);
+        }
+        out
+    }
+
+    fn part<'a>(&self, bytes: &'a Bytes, row: usize) -> &'a [u8] {
+        let len = bytes.len() / self.rows;
+        &bytes[row * len..(row + 1) * len]
+    }
+}

@@ -1,0 +1,2 @@
+//! The program `ffai`.
+fn main() {}

@@ -1,0 +1,240 @@
+//! The ledger: every tensor of every file is used, or ignored for a named reason, or the checkpoint is refused.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use ffai_checkpoint::{Affine, Checkpoint, Dtype, Entry, Module, Quantization, Storage, Tensor};
+
+use crate::{
+    Error, Result, Shape, Spec, WeightDecl,
+    error::storage_name,
+    names::{Names, companion},
+};
+
+/// What became of each tensor of a checkpoint, sorted by name.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// One row for each tensor.
+    pub rows: Vec<LedgerRow>,
+}
+
+/// What became of one tensor.
+#[derive(Clone, Debug)]
+pub struct LedgerRow {
+    /// The file that holds it.
+    pub file: PathBuf,
+    /// Its name there.
+    pub tensor: String,
+    /// Its shape there, outermost first.
+    pub shape: Vec<usize>,
+    /// Its type there.
+    pub dtype: String,
+    /// Bytes in the file.
+    pub bytes: u64,
+    /// Used or ignored.
+    pub fate: Fate,
+}
+
+/// Used or ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A weight, or a part of one.
+    Used {
+        /// The role it plays.
+        role: String,
+        /// Something worth knowing: where the config's default was wrong about it.
+        note: Option<String>,
+    },
+    /// Nothing reads it.
+    Ignored {
+        /// Why that is right.
+        reason: &'static str,
+    },
+}
+
+/// Binds roles one after the other and remembers what was used.
+pub(crate) struct Binder<'a> {
+    spec: &'a Spec,
+    checkpoint: &'a Checkpoint,
+    names: Names,
+    quantization: Option<Quantization>,
+    used: HashMap<String, Fate>,
+}
+
+impl<'a> Binder<'a> {
+    pub(crate) fn new(spec: &'a Spec, checkpoint: &'a Checkpoint) -> Result<Self> {
+        let names = Names::of(checkpoint.layout());
+        let quantization = checkpoint.hparams().quantization()?;
+        Ok(Binder { spec, checkpoint, names, quantization, used: HashMap::new() })
+    }
+
+    pub(crate) fn bind(&mut self, decl: &WeightDecl) -> Result<Tensor> {
+        let name = self.names.tensor(&decl.role).unwrap_or_else(|| decl.role.clone());
+        let entry = self.entry(&name, decl)?;
+        match decl.shape {
+            Shape::Vector { .. } => self.vector(entry, decl),
+            Shape::Matrix { cols, .. } => match companion(&name, "scales").and_then(|s| self.checkpoint.entry(&s)) {
+                Some(scales) => self.affine(entry, scales, cols, decl),
+                None => self.plain(entry, decl),
+            },
+        }
+    }
+
+    fn entry(&self, name: &str, decl: &WeightDecl) -> Result<&'a Entry> {
+        self.checkpoint.entry(name).ok_or_else(|| Error::MissingTensor {
+            path: self.checkpoint.path().to_owned(),
+            tensor: name.to_owned(),
+            role: decl.role.clone(),
+            expected: decl.shape.to_string(),
+        })
+    }
+
+    fn vector(&mut self, entry: &Entry, decl: &WeightDecl) -> Result<Tensor> {
+        if !matches!(entry.dtype, Dtype::Float(_)) {
+            return Err(wrong_type(entry, decl, "f32, f16 or bf16"));
+        }
+        expect_shape(entry, decl)?;
+        self.mark(&entry.name, decl, None);
+        Ok(Tensor::dense(entry)?)
+    }
+
+    fn plain(&mut self, entry: &Entry, decl: &WeightDecl) -> Result<Tensor> {
+        if !matches!(entry.dtype, Dtype::Float(_) | Dtype::Block(_)) {
+            return Err(wrong_type(
+                entry,
+                decl,
+                "a float type, an MLX quantization with .scales, or a supported GGUF type",
+            ));
+        }
+        expect_shape(entry, decl)?;
+        let tensor = Tensor::dense(entry)?;
+        let note = self.compare_config(entry, None)?;
+        self.mark(&entry.name, decl, note);
+        Ok(tensor)
+    }
+
+    fn affine(&mut self, entry: &Entry, scales: &Entry, cols: usize, decl: &WeightDecl) -> Result<Tensor> {
+        let name = companion(&entry.name, "biases").unwrap_or_default();
+        let biases = self.entry(&name, decl)?;
+        let tensor = Tensor::affine(entry, scales, biases, cols)?;
+        let (rows, _) = decl.shape.dims();
+        if tensor.rows() != rows {
+            return Err(wrong_shape(entry, decl, format!("[{}, {}]", tensor.rows(), tensor.cols())));
+        }
+        let note = self.compare_config(entry, Some(tensor.storage()))?;
+        self.mark(&entry.name, decl, note);
+        self.mark(&scales.name, decl, None);
+        self.mark(&biases.name, decl, None);
+        Ok(tensor)
+    }
+
+    /// An entry for the module must agree with the tensors; a default that does not is worth a note, for the shapes decide.
+    fn compare_config(&self, entry: &Entry, got: Option<Storage>) -> Result<Option<String>> {
+        let (Some(config), Some(module)) = (&self.quantization, entry.name.strip_suffix(".weight")) else {
+            return Ok(None);
+        };
+        let same = |module: Module| match (module, got) {
+            (Module::Plain, None) => true,
+            (Module::Quantized(p), Some(Storage::Affine(Affine { bits, group, .. }))) => {
+                (p.bits, p.group) == (bits, group)
+            }
+            _ => false,
+        };
+        let own = config.modules.get(module).copied();
+        let said = own.unwrap_or(Module::Quantized(config.default));
+        if same(said) || (own.is_none() && got.is_none()) {
+            return Ok(None);
+        }
+        if own.is_none() {
+            return Ok(Some(format!("the config's default is {}, the shapes say {}", show(said), storage_name(got))));
+        }
+        Err(Error::QuantizationContradicts {
+            file: entry.file.to_path_buf(),
+            module: module.to_owned(),
+            expected: show(said),
+            got: storage_name(got),
+        })
+    }
+
+    fn mark(&mut self, tensor: &str, decl: &WeightDecl, note: Option<String>) {
+        self.used.insert(tensor.to_owned(), Fate::Used { role: decl.role.clone(), note });
+    }
+
+    /// The fate of what nothing used.
+    fn unread(&self, entry: &Entry) -> Option<Fate> {
+        let head = self.names.tensor("head").unwrap_or_default();
+        let is_head = entry.name == head
+            || companion(&head, "scales").as_ref() == Some(&entry.name)
+            || companion(&head, "biases").as_ref() == Some(&entry.name);
+        if self.spec.head.tied && is_head {
+            return Some(Fate::Ignored { reason: "the head is tied to the embedding" });
+        }
+        self.names.ignored(&entry.name).map(|reason| Fate::Ignored { reason })
+    }
+
+    pub(crate) fn finish(mut self) -> Result<Ledger> {
+        let mut rows = Vec::new();
+        let mut unread = Vec::new();
+        for entry in self.checkpoint.entries() {
+            match self.used.remove(&entry.name).or_else(|| self.unread(entry)) {
+                Some(fate) => rows.push(row(entry, fate)),
+                None => unread.push(entry),
+            }
+        }
+        match unread.first() {
+            None => Ok(Ledger { rows }),
+            Some(first) => Err(Error::UnreadTensor {
+                file: first.file.to_path_buf(),
+                tensor: first.name.clone(),
+                shape: format!("{:?}", first.shape),
+                family: self.spec.family,
+                more: if unread.len() > 1 { format!(" (and {} more)", unread.len() - 1) } else { String::new() },
+            }),
+        }
+    }
+}
+
+fn show(module: Module) -> String {
+    match module {
+        Module::Plain => "plain".to_owned(),
+        Module::Quantized(p) => format!("affine {}-bit g{}", p.bits, p.group),
+    }
+}
+
+fn row(entry: &Entry, fate: Fate) -> LedgerRow {
+    LedgerRow {
+        file: entry.file.to_path_buf(),
+        tensor: entry.name.clone(),
+        shape: entry.shape.clone(),
+        dtype: entry.dtype.to_string(),
+        bytes: entry.bytes.len() as u64,
+        fate,
+    }
+}
+
+fn expect_shape(entry: &Entry, decl: &WeightDecl) -> Result<()> {
+    let ok = match decl.shape {
+        Shape::Matrix { rows, cols } => entry.shape == [rows, cols],
+        Shape::Vector { len } => entry.shape == [len],
+    };
+    if ok { Ok(()) } else { Err(wrong_shape(entry, decl, format!("{:?}", entry.shape))) }
+}
+
+fn wrong_shape(entry: &Entry, decl: &WeightDecl, got: String) -> Error {
+    Error::Shape {
+        file: entry.file.to_path_buf(),
+        tensor: entry.name.clone(),
+        role: decl.role.clone(),
+        expected: decl.shape.to_string(),
+        got,
+    }
+}
+
+fn wrong_type(entry: &Entry, decl: &WeightDecl, expected: &'static str) -> Error {
+    Error::Type {
+        file: entry.file.to_path_buf(),
+        tensor: entry.name.clone(),
+        role: decl.role.clone(),
+        expected,
+        got: entry.dtype.to_string(),
+    }
+}

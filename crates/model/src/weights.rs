@@ -1,0 +1,170 @@
+//! Roles to tensors: which weights a spec needs, and the tensors of a checkpoint bound to them.
+
+use std::{collections::HashMap, fmt};
+
+use ffai_checkpoint::{Checkpoint, Tensor};
+
+use crate::{Attention, Ledger, Mixer, Mlp, Result, Spec, check::Binder};
+
+/// The shape a role asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `[rows, cols]`, that is `[out, in]`; any storage.
+    Matrix {
+        /// Width of the output.
+        rows: usize,
+        /// Width of the input.
+        cols: usize,
+    },
+    /// `[len]`; a plain float type.
+    Vector {
+        /// Its length.
+        len: usize,
+    },
+}
+
+/// A weight that a spec needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightDecl {
+    /// Its role, such as `layers.3.attn.q`.
+    pub role: String,
+    /// Its shape.
+    pub shape: Shape,
+}
+
+impl Shape {
+    /// Rows and columns; a vector is one row.
+    pub fn dims(self) -> (usize, usize) {
+        match self {
+            Shape::Matrix { rows, cols } => (rows, cols),
+            Shape::Vector { len } => (1, len),
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shape::Matrix { rows, cols } => write!(f, "[{rows}, {cols}]"),
+            Shape::Vector { len } => write!(f, "[{len}]"),
+        }
+    }
+}
+
+impl Spec {
+    /// Every weight the spec needs, in the order of use. A tied head is not listed: it is the embedding.
+    pub fn weights(&self) -> Vec<WeightDecl> {
+        let mut list = Decls(Vec::new());
+        list.matrix("embed".to_owned(), self.vocab, self.hidden);
+        for (i, layer) in self.layers.iter().enumerate() {
+            for branch in layer.sublayers.iter().flat_map(|s| &s.branches) {
+                let at = format!("layers.{i}.{}", branch.mixer.key());
+                if branch.pre.is_some() {
+                    list.vector(format!("{at}.norm"), self.hidden);
+                }
+                match &branch.mixer {
+                    Mixer::Attention(attention) => list.attention(&at, self.hidden, attention),
+                    Mixer::Mlp(mlp) => list.mlp(&at, self.hidden, mlp),
+                }
+            }
+        }
+        list.vector("final_norm".to_owned(), self.hidden);
+        if !self.head.tied {
+            list.matrix("head".to_owned(), self.vocab, self.hidden);
+        }
+        list.0
+    }
+}
+
+struct Decls(Vec<WeightDecl>);
+
+impl Decls {
+    fn matrix(&mut self, role: String, rows: usize, cols: usize) {
+        self.0.push(WeightDecl { role, shape: Shape::Matrix { rows, cols } });
+    }
+
+    fn vector(&mut self, role: String, len: usize) {
+        self.0.push(WeightDecl { role, shape: Shape::Vector { len } });
+    }
+
+    fn linear(&mut self, role: String, rows: usize, cols: usize, bias: bool) {
+        if bias {
+            self.vector(format!("{role}_bias"), rows);
+        }
+        self.matrix(role, rows, cols);
+    }
+
+    fn attention(&mut self, at: &str, hidden: usize, a: &Attention) {
+        let (queries, keys) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
+        self.linear(format!("{at}.q"), queries, hidden, a.qkv_bias);
+        self.linear(format!("{at}.k"), keys, hidden, a.qkv_bias);
+        self.linear(format!("{at}.v"), keys, hidden, a.qkv_bias);
+        if a.qk_norm.is_some() {
+            self.vector(format!("{at}.q_norm"), a.head_dim);
+            self.vector(format!("{at}.k_norm"), a.head_dim);
+        }
+        self.linear(format!("{at}.o"), hidden, queries, a.out_bias);
+    }
+
+    fn mlp(&mut self, at: &str, hidden: usize, m: &Mlp) {
+        self.linear(format!("{at}.gate"), m.inner, hidden, m.bias);
+        self.linear(format!("{at}.up"), m.inner, hidden, m.bias);
+        self.linear(format!("{at}.down"), hidden, m.inner, m.bias);
+    }
+}
+
+/// The weights of a spec, bound to the tensors of a checkpoint. Tensors stay in the mapped files until a backend reads them.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    tensors: Vec<(String, Tensor)>,
+    index: HashMap<String, usize>,
+    ledger: Ledger,
+}
+
+impl Weights {
+    /// Finds the tensor for each role and accounts for every other tensor of the checkpoint.
+    ///
+    /// # Errors
+    /// A tensor that is missing, misshapen, oddly typed, unread, or quantized otherwise than an entry of its own in the config
+    /// says; each names file, tensor, expected and got.
+    pub fn bind(spec: &Spec, checkpoint: &Checkpoint) -> Result<Weights> {
+        let mut binder = Binder::new(spec, checkpoint)?;
+        let mut tensors = Vec::new();
+        for decl in spec.weights() {
+            let tensor = binder.bind(&decl)?;
+            tensors.push((decl.role, tensor));
+        }
+        let index = tensors.iter().enumerate().map(|(i, (role, _))| (role.clone(), i)).collect();
+        Ok(Weights { tensors, index, ledger: binder.finish()? })
+    }
+
+    /// The tensor that plays `role`.
+    pub fn get(&self, role: &str) -> Option<&Tensor> {
+        self.index.get(role).map(|&i| &self.tensors[i].1)
+    }
+
+    /// Roles and tensors, in the order of use.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(role, tensor)| (role.as_str(), tensor))
+    }
+
+    /// How many weights there are.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// Bytes of all weights as stored, scales and biases counted.
+    pub fn bytes(&self) -> u64 {
+        self.tensors.iter().map(|(_, tensor)| tensor.bytes_len() as u64).sum()
+    }
+
+    /// What became of every tensor of the checkpoint.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}

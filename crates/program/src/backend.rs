@@ -1,0 +1,160 @@
+//! What a backend promises: it compiles programs, and it pulls its weights.
+
+use ffai_checkpoint::Tensor;
+use ffai_model::Weights;
+
+use crate::{Output, Plan, Program, StepInputs};
+
+/// Where a backend gets its weights, by role. Pulling gives streaming, progress and shards for nothing.
+pub trait WeightSource {
+    /// The tensor that plays `role`, or none.
+    fn weight(&self, role: &str) -> Option<Tensor>;
+}
+
+impl WeightSource for Weights {
+    fn weight(&self, role: &str) -> Option<Tensor> {
+        self.get(role).cloned()
+    }
+}
+
+/// How far a compilation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Weights made ready.
+    pub done: usize,
+    /// Weights in all.
+    pub total: usize,
+}
+
+/// A device that runs programs.
+pub trait Backend {
+    /// Its name, for people: `cpu (AVX-512, 2 threads)`.
+    fn name(&self) -> String;
+
+    /// Makes a program ready to run within the capacities of a plan.
+    ///
+    /// # Errors
+    /// An op or storage that the backend does not have, naming op and layer; a role without a tensor.
+    fn compile(
+        &self,
+        program: &Program,
+        weights: &dyn WeightSource,
+        plan: &Plan,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Box<dyn Executable>, CompileError>;
+}
+
+/// A compiled program with its weights, buffers and pages.
+pub trait Executable: Send {
+    /// Runs one step; gives one output for each wanted row. A row without finite logits is [`Output::NotFinite`] and harms no other.
+    ///
+    /// # Errors
+    /// Inputs that do not fit. State of the step's sequences is undefined afterwards.
+    fn step(&mut self, inputs: &StepInputs) -> Result<Vec<Output>, StepError> {
+        self.step_traced(inputs, None)
+    }
+
+    /// As [`Executable::step`], showing what each op wrote.
+    ///
+    /// # Errors
+    /// As [`Executable::step`].
+    fn step_traced(
+        &mut self,
+        inputs: &StepInputs,
+        trace: Option<&mut dyn FnMut(Traced<'_>)>,
+    ) -> Result<Vec<Output>, StepError>;
+
+    /// Copies a page of a state group: what a fork needs before it writes into a shared page.
+    fn copy_page(&mut self, group: usize, from: u32, to: u32);
+}
+
+/// What an op wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct Traced<'a> {
+    /// The op's tag.
+    pub tag: &'a str,
+    /// The buffer's name.
+    pub buf: &'static str,
+    /// Elements in a row.
+    pub width: usize,
+    /// `[rows, width]`.
+    pub data: &'a [f32],
+}
+
+/// Why a program cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// A role without a tensor.
+    #[error("no tensor for role {role}")]
+    MissingWeight {
+        /// The role.
+        role: String,
+    },
+    /// A tensor of another shape than the program declares.
+    #[error("the tensor for role {role} is {got}, the program needs {expected}")]
+    WeightShape {
+        /// The role.
+        role: String,
+        /// What the program declares.
+        expected: String,
+        /// What the tensor has.
+        got: String,
+    },
+    /// The backend lacks an op or a storage.
+    #[error("{backend} cannot run {tag}: {problem}")]
+    Unsupported {
+        /// The backend's name.
+        backend: String,
+        /// The op's tag, which names the layer.
+        tag: String,
+        /// What it lacks.
+        problem: String,
+    },
+    /// The device failed while it was made ready: no thread could be started, no memory was left.
+    #[error("{backend} could not be set up: {problem}")]
+    Device {
+        /// The backend's name.
+        backend: String,
+        /// What failed.
+        problem: String,
+    },
+}
+
+/// Why a step did not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// The inputs contradict the program or the plan.
+    #[error("step inputs: {problem}")]
+    Inputs {
+        /// What is wrong.
+        problem: String,
+    },
+    /// A token id that the embedding table does not have.
+    #[error("token {token} is outside the vocabulary of {vocab}")]
+    Token {
+        /// The id.
+        token: u32,
+        /// Rows of the table.
+        vocab: usize,
+    },
+}
+
+impl CompileError {
+    /// Checks a weight against its declaration; backends call it for each weight they pull.
+    ///
+    /// # Errors
+    /// A missing or misshapen tensor.
+    pub fn check(decl: &ffai_model::WeightDecl, tensor: Option<Tensor>) -> Result<Tensor, CompileError> {
+        let tensor = tensor.ok_or_else(|| CompileError::MissingWeight { role: decl.role.clone() })?;
+        if (tensor.rows(), tensor.cols()) == decl.shape.dims() {
+            return Ok(tensor);
+        }
+        Err(CompileError::WeightShape {
+            role: decl.role.clone(),
+            expected: decl.shape.to_string(),
+            got: format!("[{}, {}]", tensor.rows(), tensor.cols()),
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! Puts a program together and asserts that its parts agree. A disagreement is a bug of the lowering, hence a panic.
+
+use std::collections::HashMap;
+
+use ffai_model::{Rope, Shape, WeightDecl};
+
+use crate::{Buf, BufDecl, KvRef, NormW, Op, Program, Proj, Rows, StateGroup, Tagged, W};
+
+/// A program under construction.
+#[derive(Debug, Default)]
+pub struct Builder {
+    bufs: Vec<BufDecl>,
+    weights: Vec<WeightDecl>,
+    roles: HashMap<String, W>,
+    states: Vec<StateGroup>,
+    ropes: Vec<Rope>,
+    ops: Vec<Tagged>,
+}
+
+impl Builder {
+    /// Begins with the weights that ops may refer to and the ropes.
+    pub fn new(weights: Vec<WeightDecl>, ropes: Vec<Rope>) -> Self {
+        let roles = weights.iter().enumerate().map(|(i, d)| (d.role.clone(), W(i as u32))).collect();
+        Builder { weights, roles, ropes, ..Builder::default() }
+    }
+
+    /// A buffer by name, declared at its first use. The same name is the same buffer; a wider use makes it another.
+    pub fn buf(&mut self, name: &'static str, rows: Rows, width: usize) -> Buf {
+        let decl = BufDecl { name, rows, width };
+        let index = self.bufs.iter().position(|b| *b == decl).unwrap_or_else(|| {
+            self.bufs.push(decl);
+            self.bufs.len() - 1
+        });
+        Buf(index as u32)
+    }
+
+    /// The weight with this role.
+    ///
+    /// # Panics
+    /// When the spec declares none: the lowering and the spec disagree.
+    pub fn w(&self, role: &str) -> W {
+        *self.roles.get(role).unwrap_or_else(|| panic!("the spec declares no weight {role}"))
+    }
+
+    /// The weight with this role, if the spec declares it: biases.
+    pub fn optional(&self, role: &str) -> Option<W> {
+        self.roles.get(role).copied()
+    }
+
+    /// The matrix `role` with the bias `role_bias` if there is one.
+    pub fn proj(&self, role: &str, out: Buf) -> Proj {
+        Proj { w: self.w(role), bias: self.optional(&format!("{role}_bias")), out }
+    }
+
+    /// A layer's place in the group of its kind of state, made at the first such layer.
+    pub fn kv(&mut self, kv_heads: usize, dim: usize, window: Option<usize>) -> KvRef {
+        let kind = |g: &StateGroup| (g.kv_heads, g.dim, g.window) == (kv_heads, dim, window);
+        let group = self.states.iter().position(kind).unwrap_or_else(|| {
+            self.states.push(StateGroup { kv_heads, dim, window, layers: 0 });
+            self.states.len() - 1
+        });
+        let layer = self.states[group].layers;
+        self.states[group].layers += 1;
+        KvRef { group, layer }
+    }
+
+    /// Appends an op.
+    ///
+    /// # Panics
+    /// When the op's buffers and weights do not fit together.
+    pub fn push(&mut self, tag: String, op: Op) {
+        self.check(&tag, &op);
+        self.ops.push(Tagged { tag, op });
+    }
+
+    /// The finished program.
+    ///
+    /// # Panics
+    /// When no op writes `logits`.
+    pub fn finish(self, logits: Buf, vocab: usize, context: usize) -> Program {
+        assert!(self.ops.iter().any(|t| t.op.outputs().contains(&logits)), "no op writes the logits");
+        Program {
+            bufs: self.bufs,
+            weights: self.weights,
+            ropes: self.ropes,
+            states: self.states,
+            ops: self.ops,
+            logits,
+            vocab,
+            context,
+        }
+    }
+
+    fn width(&self, buf: Buf) -> usize {
+        self.bufs[buf.0 as usize].width
+    }
+
+    fn check(&self, tag: &str, op: &Op) {
+        match op {
+            Op::Embed { table, out } => assert_eq!(self.cols(*table), self.width(*out), "{tag}: table against out"),
+            Op::Project { x, norm, outs } => {
+                self.check_norm(tag, *norm, self.width(*x));
+                outs.iter().for_each(|p| self.check_proj(tag, *x, *p));
+            }
+            Op::Linear { x, norm, proj, add } => {
+                self.check_norm(tag, *norm, self.width(*x));
+                self.check_proj(tag, *x, *proj);
+                assert!(add.is_none_or(|a| self.width(a) == self.width(proj.out)), "{tag}: residual against out");
+                assert_ne!(*x, proj.out, "{tag}: a product cannot overwrite its input");
+            }
+            Op::GateUp { x, norm, gate, gate_bias, up, up_bias, out, .. } => {
+                self.check_norm(tag, *norm, self.width(*x));
+                self.check_proj(tag, *x, Proj { w: *gate, bias: *gate_bias, out: *out });
+                self.check_proj(tag, *x, Proj { w: *up, bias: *up_bias, out: *out });
+            }
+            Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, .. } => {
+                assert_eq!(self.width(*q), heads.q * heads.dim, "{tag}: q");
+                assert_eq!(self.width(*k), heads.kv * heads.dim, "{tag}: k");
+                assert_eq!(self.width(*v), heads.kv * heads.dim, "{tag}: v");
+                self.check_norm(tag, *q_norm, heads.dim);
+                self.check_norm(tag, *k_norm, heads.dim);
+                assert!(rope.is_none_or(|r| self.ropes[r.0].width <= heads.dim), "{tag}: rope wider than a head");
+            }
+            Op::Attend { q, heads, out, .. } => {
+                assert_eq!(self.width(*q), heads.q * heads.dim, "{tag}: q");
+                assert_eq!(self.width(*out), heads.q * heads.dim, "{tag}: out");
+                assert!(heads.q.is_multiple_of(heads.kv), "{tag}: query heads per key head");
+            }
+            Op::Gather { x, out } => assert_eq!(self.width(*x), self.width(*out), "{tag}: widths"),
+        }
+    }
+
+    fn check_norm(&self, tag: &str, norm: Option<NormW>, width: usize) {
+        let Some(norm) = norm else { return };
+        assert_eq!(self.weights[norm.weight.0 as usize].shape, Shape::Vector { len: width }, "{tag}: norm");
+    }
+
+    fn check_proj(&self, tag: &str, x: Buf, proj: Proj) {
+        let expected = Shape::Matrix { rows: self.width(proj.out), cols: self.width(x) };
+        assert_eq!(self.weights[proj.w.0 as usize].shape, expected, "{tag}: matrix");
+        if let Some(bias) = proj.bias {
+            assert_eq!(self.weights[bias.0 as usize].shape, Shape::Vector { len: self.width(proj.out) }, "{tag}: bias");
+        }
+    }
+
+    fn cols(&self, w: W) -> usize {
+        self.weights[w.0 as usize].shape.dims().1
+    }
+}

@@ -1,0 +1,257 @@
+//! The case table. Shapes are odd on purpose: one row, primes, one past a multiple of every vector width.
+
+use ffai_checkpoint::{Block, Float, Storage};
+use ffai_model::{Activation, Pairing, Rope, Shape, WeightDecl};
+
+use super::{Bag, Case, Rng, random::random_vector, random_tensor, storages};
+use crate::{Buf, Builder, Heads, NormW, Op, Plan, Proj, RopeRef, Rows, SeqStep, StepInputs, Want, Wanted};
+
+const VOCAB: usize = 61;
+const F32: Storage = Storage::Dense(Float::F32);
+
+/// Every case.
+pub fn cases() -> Vec<Case> {
+    [products(), embeddings(), gates(), projections(), attentions()].concat()
+}
+
+/// A case under construction: a builder that makes each weight it declares.
+struct Maker {
+    rng: Rng,
+    decls: Vec<WeightDecl>,
+    bag: Bag,
+    ropes: Vec<Rope>,
+}
+
+impl Maker {
+    fn new(seed: usize) -> Self {
+        Maker { rng: Rng(seed as u64), decls: Vec::new(), bag: Bag::default(), ropes: Vec::new() }
+    }
+
+    fn matrix(&mut self, role: &str, storage: Storage, rows: usize, cols: usize) {
+        let tensor = random_tensor(role, storage, rows, cols, &mut self.rng);
+        self.decls.push(WeightDecl { role: role.to_owned(), shape: Shape::Matrix { rows, cols } });
+        self.bag.0.insert(role.to_owned(), tensor);
+    }
+
+    fn vector(&mut self, role: &str, len: usize, mean: f32) {
+        self.decls.push(WeightDecl { role: role.to_owned(), shape: Shape::Vector { len } });
+        self.bag.0.insert(role.to_owned(), random_vector(role, len, mean, &mut self.rng));
+    }
+
+    /// The builder, and a buffer filled from a plain table `[VOCAB, width]` for each (name, width).
+    fn builder<const N: usize>(&mut self, inputs: [(&'static str, usize); N]) -> (Builder, [Buf; N]) {
+        for (name, width) in inputs {
+            self.matrix(&format!("table.{name}"), F32, VOCAB, width);
+        }
+        let mut b = Builder::new(self.decls.clone(), self.ropes.clone());
+        let bufs = inputs.map(|(name, width)| {
+            let (out, table) = (b.buf(name, Rows::Step, width), b.w(&format!("table.{name}")));
+            b.push(format!("embed.{name}"), Op::Embed { table, out });
+            out
+        });
+        (b, bufs)
+    }
+
+    /// Ends the program by gathering `out`, and runs it over the ragged `steps`: rows per sequence, for each step.
+    fn case(mut self, name: String, mut b: Builder, out: (Buf, usize), steps: &[&[usize]]) -> Case {
+        let last = b.buf("last", Rows::Wanted, out.1);
+        b.push("gather".to_owned(), Op::Gather { x: out.0, out: last });
+        let program = b.finish(last, VOCAB, 4096);
+        let seqs = steps.iter().map(|s| s.len()).max().unwrap_or(0);
+        let longest: usize =
+            (0..seqs).map(|i| steps.iter().map(|s| s.get(i).copied().unwrap_or(0)).sum()).max().unwrap_or(0);
+        let rows = steps.iter().map(|s| s.iter().sum::<usize>()).max().unwrap_or(0);
+        let plan = Plan { page_tokens: 16, ..Plan::new(&program, seqs, longest.next_multiple_of(32), rows) };
+        let mut past = vec![0; seqs];
+        let steps =
+            steps.iter().map(|rows| self.step(rows, &mut past, program.states.len(), plan.page_tokens)).collect();
+        Case {
+            name,
+            program,
+            weights: self.bag,
+            plan: Plan { pages: plan.pages.iter().map(|p| p * 2).collect(), ..plan },
+            steps,
+        }
+    }
+
+    /// Pages are dealt out to the sequences in turn, so that no sequence has neighbouring ones.
+    fn step(&mut self, rows: &[usize], past: &mut [usize], groups: usize, page_tokens: usize) -> StepInputs {
+        let mut inputs = StepInputs::default();
+        for (i, &n) in rows.iter().enumerate().filter(|(_, n)| **n > 0) {
+            let pages = (past[i] + n).div_ceil(page_tokens);
+            let table: Vec<u32> = (0..pages).map(|p| (p * past.len() + i) as u32).collect();
+            inputs.seqs.push(SeqStep { rows: n, past: past[i], pages: vec![table; groups], length_class: 0 });
+            inputs.positions.extend((past[i]..past[i] + n).map(|p| p as u32));
+            inputs.tokens.extend((0..n).map(|_| self.rng.below(VOCAB) as u32));
+            past[i] += n;
+        }
+        let rows = inputs.tokens.len();
+        let wanted = if rows > 2 { vec![0, rows - 1] } else { vec![rows - 1] };
+        inputs.want = wanted.into_iter().map(|row| Wanted { row, what: Want::Logits }).collect();
+        inputs
+    }
+}
+
+/// The matrix product: every storage over widths, heights and numbers of rows.
+fn products() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for storage in storages() {
+        let step = step_of(storage);
+        let shapes = if step == 1 {
+            vec![(1, 7, 1), (3, 33, 2), (17, 100, 5), (130, 64, 1), (9, 257, 19)]
+        } else {
+            vec![(1, step, 1), (5, step * 3, 2), (67, step * 2, 17), (34, step * 5, 5)]
+        };
+        for (rows, cols, n) in shapes {
+            cases.push(product(storage, rows, cols, n, cases.len()));
+        }
+    }
+    cases
+}
+
+fn product(storage: Storage, rows: usize, cols: usize, n: usize, seed: usize) -> Case {
+    let mut m = Maker::new(seed);
+    let (norm, bias, residual) = (seed % 2 == 0, seed % 3 == 0, seed % 3 == 1);
+    m.matrix("w", storage, rows, cols);
+    m.vector("norm", cols, 1.0);
+    if bias {
+        m.vector("w_bias", rows, 0.0);
+    }
+    let (mut b, [x, add]) = m.builder([("x", cols), ("add", rows)]);
+    let out = b.buf("out", Rows::Step, rows);
+    let norm = norm.then(|| NormW { weight: b.w("norm"), eps: 1e-5 });
+    let proj = b.proj("w", out);
+    b.push("linear".to_owned(), Op::Linear { x, norm, proj, add: residual.then_some(add) });
+    m.case(format!("linear {storage} [{rows}, {cols}] x {n}"), b, (out, rows), &[&[n]])
+}
+
+fn embeddings() -> Vec<Case> {
+    let case = |(seed, storage): (usize, Storage)| {
+        let mut m = Maker::new(seed);
+        let width = step_of(storage) * 2;
+        m.matrix("table", storage, VOCAB, width);
+        let (mut b, []) = m.builder([]);
+        let out = b.buf("out", Rows::Step, width);
+        let table = b.w("table");
+        b.push("embed".to_owned(), Op::Embed { table, out });
+        m.case(format!("embed {storage}"), b, (out, width), &[&[9]])
+    };
+    storages().into_iter().enumerate().map(case).collect()
+}
+
+fn gates() -> Vec<Case> {
+    let pairs = [
+        (F32, F32),
+        (Storage::Dense(Float::BF16), Storage::Block(Block::Q8_0)),
+        (Storage::Block(Block::Q4_1), Storage::Block(Block::Q4_1)),
+    ];
+    let mut cases = Vec::new();
+    for (gate, up) in pairs {
+        for (rows, cols, n) in [(3, 64, 1), (70, 96, 7)] {
+            let mut m = Maker::new(cases.len());
+            m.matrix("gate", gate, rows, cols);
+            m.matrix("up", up, rows, cols);
+            m.vector("gate_bias", rows, 0.0);
+            m.vector("up_bias", rows, 0.0);
+            m.vector("norm", cols, 1.0);
+            let (mut b, [x]) = m.builder([("x", cols)]);
+            let out = b.buf("out", Rows::Step, rows);
+            let bias = |b: &Builder, role: &str| if n > 1 { b.optional(role) } else { None };
+            let op = Op::GateUp {
+                x,
+                norm: Some(NormW { weight: b.w("norm"), eps: 1e-6 }),
+                gate: b.w("gate"),
+                gate_bias: bias(&b, "gate_bias"),
+                up: b.w("up"),
+                up_bias: bias(&b, "up_bias"),
+                act: Activation::Silu,
+                out,
+            };
+            b.push("gate_up".to_owned(), op);
+            cases.push(m.case(format!("gate_up {gate} {up} [{rows}, {cols}] x {n}"), b, (out, rows), &[&[n]]));
+        }
+    }
+    cases
+}
+
+/// Three matrices of different storages and heights over one input.
+fn projections() -> Vec<Case> {
+    let mut m = Maker::new(77);
+    let parts = [
+        ("q", Storage::Block(Block::Q4_0), 65),
+        ("k", Storage::Dense(Float::F16), 33),
+        ("v", Storage::Block(Block::Q5_1), 31),
+    ];
+    for (role, storage, rows) in parts {
+        m.matrix(role, storage, rows, 96);
+    }
+    m.vector("k_bias", 33, 0.0);
+    m.vector("norm", 96, 1.0);
+    let (mut b, [x]) = m.builder([("x", 96)]);
+    let outs: Vec<Proj> = parts
+        .iter()
+        .map(|(role, _, rows)| {
+            let out = b.buf(role, Rows::Step, *rows);
+            b.proj(role, out)
+        })
+        .collect();
+    let (out, norm) = (outs[0].out, Some(NormW { weight: b.w("norm"), eps: 1e-5 }));
+    b.push("project".to_owned(), Op::Project { x, norm, outs });
+    vec![m.case("project of three storages".to_owned(), b, (out, 65), &[&[3, 1], &[1, 1]])]
+}
+
+/// Rotation, append and attention, over ragged steps: prompts, chunks and decoding side by side, page borders, windows.
+fn attentions() -> Vec<Case> {
+    let heads = [(1, 1, 8), (4, 2, 20), (6, 6, 16), (8, 2, 64), (4, 1, 80), (3, 1, 128), (2, 1, 256)];
+    let steps: [&[&[usize]]; 3] =
+        [&[&[1]], &[&[17, 1, 40], &[1, 1, 1], &[16, 15, 30]], &[&[33], &[1], &[1], &[31], &[64]]];
+    let mut cases = Vec::new();
+    for (q, kv, dim) in heads {
+        for steps in steps {
+            cases.push(attention(Heads { q, kv, dim }, steps, cases.len()));
+        }
+    }
+    cases
+}
+
+fn attention(heads: Heads, steps: &[&[usize]], seed: usize) -> Case {
+    let window = [None, Some(1), Some(13), Some(40)][seed % 4];
+    let (pairing, width) =
+        [(Pairing::Half, heads.dim), (Pairing::Adjacent, heads.dim), (Pairing::Half, heads.dim / 2)][seed % 3];
+    let freqs = (0..width / 2).map(|i| 100f32.powf(-2.0 * i as f32 / width as f32)).collect();
+    let rotates = seed % 5 != 4;
+    let mut m = Maker::new(seed);
+    m.ropes.push(Rope::fixed(width, pairing, freqs, if seed % 2 == 0 { 1.0 } else { 1.2 }));
+    m.vector("q_norm", heads.dim, 1.0);
+    m.vector("k_norm", heads.dim, 1.0);
+    let (mut b, [q, k, v]) =
+        m.builder([("q", heads.q * heads.dim), ("k", heads.kv * heads.dim), ("v", heads.kv * heads.dim)]);
+    let out = b.buf("heads", Rows::Step, heads.q * heads.dim);
+    // A layer before it, so that this one is not at the beginning of its pages.
+    b.kv(heads.kv, heads.dim, window);
+    let kv = b.kv(heads.kv, heads.dim, window);
+    let norm = |b: &Builder, role: &str| (seed % 2 == 0).then(|| NormW { weight: b.w(role), eps: 1e-6 });
+    let (q_norm, k_norm) = (norm(&b, "q_norm"), norm(&b, "k_norm"));
+    b.push(
+        "append".to_owned(),
+        Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope: rotates.then_some(RopeRef(0)), kv },
+    );
+    b.push("attend".to_owned(), Op::Attend { q, heads, kv, scale: 2.0 / (heads.dim as f32).sqrt(), window, out });
+    let name = format!(
+        "attention {} over {} heads of {}, window {window:?}, {} steps",
+        heads.q,
+        heads.kv,
+        heads.dim,
+        steps.len()
+    );
+    m.case(name, b, (out, heads.q * heads.dim), steps)
+}
+
+/// Columns come in multiples of this.
+fn step_of(storage: Storage) -> usize {
+    match storage {
+        Storage::Dense(_) => 1,
+        Storage::Affine(affine) => affine.group as usize,
+        Storage::Block(block) => block.block_len(),
+    }
+}

@@ -1,0 +1,118 @@
+//! Random numbers and random weights in every storage, the same on every machine.
+
+use std::path::Path;
+
+use ffai_checkpoint::{Affine, Block, Dtype, Entry, Float, Int, Storage, Tensor};
+
+/// SplitMix64 (Steele et al., 2014).
+#[derive(Clone, Debug)]
+pub struct Rng(pub u64);
+
+impl Rng {
+    /// 64 random bits.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in (-1, 1).
+    pub fn unit(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    /// Below `n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(len).collect()
+    }
+}
+
+/// Every storage there is, each affine width and group once with each type of scales.
+pub fn storages() -> Vec<Storage> {
+    let floats = [Float::F32, Float::F16, Float::BF16];
+    let blocks = [Block::Q4_0, Block::Q4_1, Block::Q5_0, Block::Q5_1, Block::Q8_0];
+    let widths = Affine::BITS.iter().flat_map(|bits| Affine::GROUPS.iter().map(move |group| (*bits, *group)));
+    let affine = widths.flat_map(|(bits, group)| floats.map(|scales| Affine { bits, group, scales }));
+    floats
+        .map(Storage::Dense)
+        .into_iter()
+        .chain(blocks.map(Storage::Block))
+        .chain(affine.map(Storage::Affine))
+        .collect()
+}
+
+/// A matrix of random codes with scales such that its elements are of size `1 / sqrt(cols)`.
+///
+/// # Panics
+/// When `cols` is no multiple of the storage's group or block.
+pub fn random_tensor(name: &str, storage: Storage, rows: usize, cols: usize, rng: &mut Rng) -> Tensor {
+    let size = 1.7 / (cols as f32).sqrt();
+    match storage {
+        Storage::Dense(float) => dense(&floats(name, float, &[rows, cols], || rng.unit() * size)),
+        Storage::Affine(a) => {
+            let (words, groups) = (cols * usize::from(a.bits) / 32, cols / a.group as usize);
+            let weight = entry(name, Dtype::Int(Int::U32), &[rows, words], rng.bytes(rows * words * 4));
+            let step = 2.0 * size / f32::from((1u16 << a.bits) - 1);
+            let scales = floats(name, a.scales, &[rows, groups], || step * (1.0 + 0.3 * rng.unit()));
+            let biases = floats(name, a.scales, &[rows, groups], || -size * (1.0 + 0.3 * rng.unit()));
+            Tensor::affine(&weight, &scales, &biases, cols).expect("a well-formed affine tensor")
+        }
+        Storage::Block(block) => dense(&blocks(name, block, rows, cols, size, rng)),
+    }
+}
+
+/// A vector of length `len` around `mean`.
+pub(super) fn random_vector(name: &str, len: usize, mean: f32, rng: &mut Rng) -> Tensor {
+    Tensor::from_f32(name, 1, len, (0..len).map(|_| mean + 0.3 * rng.unit()).collect())
+}
+
+fn dense(entry: &Entry) -> Tensor {
+    Tensor::dense(entry).expect("a well-formed tensor")
+}
+
+fn entry(name: &str, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Entry {
+    Entry { name: name.to_owned(), dtype, shape: shape.to_vec(), bytes: bytes.into(), file: Path::new("random").into() }
+}
+
+fn floats(name: &str, float: Float, shape: &[usize], mut value: impl FnMut() -> f32) -> Entry {
+    let count = shape.iter().product();
+    let mut bytes = Vec::with_capacity(count * float.size());
+    for _ in 0..count {
+        push(&mut bytes, float, value());
+    }
+    entry(name, Dtype::Float(float), shape, bytes)
+}
+
+/// Rounds to the nearest, which for bf16 means the upper half of the f32 after adding half a step.
+fn push(bytes: &mut Vec<u8>, float: Float, value: f32) {
+    match float {
+        Float::F32 => bytes.extend(value.to_le_bytes()),
+        Float::F16 => bytes.extend(half::f16::from_f32(value).to_le_bytes()),
+        Float::BF16 => bytes.extend(half::bf16::from_f32(value).to_le_bytes()),
+    }
+}
+
+/// Random blocks: scale (and minimum) first, then random codes.
+fn blocks(name: &str, block: Block, rows: usize, cols: usize, size: f32, rng: &mut Rng) -> Entry {
+    let (levels, floats) = match block {
+        Block::Q4_0 => (16.0, 1),
+        Block::Q4_1 => (16.0, 2),
+        Block::Q5_0 => (32.0, 1),
+        Block::Q5_1 => (32.0, 2),
+        Block::Q8_0 => (256.0, 1),
+    };
+    let mut bytes = Vec::new();
+    for _ in 0..rows * cols / block.block_len() {
+        push(&mut bytes, Float::F16, 2.0 * size / levels * (1.0 + 0.3 * rng.unit()));
+        if floats == 2 {
+            push(&mut bytes, Float::F16, -size * (1.0 + 0.3 * rng.unit()));
+        }
+        bytes.extend(rng.bytes(block.block_bytes() - 2 * floats));
+    }
+    entry(name, Dtype::Block(block), &[rows, cols], bytes)
+}

@@ -1,0 +1,103 @@
+//! A program as text: one line an op.
+
+use std::fmt;
+
+use crate::{Buf, NormW, Op, Program, Proj, Rows, W};
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, g) in self.states.iter().enumerate() {
+            let window = g.window.map(|w| format!(", window {w}")).unwrap_or_default();
+            writeln!(f, "state {i}: kv of {} layers, {} heads of {}{window}", g.layers, g.kv_heads, g.dim)?;
+        }
+        for buf in &self.bufs {
+            let rows = if buf.rows == Rows::Step { "rows" } else { "wanted" };
+            writeln!(f, "buf {}: [{rows}, {}]", buf.name, buf.width)?;
+        }
+        let width = self.ops.iter().map(|t| t.tag.len()).max().unwrap_or(0);
+        for tagged in &self.ops {
+            writeln!(f, "{:width$}  {}", tagged.tag, Line(self, &tagged.op))?;
+        }
+        Ok(())
+    }
+}
+
+struct Line<'a>(&'a Program, &'a Op);
+
+impl Line<'_> {
+    fn b(&self, buf: Buf) -> &'static str {
+        self.0.buf(buf).name
+    }
+
+    fn w(&self, w: W) -> &str {
+        &self.0.weight(w).role
+    }
+
+    fn x(&self, x: Buf, norm: Option<NormW>) -> String {
+        match norm {
+            Some(norm) => format!("rms({}, {}, {:e})", self.b(x), self.w(norm.weight), norm.eps),
+            None => self.b(x).to_owned(),
+        }
+    }
+
+    fn product(&self, x: &str, w: W, bias: Option<W>) -> String {
+        let bias = bias.map(|b| format!(" + {}", self.w(b))).unwrap_or_default();
+        format!("{x} * {}{}{bias}", self.w(w), self.0.weight(w).shape)
+    }
+
+    fn proj(&self, x: &str, p: &Proj) -> String {
+        format!("{} = {}", self.b(p.out), self.product(x, p.w, p.bias))
+    }
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Op::Embed { table, out } => {
+                write!(f, "{} = {}{}[token]", self.b(*out), self.w(*table), self.0.weight(*table).shape)
+            }
+            Op::Project { x, norm, outs } => {
+                let x = self.x(*x, *norm);
+                write!(f, "{}", outs.iter().map(|p| self.proj(&x, p)).collect::<Vec<_>>().join("; "))
+            }
+            Op::Linear { x, norm, proj, add } => {
+                let add = add.map(|a| format!(" + {}", self.b(a))).unwrap_or_default();
+                write!(f, "{}{add}", self.proj(&self.x(*x, *norm), proj))
+            }
+            Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
+                let x = self.x(*x, *norm);
+                let (gate, up) = (self.product(&x, *gate, *gate_bias), self.product(&x, *up, *up_bias));
+                write!(f, "{} = {act:?}({gate}) . ({up})", self.b(*out))
+            }
+            Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, kv } => {
+                let rope = rope.map_or("no rope".to_owned(), |r| format!("rope {}", r.0));
+                let (q, k) = (self.x(*q, *q_norm), self.x(*k, *k_norm));
+                write!(
+                    f,
+                    "{q}, {k}: {} + {} heads of {}, {rope}; {k}, {} -> state {} layer {}",
+                    heads.q,
+                    heads.kv,
+                    heads.dim,
+                    self.b(*v),
+                    kv.group,
+                    kv.layer
+                )
+            }
+            Op::Attend { q, heads, kv, scale, window, out } => {
+                let window = window.map(|w| format!(", window {w}")).unwrap_or_default();
+                write!(
+                    f,
+                    "{} = attend({}, {} heads over {} of {}, state {} layer {}, scale {scale}{window})",
+                    self.b(*out),
+                    self.b(*q),
+                    heads.q,
+                    heads.kv,
+                    heads.dim,
+                    kv.group,
+                    kv.layer
+                )
+            }
+            Op::Gather { x, out } => write!(f, "{} = {}[wanted]", self.b(*out), self.b(*x)),
+        }
+    }
+}

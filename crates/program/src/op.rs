@@ -1,0 +1,247 @@
+//! The ops, and the program that strings them together.
+//!
+//! All buffers hold f32 rows, `[rows, width]`, as far as a backend lets anyone see; what it keeps inside is its own affair.
+//! Ops sit where fusion is natural: the norm before a product, its bias and its residual are fields. A backend that lacks a
+//! fusion runs two kernels.
+
+use ffai_model::{Activation, Rope, WeightDecl};
+
+/// A buffer of the program, by index into [`Program::bufs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Buf(pub u32);
+
+/// A weight of the program, by index into [`Program::weights`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct W(pub u32);
+
+/// How many rows a buffer has in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rows {
+    /// One for each token of the step.
+    Step,
+    /// One for each row that somebody wants an output of.
+    Wanted,
+}
+
+/// A buffer's declaration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BufDecl {
+    /// For printing and tracing.
+    pub name: &'static str,
+    /// What its rows are.
+    pub rows: Rows,
+    /// Elements in a row.
+    pub width: usize,
+}
+
+/// A root-mean-square norm with its weight.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormW {
+    /// The weight, a vector.
+    pub weight: W,
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
+/// One matrix of a projection, with its bias and where its product goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Proj {
+    /// The matrix, `[out.width, x.width]`.
+    pub w: W,
+    /// Added to each row of the product; `[out.width]`.
+    pub bias: Option<W>,
+    /// The product.
+    pub out: Buf,
+}
+
+/// The head layout of an attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub q: usize,
+    /// Key and value heads; divides `q`. Query head `h` reads key head `h / (q / kv)`.
+    pub kv: usize,
+    /// Width of a head.
+    pub dim: usize,
+}
+
+/// Where an attention keeps its keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KvRef {
+    /// Index into [`Program::states`].
+    pub group: usize,
+    /// The layer's index within the group.
+    pub layer: usize,
+}
+
+/// A rope, by index into [`Program::ropes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RopeRef(pub usize);
+
+/// What a step does, one after the other. `norm(x)` is the identity where `norm` is none; norms and sums are taken in f32.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// `out[r] = table[token of row r]`.
+    Embed {
+        /// `[vocab, out.width]`.
+        table: W,
+        /// `[Step, hidden]`.
+        out: Buf,
+    },
+    /// `p.out = norm(x) p.w^T + p.bias` for each projection `p`: q, k and v of one input.
+    Project {
+        /// The input.
+        x: Buf,
+        /// Norm of the input.
+        norm: Option<NormW>,
+        /// The products; their storages may differ.
+        outs: Vec<Proj>,
+    },
+    /// `out = add + norm(x) w^T + bias`: a product that ends a branch, or the head.
+    Linear {
+        /// The input.
+        x: Buf,
+        /// Norm of the input.
+        norm: Option<NormW>,
+        /// Matrix, bias, destination.
+        proj: Proj,
+        /// The residual; may be the destination itself.
+        add: Option<Buf>,
+    },
+    /// `out = act(norm(x) gate^T + gate_bias) * (norm(x) up^T + up_bias)`.
+    GateUp {
+        /// The input.
+        x: Buf,
+        /// Norm of the input.
+        norm: Option<NormW>,
+        /// The gate's matrix, `[out.width, x.width]`.
+        gate: W,
+        /// The gate's bias.
+        gate_bias: Option<W>,
+        /// The other matrix.
+        up: W,
+        /// Its bias.
+        up_bias: Option<W>,
+        /// The activation on the gate.
+        act: Activation,
+        /// The product.
+        out: Buf,
+    },
+    /// Norms each head of q and k, turns both by the row's position, and writes k and v to the row's place in the pages.
+    /// q is changed in place; k and v are scratch afterwards.
+    RotateAppend {
+        /// `[Step, heads.q * dim]`.
+        q: Buf,
+        /// `[Step, heads.kv * dim]`.
+        k: Buf,
+        /// `[Step, heads.kv * dim]`.
+        v: Buf,
+        /// The heads.
+        heads: Heads,
+        /// Norm of each query head; its weight has length `dim`.
+        q_norm: Option<NormW>,
+        /// Norm of each key head.
+        k_norm: Option<NormW>,
+        /// Which rope, if any.
+        rope: Option<RopeRef>,
+        /// Where the keys and values go.
+        kv: KvRef,
+    },
+    /// `out[r, h] = softmax(scale * q[r, h] . keys) values` over the keys visible to row r: positions `j <= i`, and
+    /// `j > i - window` where there is a window, `i` being the row's place in its sequence.
+    Attend {
+        /// `[Step, heads.q * dim]`.
+        q: Buf,
+        /// The heads.
+        heads: Heads,
+        /// Where the keys and values are.
+        kv: KvRef,
+        /// Factor on the scores.
+        scale: f32,
+        /// How many keys a query sees, itself included.
+        window: Option<usize>,
+        /// `[Step, heads.q * dim]`.
+        out: Buf,
+    },
+    /// `out[i] = x[the i-th wanted row]`.
+    Gather {
+        /// `[Step, width]`.
+        x: Buf,
+        /// `[Wanted, width]`.
+        out: Buf,
+    },
+}
+
+/// An op with the name that traces and errors use: `L3.attn.qkv`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tagged {
+    /// The name.
+    pub tag: String,
+    /// The op.
+    pub op: Op,
+}
+
+/// State that a sequence carries from step to step. Layers with equal state share one table of pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateGroup {
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub dim: usize,
+    /// The window of the attentions in the group; keys behind it are never read again.
+    pub window: Option<usize>,
+    /// How many layers are in the group.
+    pub layers: usize,
+}
+
+/// A model, lowered: what one step does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    /// Buffers.
+    pub bufs: Vec<BufDecl>,
+    /// Weights by role, in the order of first use.
+    pub weights: Vec<WeightDecl>,
+    /// Rope tables.
+    pub ropes: Vec<Rope>,
+    /// What a sequence carries along.
+    pub states: Vec<StateGroup>,
+    /// The ops, in order.
+    pub ops: Vec<Tagged>,
+    /// The buffer that holds the logits, `[Wanted, vocab]`.
+    pub logits: Buf,
+    /// Token ids are below it. The width of the logits is that of their buffer.
+    pub vocab: usize,
+    /// Longest sequence the model was made for.
+    pub context: usize,
+}
+
+impl Program {
+    /// A buffer's declaration.
+    pub fn buf(&self, buf: Buf) -> &BufDecl {
+        &self.bufs[buf.0 as usize]
+    }
+
+    /// A weight's declaration.
+    pub fn weight(&self, w: W) -> &WeightDecl {
+        &self.weights[w.0 as usize]
+    }
+
+    /// The class of a sequence of at most `tokens` tokens, for the choice of rope tables: see [`Rope::length_class`].
+    pub fn length_class(&self, tokens: usize) -> usize {
+        self.ropes.iter().map(|rope| rope.length_class(tokens)).max().unwrap_or(0)
+    }
+}
+
+impl Op {
+    /// The buffers an op writes, which is what a trace shows of it.
+    pub fn outputs(&self) -> Vec<Buf> {
+        match self {
+            Op::Embed { out, .. } | Op::GateUp { out, .. } | Op::Attend { out, .. } | Op::Gather { out, .. } => {
+                vec![*out]
+            }
+            Op::Project { outs, .. } => outs.iter().map(|p| p.out).collect(),
+            Op::Linear { proj, .. } => vec![proj.out],
+            Op::RotateAppend { q, .. } => vec![*q],
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! How much of everything a compiled program may use: the one place that sizes come from, for backends and for `inspect`.
+
+use crate::{Program, Rows, StateGroup};
+
+/// Capacities of a compiled program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Most rows (tokens) in a step.
+    pub rows: usize,
+    /// Most rows in a step that outputs are wanted of.
+    pub wanted: usize,
+    /// Most sequences in a step.
+    pub seqs: usize,
+    /// Longest sequence, in tokens.
+    pub context: usize,
+    /// Tokens in a page.
+    pub page_tokens: usize,
+    /// Pages, for each of the program's state groups.
+    pub pages: Vec<usize>,
+}
+
+/// Bytes that a program needs under a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Weights as stored.
+    pub weights: u64,
+    /// Keys and values.
+    pub kv: u64,
+    /// Activations.
+    pub buffers: u64,
+}
+
+impl Plan {
+    /// Tokens in a page unless somebody decides otherwise.
+    pub const PAGE_TOKENS: usize = 32;
+
+    /// A plan for `seqs` sequences of at most `context` tokens each, in steps of at most `rows` rows.
+    pub fn new(program: &Program, seqs: usize, context: usize, rows: usize) -> Plan {
+        let pages = seqs * context.div_ceil(Self::PAGE_TOKENS);
+        Plan {
+            rows: rows.max(seqs),
+            wanted: rows.min(64).max(seqs),
+            seqs,
+            context,
+            page_tokens: Self::PAGE_TOKENS,
+            pages: vec![pages; program.states.len()],
+        }
+    }
+
+    /// A plan for one sequence of `tokens` tokens in one step that wants every row.
+    pub fn for_tokens(program: &Program, tokens: usize) -> Plan {
+        Plan { wanted: tokens, ..Plan::new(program, 1, tokens, tokens) }
+    }
+
+    /// What the plan costs. Buffers and keys are counted as f32.
+    pub fn footprint(&self, program: &Program, weights: u64) -> Footprint {
+        let float = size_of::<f32>() as u64;
+        let kv = |(group, pages): (&StateGroup, &usize)| {
+            KvLayout::new(group, self.page_tokens).page() as u64 * *pages as u64
+        };
+        let buffers = program.bufs.iter().map(|b| (b.width as u64) * self.capacity(b.rows) as u64);
+        Footprint {
+            weights,
+            kv: program.states.iter().zip(&self.pages).map(kv).sum::<u64>() * float,
+            buffers: buffers.sum::<u64>() * float,
+        }
+    }
+
+    /// Most rows of a buffer.
+    pub fn capacity(&self, rows: Rows) -> usize {
+        match rows {
+            Rows::Step => self.rows,
+            Rows::Wanted => self.wanted,
+        }
+    }
+}
+
+impl Footprint {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.kv + self.buffers
+    }
+}
+
+/// Where a key or value lies in the pages of a group, in elements: `[page][layer][k | v][head][token][dim]`. A page is
+/// contiguous, so copying or freeing it is one range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvLayout {
+    /// Layers in the group.
+    pub layers: usize,
+    /// Key heads.
+    pub heads: usize,
+    /// Tokens in a page.
+    pub tokens: usize,
+    /// Width of a head.
+    pub dim: usize,
+}
+
+impl KvLayout {
+    /// The layout of a group.
+    pub fn new(group: &StateGroup, page_tokens: usize) -> Self {
+        KvLayout { layers: group.layers, heads: group.kv_heads, tokens: page_tokens, dim: group.dim }
+    }
+
+    /// Elements of a page.
+    pub fn page(&self) -> usize {
+        self.layers * 2 * self.half()
+    }
+
+    /// Where the keys `[tokens, dim]` of one head begin.
+    pub fn keys(&self, page: u32, layer: usize, head: usize) -> usize {
+        page as usize * self.page() + layer * 2 * self.half() + head * self.tokens * self.dim
+    }
+
+    /// Where the values `[tokens, dim]` of one head begin.
+    pub fn values(&self, page: u32, layer: usize, head: usize) -> usize {
+        self.keys(page, layer, head) + self.half()
+    }
+
+    fn half(&self) -> usize {
+        self.heads * self.tokens * self.dim
+    }
+}

@@ -1,0 +1,169 @@
+//! The interpreter: what a program means. Slow and obvious; products are summed in f64 and rounded once, so that it stands
+//! nearer to the truth than anything it judges.
+
+mod attention;
+mod linear;
+
+use ffai_checkpoint::Tensor;
+
+use crate::{
+    Backend, Buf, CompileError, Executable, KvLayout, NormW, Op, Output, Plan, Program, Progress, Rows, StepError,
+    StepInputs, Traced, W, Want, WeightSource, sample,
+};
+
+/// The interpreter as a backend.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reference;
+
+impl Backend for Reference {
+    fn name(&self) -> String {
+        "reference interpreter (f32)".to_owned()
+    }
+
+    fn compile(
+        &self,
+        program: &Program,
+        weights: &dyn WeightSource,
+        plan: &Plan,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Box<dyn Executable>, CompileError> {
+        let total = program.weights.len();
+        let mut tensors = Vec::with_capacity(total);
+        for decl in &program.weights {
+            tensors.push(CompileError::check(decl, weights.weight(&decl.role))?);
+            progress(Progress { done: tensors.len(), total });
+        }
+        let layouts: Vec<_> = program.states.iter().map(|g| KvLayout::new(g, plan.page_tokens)).collect();
+        Ok(Box::new(Interpreter {
+            bufs: vec![Vec::new(); program.bufs.len()],
+            kv: layouts.iter().zip(&plan.pages).map(|(l, pages)| vec![0.0; l.page() * pages]).collect(),
+            layouts,
+            tensors,
+            program: program.clone(),
+            plan: plan.clone(),
+        }))
+    }
+}
+
+struct Interpreter {
+    program: Program,
+    plan: Plan,
+    tensors: Vec<Tensor>,
+    /// `[rows, width]` each, sized anew for each step.
+    bufs: Vec<Vec<f32>>,
+    /// The pages of each state group.
+    kv: Vec<Vec<f32>>,
+    layouts: Vec<KvLayout>,
+}
+
+impl Executable for Interpreter {
+    fn step_traced(
+        &mut self,
+        inputs: &StepInputs,
+        mut trace: Option<&mut dyn FnMut(Traced<'_>)>,
+    ) -> Result<Vec<Output>, StepError> {
+        inputs.check(&self.program, &self.plan)?;
+        for (buf, decl) in self.bufs.iter_mut().zip(&self.program.bufs) {
+            let rows = if decl.rows == Rows::Step { inputs.rows() } else { inputs.want.len() };
+            buf.clear();
+            buf.resize(rows * decl.width, 0.0);
+        }
+        let ops = std::mem::take(&mut self.program.ops);
+        for tagged in &ops {
+            self.run(&tagged.op, inputs);
+            if let Some(trace) = trace.as_mut() {
+                for buf in tagged.op.outputs() {
+                    let decl = self.program.buf(buf);
+                    trace(Traced { tag: &tagged.tag, buf: decl.name, width: decl.width, data: self.get(buf) });
+                }
+            }
+        }
+        self.program.ops = ops;
+        Ok(self.outputs(inputs))
+    }
+
+    fn copy_page(&mut self, group: usize, from: u32, to: u32) {
+        let page = self.layouts[group].page();
+        self.kv[group].copy_within(from as usize * page..(from as usize + 1) * page, to as usize * page);
+    }
+}
+
+impl Interpreter {
+    fn get(&self, buf: Buf) -> &[f32] {
+        &self.bufs[buf.0 as usize]
+    }
+
+    fn width(&self, buf: Buf) -> usize {
+        self.program.buf(buf).width
+    }
+
+    fn tensor(&self, w: W) -> &Tensor {
+        &self.tensors[w.0 as usize]
+    }
+
+    fn vector(&self, w: W) -> Vec<f32> {
+        self.tensor(w).to_f32()
+    }
+
+    fn run(&mut self, op: &Op, inputs: &StepInputs) {
+        match op {
+            Op::Embed { table, out } => self.embed(*table, *out, &inputs.tokens),
+            Op::Project { x, norm, outs } => {
+                let x = self.normed(*x, *norm);
+                outs.iter().for_each(|p| self.bufs[p.out.0 as usize] = self.product(&x, p.w, p.bias));
+            }
+            Op::Linear { x, norm, proj, add } => {
+                let mut y = self.product(&self.normed(*x, *norm), proj.w, proj.bias);
+                if let Some(add) = add {
+                    y.iter_mut().zip(self.get(*add)).for_each(|(y, a)| *y += a);
+                }
+                self.bufs[proj.out.0 as usize] = y;
+            }
+            Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
+                let x = self.normed(*x, *norm);
+                let (gate, up) = (self.product(&x, *gate, *gate_bias), self.product(&x, *up, *up_bias));
+                self.bufs[out.0 as usize] = gate.iter().zip(&up).map(|(g, u)| linear::activate(*act, *g) * u).collect();
+            }
+            Op::RotateAppend { .. } => self.rotate_append(op, inputs),
+            Op::Attend { .. } => self.attend(op, inputs),
+            Op::Gather { x, out } => self.gather(*x, *out, inputs),
+        }
+    }
+
+    fn embed(&mut self, table: W, out: Buf, tokens: &[u32]) {
+        let width = self.width(out);
+        let table = &self.tensors[table.0 as usize];
+        let rows = self.bufs[out.0 as usize].chunks_exact_mut(width);
+        rows.zip(tokens).for_each(|(row, token)| table.decode_row(*token as usize, row));
+    }
+
+    fn gather(&mut self, x: Buf, out: Buf, inputs: &StepInputs) {
+        let width = self.width(x);
+        let row = |row: usize| &self.get(x)[row * width..(row + 1) * width];
+        self.bufs[out.0 as usize] = inputs.want.iter().flat_map(|w| row(w.row)).copied().collect();
+    }
+
+    fn normed(&self, x: Buf, norm: Option<NormW>) -> Vec<f32> {
+        let mut out = self.get(x).to_vec();
+        if let Some(norm) = norm {
+            let weight = self.vector(norm.weight);
+            out.chunks_exact_mut(weight.len()).for_each(|row| linear::rms_norm(row, &weight, norm.eps));
+        }
+        out
+    }
+
+    fn product(&self, x: &[f32], w: W, bias: Option<W>) -> Vec<f32> {
+        linear::product(x, self.tensor(w), bias.map(|b| self.vector(b)).as_deref())
+    }
+
+    fn outputs(&self, inputs: &StepInputs) -> Vec<Output> {
+        let rows = self.get(self.program.logits).chunks_exact(self.width(self.program.logits));
+        rows.zip(&inputs.want)
+            .map(|(logits, wanted)| match &wanted.what {
+                Want::Logits => Output::Logits(logits.to_vec()),
+                Want::Sample(s) => sample::sample(&mut logits.to_vec(), &s.sampling, &s.seen, s.position)
+                    .map_or(Output::NotFinite, Output::Token),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,137 @@
+//! One step: ragged rows of many sequences in, logits or token ids out.
+
+use crate::{Plan, Program, Sampling, Seen, StepError};
+
+/// What goes into a step. Rows of one sequence stand together, in order.
+#[derive(Clone, Debug, Default)]
+pub struct StepInputs {
+    /// Token ids, `[rows]`.
+    pub tokens: Vec<u32>,
+    /// Rope positions, `[rows]`. For text, a row's place in its sequence.
+    pub positions: Vec<u32>,
+    /// The sequences, in the order of their rows.
+    pub seqs: Vec<SeqStep>,
+    /// What is wanted, in ascending order of rows.
+    pub want: Vec<Wanted>,
+}
+
+/// One sequence's part in a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeqStep {
+    /// How many rows of the step are its.
+    pub rows: usize,
+    /// Tokens already in its pages. Row `i` of the sequence takes place `past + i`.
+    pub past: usize,
+    /// For each state group the pages in order; they cover `past + rows` tokens.
+    pub pages: Vec<Vec<u32>>,
+    /// [`Program::length_class`] of the length the sequence was admitted with.
+    pub length_class: usize,
+}
+
+/// An output that somebody wants.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The row it belongs to.
+    pub row: usize,
+    /// What is wanted of it.
+    pub what: Want,
+}
+
+/// Logits, or a token drawn from them.
+#[derive(Clone, Debug)]
+pub enum Want {
+    /// All logits.
+    Logits,
+    /// A token id.
+    Sample(Box<SampleInputs>),
+}
+
+/// What sampling needs besides the logits.
+#[derive(Clone, Debug, Default)]
+pub struct SampleInputs {
+    /// The method.
+    pub sampling: Sampling,
+    /// Tokens seen so far with counts, ascending by id; needed only when a penalty is set.
+    pub seen: Vec<Seen>,
+    /// The place in its sequence of the token to be drawn: with the seed and the token's id it makes the randomness.
+    pub position: u64,
+}
+
+/// An output, in the order of [`StepInputs::want`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// `[vocab]`.
+    Logits(Vec<f32>),
+    /// The drawn token.
+    Token(u32),
+    /// No token could be drawn: every logit of the row is NaN or minus infinity.
+    NotFinite,
+}
+
+impl StepInputs {
+    /// One new sequence on pages 0, 1, ..., with the logits of every row wanted.
+    pub fn prompt(program: &Program, plan: &Plan, tokens: &[u32]) -> StepInputs {
+        let pages = (0..tokens.len().div_ceil(plan.page_tokens) as u32).collect::<Vec<_>>();
+        StepInputs {
+            tokens: tokens.to_vec(),
+            positions: (0..tokens.len() as u32).collect(),
+            seqs: vec![SeqStep {
+                rows: tokens.len(),
+                past: 0,
+                pages: vec![pages; program.states.len()],
+                length_class: program.length_class(tokens.len()),
+            }],
+            want: (0..tokens.len()).map(|row| Wanted { row, what: Want::Logits }).collect(),
+        }
+    }
+
+    /// Rows in the step.
+    pub fn rows(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether the step makes sense for this program and fits the plan. Backends call it first, so that what follows may index.
+    ///
+    /// # Errors
+    /// What is wrong, with numbers.
+    pub fn check(&self, program: &Program, plan: &Plan) -> Result<(), StepError> {
+        let rows = self.rows();
+        let counted: usize = self.seqs.iter().map(|s| s.rows).sum();
+        ensure(rows > 0, || "no rows".to_owned())?;
+        ensure(rows <= plan.rows, || format!("{rows} rows, the plan has room for {}", plan.rows))?;
+        ensure(counted == rows, || format!("sequences bring {counted} rows, tokens are {rows}"))?;
+        ensure(self.positions.len() == rows, || format!("{} positions for {rows} rows", self.positions.len()))?;
+        ensure(self.seqs.len() <= plan.seqs, || {
+            format!("{} sequences, the plan has room for {}", self.seqs.len(), plan.seqs)
+        })?;
+        ensure(self.want.len() <= plan.wanted, || {
+            format!("{} wanted rows, the plan has room for {}", self.want.len(), plan.wanted)
+        })?;
+        ensure(self.want.iter().all(|w| w.row < rows), || "a wanted row is past the end".to_owned())?;
+        ensure(self.want.is_sorted_by(|a, b| a.row < b.row), || "wanted rows are not ascending".to_owned())?;
+        if let Some(token) = self.tokens.iter().find(|t| **t as usize >= program.vocab) {
+            return Err(StepError::Token { token: *token, vocab: program.vocab });
+        }
+        self.seqs.iter().try_for_each(|seq| check_seq(seq, program, plan))
+    }
+}
+
+fn check_seq(seq: &SeqStep, program: &Program, plan: &Plan) -> Result<(), StepError> {
+    let tokens = seq.past.checked_add(seq.rows).unwrap_or(usize::MAX);
+    ensure(seq.rows > 0, || "a sequence without rows".to_owned())?;
+    ensure(tokens <= plan.context, || {
+        format!("a sequence of {tokens} tokens, the plan has room for {}", plan.context)
+    })?;
+    ensure(seq.pages.len() == program.states.len(), || "a page table for each state group is needed".to_owned())?;
+    for (pages, most) in seq.pages.iter().zip(&plan.pages) {
+        ensure(pages.len() * plan.page_tokens >= tokens, || {
+            format!("{} pages do not hold {tokens} tokens", pages.len())
+        })?;
+        ensure(pages.iter().all(|p| (*p as usize) < *most), || "a page past the end of the pool".to_owned())?;
+    }
+    Ok(())
+}
+
+fn ensure(ok: bool, problem: impl FnOnce() -> String) -> Result<(), StepError> {
+    if ok { Ok(()) } else { Err(StepError::Inputs { problem: problem() }) }
+}

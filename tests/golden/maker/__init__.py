@@ -1,0 +1,1 @@
+"""Tiny random checkpoints with reference logits; see ../README.md."""

@@ -1,0 +1,51 @@
+"""What a case is: a family's config.json with some keys changed, a storage, and a number of tokens."""
+
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+DROP = object()
+"""As a value in a table of overrides: the key is absent from config.json."""
+
+DTYPE_NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One folder below the family's folder."""
+
+    family: str
+    name: str
+    config: dict[str, Any]
+    storage: Any
+    tokens: int = 20
+
+    @property
+    def path(self) -> str:
+        """The folder, as `--only` and `--list` name it."""
+        return f"{self.family}/{self.name}"
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Seeded by the names alone, so that adding a case changes no other."""
+        return np.random.default_rng(zlib.crc32(f"{self.path}/{purpose}".encode()))
+
+    def token_ids(self) -> np.ndarray:
+        """int32 [tokens]"""
+        return self.rng("tokens").integers(0, self.config["vocab_size"], self.tokens, dtype=np.int32)
+
+
+def merged(base: dict[str, Any], overrides: dict[str, Any], dtype: str) -> dict[str, Any]:
+    """The config of one case. The dtype goes under whichever key (old or new) the table keeps."""
+    config = {**base, **overrides}
+    for key in ("torch_dtype", "dtype"):
+        if config.get(key) is True:
+            config[key] = DTYPE_NAMES[dtype]
+    return {key: value for key, value in config.items() if value is not DROP}
+
+
+def json_text(value: Any) -> str:
+    """As transformers writes config.json."""
+    return json.dumps(value, indent=2) + "\n"

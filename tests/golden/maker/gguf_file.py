@@ -1,0 +1,124 @@
+"""GGUF v3 as the converter of llama.cpp writes it: vectors in F32, matrices in one type, a tokenizer in the metadata."""
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+
+from .vocabulary import add_tokenizer
+
+# (name in a Hugging Face checkpoint, name in GGUF); `#` is the number of the layer.
+NAMES = [
+    ("model.embed_tokens.", "token_embd."),
+    ("model.norm.", "output_norm."),
+    ("lm_head.", "output."),
+    ("model.layers.#.input_layernorm.", "blk.#.attn_norm."),
+    ("model.layers.#.self_attn.q_proj.", "blk.#.attn_q."),
+    ("model.layers.#.self_attn.k_proj.", "blk.#.attn_k."),
+    ("model.layers.#.self_attn.v_proj.", "blk.#.attn_v."),
+    ("model.layers.#.self_attn.o_proj.", "blk.#.attn_output."),
+    ("model.layers.#.self_attn.q_norm.", "blk.#.attn_q_norm."),
+    ("model.layers.#.self_attn.k_norm.", "blk.#.attn_k_norm."),
+    ("model.layers.#.post_attention_layernorm.", "blk.#.ffn_norm."),
+    ("model.layers.#.mlp.gate_proj.", "blk.#.ffn_gate."),
+    ("model.layers.#.mlp.up_proj.", "blk.#.ffn_up."),
+    ("model.layers.#.mlp.down_proj.", "blk.#.ffn_down."),
+]
+FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "BF16": 32}
+# Architectures whose q and k rows are stored with the two halves of each head interleaved, and by which head count.
+PERMUTED = {"llama": {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}}
+
+
+@dataclass(frozen=True)
+class Gguf:
+    """`main` is the type of matrices, `types` changes it for patterns of GGUF names. No config.json is written."""
+
+    main: str
+    pre: str
+    types: dict[str, str] = field(default_factory=dict)
+
+    def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Writes model.gguf; returns the stored values as f32, rows in the order of the Hugging Face checkpoint."""
+        writer = gguf.GGUFWriter(folder / "model.gguf", config["model_type"])
+        self._add_hparams(writer, config)
+        add_tokenizer(writer, config, self.pre)
+        stored = {}
+        for name, value in weights.items():
+            heads = heads_permuted(config, name)
+            target, kind = gguf_name(name), self._type(gguf_name(name), value)
+            data = gguf.quants.quantize(interleave(value, heads), kind)
+            writer.add_tensor(target, data, raw_dtype=kind)
+            values = gguf.quants.dequantize(data, kind).astype(np.float32).reshape(value.shape)
+            stored[name] = deinterleave(values, heads)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return stored
+
+    def _type(self, name: str, value: np.ndarray) -> Type:
+        if value.ndim == 1:
+            return Type.F32
+        return Type[next((kind for pattern, kind in self.types.items() if fnmatch(name, pattern)), self.main)]
+
+    def _add_hparams(self, writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
+        writer.add_type("model")
+        writer.add_name(f"tiny {config['model_type']}")
+        writer.add_block_count(config["num_hidden_layers"])
+        writer.add_context_length(config["max_position_embeddings"])
+        writer.add_embedding_length(config["hidden_size"])
+        writer.add_feed_forward_length(config["intermediate_size"])
+        writer.add_head_count(config["num_attention_heads"])
+        writer.add_head_count_kv(config["num_key_value_heads"])
+        writer.add_rope_freq_base(config["rope_theta"])
+        writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+        if config.get("head_dim") is not None:
+            writer.add_key_length(config["head_dim"])
+            writer.add_value_length(config["head_dim"])
+        if config["model_type"] == "llama":
+            writer.add_vocab_size(config["vocab_size"])
+            writer.add_rope_dimension_count(head_dim(config))
+        writer.add_file_type(FILE_TYPES[self.main])
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def gguf_name(name: str) -> str:
+    """`model.layers.3.mlp.up_proj.weight` -> `blk.3.ffn_up.weight`"""
+    parts = name.split(".")
+    layer = next((part for part in parts if part.isdigit()), "")
+    for ours, theirs in NAMES:
+        prefix = ours.replace("#", layer)
+        if name.startswith(prefix):
+            return theirs.replace("#", layer) + name.removeprefix(prefix)
+    raise KeyError(f"no GGUF name for {name}")
+
+
+def head_dim(config: dict[str, Any]) -> int:
+    """Width of one head."""
+    return config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+
+
+def heads_permuted(config: dict[str, Any], name: str) -> int | None:
+    """Number of heads whose rows are interleaved in GGUF, or None where the rows are as in the checkpoint."""
+    table = PERMUTED.get(config["model_type"], {})
+    return next((config[key] for module, key in table.items() if f".{module}." in name), None)
+
+
+def interleave(value: np.ndarray, heads: int | None) -> np.ndarray:
+    """Row i of the first half of a head becomes row 2i, row i of the second half 2i + 1."""
+    if heads is None:
+        return value
+    halves = value.reshape(heads, 2, -1, *value.shape[1:])
+    return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(value.shape)
+
+
+def deinterleave(value: np.ndarray, heads: int | None) -> np.ndarray:
+    """The inverse of `interleave`."""
+    if heads is None:
+        return value
+    pairs = value.reshape(heads, -1, 2, *value.shape[1:])
+    return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(value.shape)
