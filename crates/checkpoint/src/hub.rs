@@ -35,8 +35,8 @@ impl CacheDirs {
 /// The pythons that are tried, in this order.
 const PYTHONS: [&str; 2] = ["python3", "python"];
 
-/// Finds the folder or `.gguf` file that `name` means: an existing folder or `.gguf` path; an alias of [`CATALOGUE`], which
-/// is fetched if it is not there yet; or `org/repo` (`org/repo@revision`) in the cache of the Hugging Face Hub.
+/// Finds the folder or `.gguf` file that `name` means: an existing folder or `.gguf` path; an alias of [`CATALOGUE`],
+/// which is fetched if it is not there yet; or `org/repo` (`org/repo@revision`) in the cache of the Hugging Face Hub.
 ///
 /// # Errors
 /// [`Error::NotFound`] with the places that were searched and what to do, or the reason why a fetch failed.
@@ -108,8 +108,8 @@ impl<'a> Repo<'a> {
         })
     }
 
-    /// The snapshot of the revision: a reference (`main`) holds the name of a commit, or the revision is a commit itself.
-    /// Without a revision and without `main`, a single snapshot is meant.
+    /// The snapshot of the revision: a reference (`main`) holds the name of a commit, or the revision is a commit
+    /// itself. Without a revision and without `main`, a single snapshot is meant.
     fn find(&self, folder: &Path) -> Result<Option<PathBuf>> {
         let snapshots = folder.join("snapshots");
         let revision = self.revision.unwrap_or("main");

@@ -3,8 +3,8 @@
 //! This crate knows file formats and number storages. It knows no model family and no device.
 //!
 //! The key decision is that **a tensor keeps the storage of its file**. Nothing is converted on the way in: files are
-//! mapped, a [`Tensor`] is a view of the mapped bytes with one [`Storage`], and backends match on that storage. The scalar
-//! [`Tensor::decode_row`] is the definition of what the bytes mean.
+//! mapped, a [`Tensor`] is a view of the mapped bytes with one [`Storage`], and backends match on that storage. The
+//! scalar [`Tensor::decode_row`] is the definition of what the bytes mean.
 //!
 //! Files are treated as hostile: every count and length is checked against the bytes that are there before anything is
 //! allocated, and each way to be wrong is a variant of [`Error`] that names the file and the tensor or key.
@@ -14,8 +14,8 @@
 //!
 //! let path = resolve("smollm2", &CacheDirs::from_env(), &mut |event| eprintln!("{event}"))?;
 //! let checkpoint = Checkpoint::open(&path)?;
-//! println!("{} with {} layers", checkpoint.hparams().model_type(), checkpoint.hparams().need_count("num_hidden_layers")?);
-//! for entry in checkpoint.entries() {
+//! println!("{} with {} layers", checkpoint.hparams().model_type(),
+//! checkpoint.hparams().need_count("num_hidden_layers")?); for entry in checkpoint.entries() {
 //!     println!("{} {} {:?}", entry.name, entry.dtype, entry.shape);
 //! }
 //! if let Some(entry) = checkpoint.entry("output_norm.weight") {

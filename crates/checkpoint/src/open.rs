@@ -32,8 +32,8 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Opens a `.gguf` file, a folder with `config.json` and safetensors, or a folder with exactly one `.gguf` file.
     ///
-    /// In a folder, `model.safetensors.index.json` decides which files are read; without it `model.safetensors`; without
-    /// that every `*.safetensors`.
+    /// In a folder, `model.safetensors.index.json` decides which files are read; without it `model.safetensors`;
+    /// without that every `*.safetensors`.
     ///
     /// # Errors
     /// Whatever is missing or wrong, with the file and the tensor or key.
@@ -71,8 +71,8 @@ impl Checkpoint {
         self.metadata.as_ref()
     }
 
-    /// A text file beside the weights, such as `tokenizer.json` or `chat_templates/tool_use.jinja`; `None` where it does
-    /// not exist, and always for a GGUF opened by its own path.
+    /// A text file beside the weights, such as `tokenizer.json` or `chat_templates/tool_use.jinja`; `None` where it
+    /// does not exist, and always for a GGUF opened by its own path.
     ///
     /// # Errors
     /// Where it cannot be read, is over 256 MiB, or `name` would leave the folder.
@@ -83,7 +83,8 @@ impl Checkpoint {
         }
     }
 
-    /// The names of the files in a folder beside the weights (`chat_templates`), sorted; empty where there is no such folder.
+    /// The names of the files in a folder beside the weights (`chat_templates`), sorted; empty where there is no such
+    /// folder.
     ///
     /// # Errors
     /// Where the folder cannot be read, or `name` would leave the checkpoint's folder.

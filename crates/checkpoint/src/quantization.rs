@@ -1,8 +1,9 @@
 //! What a config says about quantization, in MLX's form.
 //!
-//! mlx-lm writes `quantization` (and a copy, `quantization_config`): `group_size`, `bits` and `mode` for all modules, and
-//! beside them one entry for each module that differs, under its path: `false` for a plain one, or an object. Such an object
-//! inherits nothing: what it leaves out has MLX's own defaults (group 64, 4 bits, affine), not those of the config.
+//! mlx-lm writes `quantization` (and a copy, `quantization_config`): `group_size`, `bits` and `mode` for all modules,
+//! and beside them one entry for each module that differs, under its path: `false` for a plain one, or an object. Such
+//! an object inherits nothing: what it leaves out has MLX's own defaults (group 64, 4 bits, affine), not those of the
+//! config.
 
 use std::collections::BTreeMap;
 

@@ -30,8 +30,8 @@ impl Tensor {
     /// A tensor of plain floats or of GGUF blocks.
     ///
     /// # Errors
-    /// [`Error::UnsupportedDtype`] for integers and for types that are not read, [`Error::Shape`] where the shape does not
-    /// fit the storage, [`Error::Tensor`] where the bytes do not fit the shape.
+    /// [`Error::UnsupportedDtype`] for integers and for types that are not read, [`Error::Shape`] where the shape does
+    /// not fit the storage, [`Error::Tensor`] where the bytes do not fit the shape.
     pub fn dense(entry: &Entry) -> Result<Tensor> {
         let storage = match &entry.dtype {
             Dtype::Float(float) => Storage::Dense(*float),

@@ -18,6 +18,7 @@
 //! ```
 
 mod check;
+mod dump;
 mod error;
 pub mod families;
 pub mod names;

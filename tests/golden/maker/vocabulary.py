@@ -7,7 +7,19 @@ import gguf
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 # As in GPT-2: the space is U+0120, the newline U+010A.
 SYMBOLS = [chr(code) for code in range(0x21, 0x7F)] + ["\u010a", "\u0120"]
-MERGES = ["\u0120 t", "h e", "i n", "\u0120t he", "\u0120 a", "r e", "o n", "\u0120 s", "e r", "\u0120a n", "\u0120an d"]
+MERGES = [
+    "\u0120 t",
+    "h e",
+    "i n",
+    "\u0120t he",
+    "\u0120 a",
+    "r e",
+    "o n",
+    "\u0120 s",
+    "e r",
+    "\u0120a n",
+    "\u0120an d",
+]
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"

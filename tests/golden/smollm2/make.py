@@ -99,7 +99,11 @@ def greedy(model: LlamaForCausalLM, ids: list[int], count: int, eos: int) -> tup
 def answer(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str, prompt: Any) -> dict[str, Any]:
     """One entry of greedy.json. A prompt is a list of messages or raw text."""
     messages = None if isinstance(prompt, str) else prompt
-    text = prompt if messages is None else tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text = (
+        prompt
+        if messages is None
+        else tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    )
     ids = tokenizer.encode(text, add_special_tokens=False)
     generated, margin = greedy(model, ids, NEW_TOKENS, tokenizer.eos_token_id)
     return {
@@ -127,7 +131,9 @@ def main() -> None:
     entries = []
     for name, prompt in PROMPTS.items():
         entry = answer(model, tokenizer, name, prompt)
-        print(f"{name:16} {len(entry['prompt_ids']):4} tokens, margin {entry['min_margin']:.3f}: {entry['generated_text']!r}")
+        print(
+            f"{name:16} {len(entry['prompt_ids']):4} tokens, margin {entry['min_margin']:.3f}: {entry['generated_text']!r}"
+        )
         assert len(entry["generated_ids"]) == NEW_TOKENS, f"{name}: the answer ends after {len(entry['generated_ids'])}"
         assert entry["min_margin"] > MARGIN, f"{name}: choose another prompt"
         entries.append(entry)

@@ -24,7 +24,9 @@ def build(reader: gguf.GGUFReader) -> PreTrainedTokenizerFast:
         ]
     )
     bpe.decoder = decoders.ByteLevel()
-    control = [token for token, kind in zip(tokens, value("ggml.token_type"), strict=True) if kind == gguf.TokenType.CONTROL]
+    control = [
+        token for token, kind in zip(tokens, value("ggml.token_type"), strict=True) if kind == gguf.TokenType.CONTROL
+    ]
     bpe.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in control])
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,

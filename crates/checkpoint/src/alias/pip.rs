@@ -53,7 +53,8 @@ fn run(
         .args(["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--dest"])
         .arg(folder)
         .arg(requirement)
-        // pip's partial file is written here, where its size can be seen; and `-m` looks for modules in the current folder.
+        // pip's partial file is written here, where its size can be seen; and `-m` looks for modules in the current
+        // folder.
         .env("TMPDIR", work)
         .env("TEMP", work)
         .env("TMP", work)

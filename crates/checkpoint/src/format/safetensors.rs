@@ -1,5 +1,5 @@
-//! safetensors: a JSON header and the tensors behind it, without gaps. The types are those of the format's own crate; the
-//! rules are checked here, so that an error can name the tensor.
+//! safetensors: a JSON header and the tensors behind it, without gaps. The types are those of the format's own crate;
+//! the rules are checked here, so that an error can name the tensor.
 
 use std::path::Path;
 use std::sync::Arc;

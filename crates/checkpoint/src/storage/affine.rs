@@ -1,8 +1,8 @@
 //! MLX's affine quantization: `w = scale * code + bias`, one scale and one bias for each group of a row.
 //!
-//! A row of codes is one little-endian bit stream: element `i` lies at bits `[i * bits, (i + 1) * bits)`, least significant
-//! bit first. Files declare the stream as u32 words; read as bytes it is the same stream. Codes of 3, 5 and 6 bits straddle
-//! bytes and words.
+//! A row of codes is one little-endian bit stream: element `i` lies at bits `[i * bits, (i + 1) * bits)`, least
+//! significant bit first. Files declare the stream as u32 words; read as bytes it is the same stream. Codes of 3, 5 and
+//! 6 bits straddle bytes and words.
 
 use std::fmt;
 

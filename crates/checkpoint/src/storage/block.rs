@@ -1,7 +1,8 @@
-//! The block formats of GGUF: 32 numbers with their own scale, and for some a minimum. Layouts as in ggml's `ggml-common.h`.
+//! The block formats of GGUF: 32 numbers with their own scale, and for some a minimum. Layouts as in ggml's
+//! `ggml-common.h`.
 //!
-//! Scales `d` and minima `m` are f16. A byte of 4-bit codes holds element `j` in its low half and element `j + 16` in its
-//! high half. The fifth bits of Q5 are one little-endian u32, bit `j` for element `j`.
+//! Scales `d` and minima `m` are f16. A byte of 4-bit codes holds element `j` in its low half and element `j + 16` in
+//! its high half. The fifth bits of Q5 are one little-endian u32, bit `j` for element `j`.
 
 use std::fmt;
 

@@ -87,7 +87,7 @@ fn a_file_is_fetched_once() {
     let good = [world.good()];
     let path = fetch(&tiny(), &world.path("cache"), &good, &mut |event| events.push(event)).unwrap();
     assert_eq!(fs::read(&path).unwrap(), CONTENT);
-    assert_eq!(world.files(), [path.clone()], "nothing else is left");
+    assert_eq!(world.files(), std::slice::from_ref(&path), "nothing else is left");
     assert!(
         matches!(&events[0], FetchEvent::Started { alias: "tiny", source, total: 150 } if source == "PyPI, tiny==1.0")
     );
@@ -136,10 +136,7 @@ fn no_python_is_an_error_that_lists_what_was_tried() {
 fn the_next_python_is_tried_where_one_is_missing_or_has_no_pip() {
     let world = World::new();
     let without = world.python("without", "echo \"$0: No module named pip\" >&2; exit 1");
-    assert!(world.fetch(&tiny(), &[world.path("none"), without.clone(), world.good()]).is_ok());
-    let world = World::new();
-    let error = world.fetch(&tiny(), &[without.clone(), world.path("none")]).unwrap_err();
-    assert!(matches!(&error, FetchError::NoPython { .. }) || matches!(&error, FetchError::NoPip { .. }), "{error}");
+    assert!(world.fetch(&tiny(), &[world.path("none"), without, world.good()]).is_ok());
 }
 
 #[test]

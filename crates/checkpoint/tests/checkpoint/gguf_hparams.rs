@@ -63,6 +63,14 @@ fn a_head_is_tied_where_there_is_none() {
 }
 
 #[test]
+fn biases_are_declared_by_the_tensors_that_are_there() {
+    let file = smollm().tensor("blk.0.attn_q.bias", &[1], 0, &[0; 4]);
+    let hparams = hparams(&file);
+    assert!(hparams.need_flag("attention_bias").unwrap());
+    assert!(!hparams.need_flag("mlp_bias").unwrap());
+}
+
+#[test]
 fn other_architectures_need_no_code() {
     let file = GgufFile::new()
         .text("general.architecture", "qwen3")
@@ -127,7 +135,7 @@ fn no_scaling_is_no_object() {
 #[test]
 fn scalings_that_no_config_can_say_are_refused() {
     let file = smollm().text("llama.rope.scaling.type", "spiral");
-    assert!(file.error().contains("`llama.rope.scaling.type` is a string of 6 bytes, expected none, linear, yarn"));
+    assert!(file.error().contains(r#"`llama.rope.scaling.type` is "spiral", expected none, linear, yarn"#));
     let file = smollm().text("llama.rope.scaling.type", "yarn").f32("llama.rope.scaling.yarn_ext_factor", 0.5);
     assert!(file.error().contains("`llama.rope.scaling.yarn_ext_factor` is F32(0.5), expected 1"));
 }
@@ -144,7 +152,7 @@ fn errors_name_the_key_of_the_file_too() {
 #[test]
 fn keys_of_the_wrong_type_are_named_as_the_file_names_them() {
     let file = GgufFile::llama().text("llama.block_count", "many");
-    assert_eq!(file.error(), "model.gguf: `llama.block_count` is a string of 4 bytes, expected an integer from 0 up");
+    assert_eq!(file.error(), r#"model.gguf: `llama.block_count` is "many", expected an integer from 0 up"#);
     let file = GgufFile::llama().f32("llama.rope.freq_base", f32::NAN);
     assert_eq!(file.error(), "model.gguf: `llama.rope.freq_base` is F32(NaN), expected a finite number");
 }

@@ -36,7 +36,11 @@ BASE = {
 ODD = {"hidden_size": 36, "num_attention_heads": 6, "intermediate_size": 44, "tie_word_embeddings": True}
 PLAIN = {
     "f32_odd_sizes": (ODD, "f32", 24),
-    "bf16": ({"hidden_size": 40, "intermediate_size": 88, "tie_word_embeddings": True, "num_key_value_heads": 1}, "bf16", 20),
+    "bf16": (
+        {"hidden_size": 40, "intermediate_size": 88, "tie_word_embeddings": True, "num_key_value_heads": 1},
+        "bf16",
+        20,
+    ),
     "f16_head_dim": ({"head_dim": 10, "hidden_size": 28}, "f16", 24),
     "bf16_sharded": ({}, Plain("bf16", shards=2), 20),
     "attention_bias": ({"attention_bias": True}, "bf16", 20),
@@ -45,12 +49,22 @@ PLAIN = {
     "kv_heads_absent": ({"num_key_value_heads": DROP, "rms_norm_eps": 1e-06}, "bf16", 20),
     "kv_heads_one": ({"num_key_value_heads": 1, "tie_word_embeddings": True, "num_hidden_layers": 3}, "f16", 20),
     "config_oddities": (
-        {"eos_token_id": [2, 3, 5], "tie_word_embeddings": DROP, "head_dim": None, "architectures": DROP, "vocab_size": 71},
+        {
+            "eos_token_id": [2, 3, 5],
+            "tie_word_embeddings": DROP,
+            "head_dim": None,
+            "architectures": DROP,
+            "vocab_size": 71,
+        }
+        | {"attention_dropout": 0.1},
         "bf16",
         20,
     ),
     "config_sparse": (
-        {key: DROP for key in ("rope_theta", "rope_scaling", "attention_bias", "mlp_bias", "pretraining_tp", "torch_dtype")}
+        {
+            key: DROP
+            for key in ("rope_theta", "rope_scaling", "attention_bias", "mlp_bias", "pretraining_tp", "torch_dtype")
+        }
         | {key: DROP for key in ("attention_dropout", "hidden_act", "rms_norm_eps", "max_position_embeddings")}
         | {"num_hidden_layers": 1},
         "f32",
@@ -58,7 +72,7 @@ PLAIN = {
     ),
 }
 
-# Every input width is a multiple of the group in the name, and no width of the MLP a power of two.
+# Every input width is a multiple of the group in the name.
 WIDE = {"vocab_size": 72, "num_key_value_heads": 1}
 G32 = {**WIDE, "hidden_size": 64, "intermediate_size": 96}
 G64 = {**WIDE, "hidden_size": 64, "intermediate_size": 192}
@@ -124,8 +138,16 @@ GGUF = {
     "gguf_q4_0": ({**BLOCKS, **ONE}, Gguf("Q4_0", "smollm", {"output.weight": "Q8_0"}), 20),
     "gguf_q4_1": ({**BLOCKS, **TIED, "rope_theta": 100000.0}, Gguf("Q4_1", "smollm", EMBED_Q8), 20),
     "gguf_q5_0": ({**BLOCKS, **ONE, **TIED}, Gguf("Q5_0", "smollm"), 20),
-    "gguf_q5_1": ({**BLOCKS, **ONE, **TIED, "attention_bias": True}, Gguf("Q5_1", "smollm", {"*.attn_v.weight": "Q8_0"}), 20),
-    "gguf_q8_0": ({**BLOCKS, **ONE, **TIED, "num_key_value_heads": 4}, Gguf("Q8_0", "smollm", {"token_embd.weight": "F16"}), 20),
+    "gguf_q5_1": (
+        {**BLOCKS, **ONE, **TIED, "attention_bias": True},
+        Gguf("Q5_1", "smollm", {"*.attn_v.weight": "Q8_0"}),
+        20,
+    ),
+    "gguf_q8_0": (
+        {**BLOCKS, **ONE, **TIED, "num_key_value_heads": 4},
+        Gguf("Q8_0", "smollm", {"token_embd.weight": "F16"}),
+        20,
+    ),
 }
 
 ROPE_BASE = {
@@ -140,4 +162,7 @@ ROPE_BASE = {
 }
 # On qwen3 only, to save room.
 ELSEWHERE = {"rope_linear_new", "rope_dynamic_new"}
-CASES = [*plain_cases("llama", BASE, {**PLAIN, **MLX, **GGUF}), *rope_cases("llama", ROPE_BASE, [name for name in ROPE if name not in ELSEWHERE])]
+CASES = [
+    *plain_cases("llama", BASE, {**PLAIN, **MLX, **GGUF}),
+    *rope_cases("llama", ROPE_BASE, [name for name in ROPE if name not in ELSEWHERE]),
+]

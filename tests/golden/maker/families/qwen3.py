@@ -39,7 +39,17 @@ UNTIED = {"tie_word_embeddings": False}
 # The layers after the first see only five keys; the window is far shorter than the prompt.
 WINDOW = {"use_sliding_window": True, "max_window_layers": 1, "sliding_window": 5, "num_hidden_layers": 3}
 PLAIN = {
-    "f32_odd_sizes": ({"hidden_size": 28, "intermediate_size": 44, "head_dim": 10, "num_attention_heads": 3, "num_key_value_heads": 1}, "f32", 24),
+    "f32_odd_sizes": (
+        {
+            "hidden_size": 28,
+            "intermediate_size": 44,
+            "head_dim": 10,
+            "num_attention_heads": 3,
+            "num_key_value_heads": 1,
+        },
+        "f32",
+        24,
+    ),
     "bf16_new_config": ({**new_rope(rope_type="default", rope_theta=1000000), "head_dim": 16, **UNTIED}, "bf16", 20),
     "f16": ({"intermediate_size": 60, "head_dim": 12}, "f16", 20),
     "bf16_sharded": (UNTIED, Plain("bf16", shards=2), 20),
@@ -55,7 +65,13 @@ PLAIN = {
         32,
     ),
     "config_oddities": (
-        {"eos_token_id": [2, 4], "tie_word_embeddings": DROP, "architectures": DROP, "max_window_layers": 28, "vocab_size": 71}
+        {
+            "eos_token_id": [2, 4],
+            "tie_word_embeddings": DROP,
+            "architectures": DROP,
+            "max_window_layers": 28,
+            "vocab_size": 71,
+        }
         | {"attention_bias": DROP, "rope_scaling": DROP, "use_sliding_window": DROP, "sliding_window": 4096},
         "bf16",
         20,
@@ -78,7 +94,13 @@ MLX = {
     # v_proj and one down_proj keep more bits; one module has its own group; older configs wrote no mode.
     "mlx_overrides": (
         {**G32, **UNTIED},
-        Mlx(4, 32, "f16", {"*.v_proj": (6, 32), "*.0.*.down_proj": (6, 32), "*.1.*.q_proj": (4, 64), "lm_head": (8, 64)}, mode=False),
+        Mlx(
+            4,
+            32,
+            "f16",
+            {"*.v_proj": (6, 32), "*.0.*.down_proj": (6, 32), "*.1.*.q_proj": (4, 64), "lm_head": (8, 64)},
+            mode=False,
+        ),
         20,
     ),
     "mlx_false_modules": ({**G32, **ONE, **UNTIED}, Mlx(4, 32, "bf16", {"lm_head": False, "*.down_proj": False}), 20),
@@ -104,6 +126,21 @@ GGUF = {
     "gguf_q8_0": ({**BLOCKS, **ONE, "head_dim": 8}, Gguf("Q8_0", "qwen2"), 20),
 }
 
-ROPE_BASE = {**BASE, "head_dim": 16, "hidden_size": 16, "intermediate_size": 20, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 48}
-ROPES = ["rope_linear_new", "rope_dynamic_beyond", "rope_dynamic_new", "rope_llama3", "rope_yarn", "rope_yarn_truncate_false"]
+ROPE_BASE = {
+    **BASE,
+    "head_dim": 16,
+    "hidden_size": 16,
+    "intermediate_size": 20,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "vocab_size": 48,
+}
+ROPES = [
+    "rope_linear_new",
+    "rope_dynamic_beyond",
+    "rope_dynamic_new",
+    "rope_llama3",
+    "rope_yarn",
+    "rope_yarn_truncate_false",
+]
 CASES = [*plain_cases("qwen3", BASE, {**PLAIN, **MLX, **GGUF}), *rope_cases("qwen3", ROPE_BASE, ROPES)]

@@ -1,5 +1,5 @@
-"""Rope, MLX and GGUF settings that any decoder-only family can use. A table entry is (overrides of config.json,
-storage or dtype, tokens); a family's module picks what it needs and adds its own."""
+"""Rope settings that any decoder-only family can use, and what turns a family's tables into cases. An entry of a table
+is (overrides of config.json, storage or dtype, tokens)."""
 
 from typing import Any
 
@@ -15,7 +15,8 @@ def new_rope(**parameters: Any) -> dict[str, Any]:
     return {**OLD_ROPE_DROPPED, **new_dtype, "rope_parameters": parameters}
 
 
-# Wavelengths of the frequencies are 6.3, 11, 20, ... up to theta: lengths near 16 cut in the middle of them.
+# With a head width of 16 and theta 10000 the wavelengths are 6.3, 20, 63, 199, ...: an original length of 64 lies amid
+# them, so that some frequencies are kept, some scaled and some blended.
 LLAMA3 = {"factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 64}
 YARN = {"factor": 4.0, "original_max_position_embeddings": 64}
 
@@ -29,7 +30,10 @@ ROPE = {
     "rope_linear_new": new_rope(rope_type="linear", factor=3.0, rope_theta=20000.0),
     "rope_dynamic_beyond": {"rope_scaling": {"type": "dynamic", "factor": 2.0}, "max_position_embeddings": 16},
     "rope_dynamic_within": {"rope_scaling": {"type": "dynamic", "factor": 2.0}, "max_position_embeddings": 64},
-    "rope_dynamic_new": {**new_rope(rope_type="dynamic", factor=4.0, rope_theta=10000.0), "max_position_embeddings": 24},
+    "rope_dynamic_new": {
+        **new_rope(rope_type="dynamic", factor=4.0, rope_theta=10000.0),
+        "max_position_embeddings": 24,
+    },
     "rope_llama3": {"rope_scaling": {**LLAMA3, "rope_type": "llama3"}, "rope_theta": 500000.0},
     "rope_llama3_new": new_rope(**LLAMA3, rope_type="llama3", rope_theta=10000.0),
     "rope_yarn": {"rope_scaling": {**YARN, "type": "yarn"}, "max_position_embeddings": 256},

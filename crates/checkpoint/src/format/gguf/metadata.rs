@@ -74,6 +74,7 @@ impl Value {
             Value::Bools(items) => format!("{} booleans", items.len()),
             Value::Strings(items) => format!("{} strings", items.len()),
             Value::Arrays(items) => format!("{} arrays", items.len()),
+            Value::String(text) if text.len() <= 40 => format!("{text:?}"),
             Value::String(text) => format!("a string of {} bytes", text.len()),
             scalar => format!("{scalar:?}"),
         }

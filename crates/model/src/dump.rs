@@ -1,0 +1,97 @@
+//! A spec as text: equal layers in one paragraph.
+
+use std::fmt;
+
+use crate::{Attention, Branch, Layer, Lengths, Mixer, Mlp, Norm, Rope, Spec};
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "family {}: hidden {}, vocab {}, context {}", self.family, self.hidden, self.vocab, self.context)?;
+        for (i, rope) in self.ropes.iter().enumerate() {
+            writeln!(f, "rope {i}: {rope}")?;
+        }
+        for (first, last, layer) in runs(&self.layers) {
+            if first == last {
+                writeln!(f, "layer {first}:")?;
+            } else {
+                writeln!(f, "layers {first} to {last}:")?;
+            }
+            for sublayer in &layer.sublayers {
+                let branches: Vec<String> = sublayer.branches.iter().map(Branch::to_string).collect();
+                writeln!(f, "  x += {}", branches.join(" + "))?;
+            }
+        }
+        let head = if self.head.tied { "the embedding" } else { "a matrix of its own" };
+        writeln!(f, "logits: {} * {head}", norm(Some(self.final_norm)))
+    }
+}
+
+/// Runs of equal layers, as (first, last, layer).
+fn runs(layers: &[Layer]) -> Vec<(usize, usize, &Layer)> {
+    let mut runs: Vec<(usize, usize, &Layer)> = Vec::new();
+    for (i, layer) in layers.iter().enumerate() {
+        match runs.last_mut() {
+            Some((_, last, same)) if *same == layer => *last = i,
+            _ => runs.push((i, i, layer)),
+        }
+    }
+    runs
+}
+
+fn norm(norm: Option<Norm>) -> String {
+    norm.map_or_else(|| "x".to_owned(), |n| format!("rms(x, {:e})", n.eps))
+}
+
+impl fmt::Display for Branch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let x = norm(self.pre);
+        match &self.mixer {
+            Mixer::Attention(a) => write!(f, "attention({x}): {a}"),
+            Mixer::Mlp(m) => write!(f, "mlp({x}): {m}"),
+        }
+    }
+}
+
+impl fmt::Display for Attention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} heads over {} of {}, scale {}", self.heads, self.kv_heads, self.head_dim, self.scale)?;
+        match self.rope {
+            Some(rope) => write!(f, ", rope {rope}")?,
+            None => write!(f, ", no rope")?,
+        }
+        if let Some(norm) = self.qk_norm {
+            write!(f, ", q and k rms {:e}", norm.eps)?;
+        }
+        if let Some(window) = self.window {
+            write!(f, ", window {window}")?;
+        }
+        f.write_str(match (self.qkv_bias, self.out_bias) {
+            (true, true) => ", biases",
+            (true, false) => ", q, k and v biases",
+            (false, true) => ", output bias",
+            (false, false) => "",
+        })
+    }
+}
+
+impl fmt::Display for Mlp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bias = if self.bias { ", biases" } else { "" };
+        write!(f, "{:?}-gated, inner {}{bias}", self.act, self.inner)
+    }
+}
+
+impl fmt::Display for Rope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "width {}, pairs {:?}, ", self.width, self.pairing)?;
+        match &self.lengths {
+            Lengths::Any(table) => {
+                let ends = (table.freqs.first().copied().unwrap_or(0.0), table.freqs.last().copied().unwrap_or(0.0));
+                write!(f, "frequencies {} to {:.4e}, factor {}", ends.0, ends.1, table.scale)
+            }
+            Lengths::Dynamic { base, factor, context } => {
+                write!(f, "base {base} growing by {factor} beyond {context} tokens")
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Configs to specs: what families read, what they refuse, and what a spec looks like in print.
+
+use std::path::Path;
+
+use ffai_checkpoint::{Hparams, Layout};
+use ffai_model::{Attention, Lengths, Mixer, Pairing, Spec, spec_of};
+use serde_json::{Value, json};
+
+fn hparams(config: &Value) -> Hparams {
+    Hparams::from_json(Path::new("config.json"), config.to_string().as_bytes()).unwrap()
+}
+
+fn spec(config: &Value) -> Result<Spec, String> {
+    spec_of(&hparams(config), Layout::HuggingFace).map_err(|e| e.to_string())
+}
+
+fn with(mut config: Value, changes: Value) -> Value {
+    for (key, value) in changes.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    config
+}
+
+fn llama() -> Value {
+    json!({
+        "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128_256, "max_position_embeddings": 131_072,
+        "rms_norm_eps": 1e-5, "rope_theta": 500_000.0, "tie_word_embeddings": true,
+        "rope_scaling": {"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+                         "original_max_position_embeddings": 8192, "rope_type": "llama3"}
+    })
+}
+
+fn qwen3() -> Value {
+    json!({
+        "model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28,
+        "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151_936,
+        "max_position_embeddings": 40_960, "rms_norm_eps": 1e-6, "rope_theta": 1_000_000, "tie_word_embeddings": true
+    })
+}
+
+fn attentions(spec: &Spec) -> Vec<&Attention> {
+    let mixers = spec.layers.iter().flat_map(|l| &l.sublayers).flat_map(|s| &s.branches);
+    mixers.filter_map(|b| if let Mixer::Attention(a) = &b.mixer { Some(a) } else { None }).collect()
+}
+
+#[test]
+fn an_unknown_architecture_lists_what_is_supported() {
+    let error = spec(&json!({"model_type": "mamba"})).unwrap_err();
+    assert_eq!(error, "config.json: model_type \"mamba\" is not supported; supported: llama, qwen3");
+}
+
+#[test]
+fn a_window_begins_at_max_window_layers_and_only_if_it_is_used() {
+    let windows = json!({"sliding_window": 4096, "max_window_layers": 21, "use_sliding_window": true});
+    let windowed = spec(&with(qwen3(), windows)).unwrap();
+    let windows: Vec<_> = attentions(&windowed).iter().map(|a| a.window).collect();
+    assert_eq!((windows[20], windows[21]), (None, Some(4096)));
+    let unused = json!({"sliding_window": 4096, "max_window_layers": 21, "use_sliding_window": false});
+    assert!(attentions(&spec(&with(qwen3(), unused)).unwrap()).iter().all(|a| a.window.is_none()));
+}
+
+#[test]
+fn head_dim_defaults_by_family() {
+    let mut config = qwen3();
+    config.as_object_mut().unwrap().remove("head_dim");
+    config["num_attention_heads"] = json!(32);
+    assert_eq!(attentions(&spec(&config).unwrap())[0].head_dim, 128);
+    assert_eq!(attentions(&spec(&llama()).unwrap())[0].head_dim, 64);
+}
+
+#[test]
+fn gguf_llama_pairs_neighbours_and_gguf_qwen_halves() {
+    let pairing = |config: &Value| spec_of(&hparams(config), Layout::Gguf).unwrap().ropes[0].pairing;
+    assert_eq!(pairing(&llama()), Pairing::Adjacent);
+    assert_eq!(pairing(&qwen3()), Pairing::Half);
+}
+
+#[test]
+fn dynamic_rope_has_one_class_up_to_the_context_and_one_for_each_length_beyond() {
+    let config =
+        with(llama(), json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}, "max_position_embeddings": 100}));
+    let rope = &spec(&config).unwrap().ropes[0];
+    assert!(matches!(rope.lengths, Lengths::Dynamic { .. }));
+    assert_eq!([1, 100, 101, 150].map(|n| rope.length_class(n)), [0, 0, 101, 150]);
+    assert!(rope.table(150).freqs[5] < rope.table(0).freqs[5]);
+}
+
+#[test]
+fn odd_values_are_refused_by_key() {
+    let cases = [
+        (json!({"num_key_value_heads": 5}), "num_key_value_heads"),
+        (json!({"hidden_size": 0}), "hidden_size"),
+        (json!({"hidden_size": -1}), "hidden_size"),
+        (json!({"hidden_size": null}), "hidden_size"),
+        (json!({"num_hidden_layers": 1_000_000_000}), "num_hidden_layers"),
+        (json!({"hidden_act": "gelu"}), "hidden_act"),
+        (json!({"rms_norm_eps": "small"}), "rms_norm_eps"),
+        (json!({"rope_theta": -3.0}), "rope_theta"),
+        (json!({"head_dim": 63}), "head_dim"),
+        (json!({"rope_scaling": {"rope_type": "su", "factor": 2.0}}), "rope_scaling.rope_type"),
+        (json!({"rope_scaling": {"rope_type": "linear"}}), "rope_scaling.factor"),
+        (json!({"rope_scaling": {"rope_type": "linear", "factor": 0}}), "rope_scaling.factor"),
+        (
+            json!({"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0}}),
+            "rope_scaling.high_freq_factor",
+        ),
+    ];
+    for (change, key) in cases {
+        let error = spec(&with(llama(), change.clone())).unwrap_err();
+        assert!(error.contains("config.json") && error.contains(&format!("`{key}`")), "{change}: {error}");
+    }
+}

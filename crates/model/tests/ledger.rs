@@ -1,0 +1,153 @@
+//! Every tensor is used, or ignored for a named reason, or the checkpoint is refused by file and tensor.
+
+use std::{collections::BTreeMap, fs};
+
+use ffai_checkpoint::Checkpoint;
+use ffai_model::{Fate, Ledger, Weights};
+use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
+use serde_json::{Value, json};
+
+/// Name to type, shape and bytes.
+type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+const HIDDEN: usize = 64;
+
+fn config() -> Value {
+    json!({
+        "model_type": "llama", "hidden_size": HIDDEN, "intermediate_size": 128, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "vocab_size": 10, "max_position_embeddings": 32, "tie_word_embeddings": true
+    })
+}
+
+fn plain(shape: &[usize]) -> (Dtype, Vec<usize>, Vec<u8>) {
+    (Dtype::BF16, shape.to_vec(), vec![0; shape.iter().product::<usize>() * 2])
+}
+
+fn tensors() -> Tensors {
+    let mut all = Tensors::new();
+    let mut add = |name: &str, shape: &[usize]| all.insert(name.to_owned(), plain(shape));
+    add("model.embed_tokens.weight", &[10, HIDDEN]);
+    add("model.norm.weight", &[HIDDEN]);
+    for norm in ["input_layernorm", "post_attention_layernorm"] {
+        add(&format!("model.layers.0.{norm}.weight"), &[HIDDEN]);
+    }
+    for name in ["q", "k", "v", "o"] {
+        add(&format!("model.layers.0.self_attn.{name}_proj.weight"), &[HIDDEN, HIDDEN]);
+    }
+    for (name, shape) in [("gate", [128, HIDDEN]), ("up", [128, HIDDEN]), ("down", [HIDDEN, 128])] {
+        add(&format!("model.layers.0.mlp.{name}_proj.weight"), &shape);
+    }
+    all
+}
+
+/// Makes a module affine with `bits` and `group`, as mlx-lm saves it.
+fn quantize(all: &mut Tensors, module: &str, bits: usize, group: usize) {
+    let (_, shape, _) = all[&format!("{module}.weight")].clone();
+    let (rows, cols) = (shape[0], shape[1]);
+    let words = cols * bits / 32;
+    all.insert(format!("{module}.weight"), (Dtype::U32, vec![rows, words], vec![0; rows * words * 4]));
+    for part in ["scales", "biases"] {
+        all.insert(format!("{module}.{part}"), plain(&[rows, cols / group]));
+    }
+}
+
+fn bind(config: &Value, tensors: &Tensors) -> Result<Ledger, String> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let views = tensors
+        .iter()
+        .map(|(name, (dtype, shape, bytes))| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+    serialize_to_file(views, None, &folder.path().join("model.safetensors")).unwrap();
+    let checkpoint = Checkpoint::open(folder.path()).map_err(|e| e.to_string())?;
+    let spec = ffai_model::spec(&checkpoint).map_err(|e| e.to_string())?;
+    let message = |e: ffai_model::Error| e.to_string().replace(folder.path().to_str().unwrap(), "DIR");
+    Weights::bind(&spec, &checkpoint).map(|w| w.ledger().clone()).map_err(message)
+}
+
+fn fate<'a>(ledger: &'a Ledger, tensor: &str) -> &'a Fate {
+    &ledger.rows.iter().find(|r| r.tensor == tensor).unwrap().fate
+}
+
+#[test]
+fn a_whole_checkpoint_is_used_to_the_last_tensor() {
+    let ledger = bind(&config(), &tensors()).unwrap();
+    assert_eq!(ledger.rows.len(), tensors().len());
+    assert!(ledger.rows.iter().all(|r| matches!(r.fate, Fate::Used { .. })));
+}
+
+#[test]
+fn a_missing_tensor_is_an_error_with_name_role_and_shape() {
+    let mut all = tensors();
+    all.remove("model.layers.0.self_attn.k_proj.weight");
+    insta::assert_snapshot!(bind(&config(), &all).unwrap_err(), @"DIR: tensor model.layers.0.self_attn.k_proj.weight is missing (role layers.0.attn.k, expected [64, 64])");
+}
+
+#[test]
+fn an_unread_tensor_is_an_error_with_its_shape() {
+    let mut all = tensors();
+    all.insert("model.layers.1.mlp.up_proj.weight".to_owned(), plain(&[4, 4]));
+    all.insert("model.layers.0.self_attn.q_proj.bias".to_owned(), plain(&[64]));
+    insta::assert_snapshot!(bind(&config(), &all).unwrap_err(), @"DIR/model.safetensors: tensor model.layers.0.self_attn.q_proj.bias [64] is not used by the llama family; the checkpoint is of another model, or of a newer form of it (and 1 more)");
+}
+
+#[test]
+fn a_misshapen_tensor_is_an_error_with_both_shapes() {
+    let mut all = tensors();
+    all.insert("model.layers.0.mlp.up_proj.weight".to_owned(), plain(&[HIDDEN, 128]));
+    insta::assert_snapshot!(bind(&config(), &all).unwrap_err(), @"DIR/model.safetensors: tensor model.layers.0.mlp.up_proj.weight has shape [64, 128], expected [128, 64] (role layers.0.mlp.up)");
+}
+
+#[test]
+fn an_oddly_typed_tensor_is_an_error_with_its_type() {
+    let mut all = tensors();
+    all.insert(
+        "model.layers.0.mlp.up_proj.weight".to_owned(),
+        (Dtype::F8_E4M3, vec![128, HIDDEN], vec![0; 128 * HIDDEN]),
+    );
+    let error = bind(&config(), &all).unwrap_err();
+    assert!(error.contains("model.layers.0.mlp.up_proj.weight") && error.contains("F8_E4M3"), "{error}");
+    let mut all = tensors();
+    all.insert("model.norm.weight".to_owned(), (Dtype::I32, vec![HIDDEN], vec![0; HIDDEN * 4]));
+    let error = bind(&config(), &all).unwrap_err();
+    assert!(error.contains("model.norm.weight") && error.contains("i32"), "{error}");
+}
+
+#[test]
+fn a_head_beside_a_tied_embedding_is_ignored_for_that_reason() {
+    let mut all = tensors();
+    all.insert("lm_head.weight".to_owned(), plain(&[10, HIDDEN]));
+    let ledger = bind(&config(), &all).unwrap();
+    assert_eq!(fate(&ledger, "lm_head.weight"), &Fate::Ignored { reason: "the head is tied to the embedding" });
+}
+
+#[test]
+fn shapes_decide_over_a_wrong_default_and_the_ledger_says_so() {
+    let (mut all, mut config) = (tensors(), config());
+    quantize(&mut all, "model.layers.0.mlp.up_proj", 6, 32);
+    quantize(&mut all, "model.layers.0.mlp.down_proj", 4, 64);
+    config["quantization"] = json!({"bits": 4, "group_size": 64});
+    let ledger = bind(&config, &all).unwrap();
+    let Fate::Used { note, .. } = fate(&ledger, "model.layers.0.mlp.up_proj.weight") else { panic!("it is used") };
+    insta::assert_snapshot!(note.as_deref().unwrap(), @"the config's default is affine 4-bit g64, the shapes say affine 6-bit g32 (bf16 scales)");
+    assert!(matches!(fate(&ledger, "model.layers.0.mlp.down_proj.weight"), Fate::Used { note: None, .. }));
+}
+
+#[test]
+fn an_entry_of_the_modules_own_that_contradicts_the_tensors_is_an_error() {
+    let (mut all, mut config) = (tensors(), config());
+    quantize(&mut all, "model.layers.0.mlp.up_proj", 6, 32);
+    config["quantization"] =
+        json!({"bits": 6, "group_size": 32, "model.layers.0.mlp.up_proj": {"bits": 8, "group_size": 32}});
+    insta::assert_snapshot!(bind(&config, &all).unwrap_err(), @"DIR/model.safetensors: module model.layers.0.mlp.up_proj is affine 6-bit g32 (bf16 scales), but the quantization entry of its own in config.json says affine 8-bit g32");
+    config["quantization"] = json!({"bits": 6, "group_size": 32, "model.layers.0.mlp.up_proj": false});
+    assert!(bind(&config, &all).unwrap_err().contains("says plain"));
+}
+
+#[test]
+fn scales_without_biases_are_an_error() {
+    let mut all = tensors();
+    quantize(&mut all, "model.layers.0.mlp.up_proj", 4, 64);
+    all.remove("model.layers.0.mlp.up_proj.biases");
+    let error = bind(&config(), &all).unwrap_err();
+    assert!(error.contains("model.layers.0.mlp.up_proj.biases is missing"), "{error}");
+}
