@@ -1,4 +1,4 @@
-"""GGUF v3 as the converter of llama.cpp writes it: vectors in F32, matrices in one type, a tokenizer in the metadata."""
+"""GGUF v3 as the converter of llama.cpp writes it: vectors in F32, matrices in one type, a tokenizer in metadata."""
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatch

@@ -131,9 +131,8 @@ def main() -> None:
     entries = []
     for name, prompt in PROMPTS.items():
         entry = answer(model, tokenizer, name, prompt)
-        print(
-            f"{name:16} {len(entry['prompt_ids']):4} tokens, margin {entry['min_margin']:.3f}: {entry['generated_text']!r}"
-        )
+        size, margin = len(entry["prompt_ids"]), entry["min_margin"]
+        print(f"{name:16} {size:4} tokens, margin {margin:.3f}: {entry['generated_text']!r}")
         assert len(entry["generated_ids"]) == NEW_TOKENS, f"{name}: the answer ends after {len(entry['generated_ids'])}"
         assert entry["min_margin"] > MARGIN, f"{name}: choose another prompt"
         entries.append(entry)

@@ -1,11 +1,12 @@
 """The prompts: lists of messages go through the chat template, strings are raw text."""
 
 LIGHTHOUSE = (
-    "The lighthouse on the northern cape was built in 1874 from blocks of grey granite that were carried up the cliff by "
-    "mules. For almost a hundred years its keepers lit the lamp every evening, wrote down the weather three times a day, "
-    "and rowed out to ships in trouble. In 1969 the lamp was replaced by an electric one with 1,000 watts, and in 1987 the "
-    "last keeper, Anna Lindqvist, locked the door behind her and moved to the village. Today the tower belongs to a small "
-    "society which opens it to visitors on Sundays between May and September. The climb has 212 steps."
+    "The lighthouse on the northern cape was built in 1874 from blocks of grey granite that were carried up the "
+    "cliff by mules. For almost a hundred years its keepers lit the lamp every evening, wrote down the weather "
+    "three times a day, and rowed out to ships in trouble. In 1969 the lamp was replaced by an electric one with "
+    "1,000 watts, and in 1987 the last keeper, Anna Lindqvist, locked the door behind her and moved to the "
+    "village. Today the tower belongs to a small society which opens it to visitors on Sundays between May and "
+    "September. The climb has 212 steps."
 )
 
 

@@ -13,9 +13,9 @@ BASE = {
     "bos_token_id": 1,
     "eos_token_id": 2,
     "hidden_act": "silu",
-    "hidden_size": 24,
+    "hidden_size": 16,
     "initializer_range": 0.02,
-    "intermediate_size": 36,
+    "intermediate_size": 28,
     "max_position_embeddings": 128,
     "mlp_bias": False,
     "model_type": "llama",
@@ -33,11 +33,11 @@ BASE = {
     "vocab_size": 67,
 }
 
-ODD = {"hidden_size": 36, "num_attention_heads": 6, "intermediate_size": 44, "tie_word_embeddings": True}
+ODD = {"hidden_size": 36, "num_attention_heads": 6, "intermediate_size": 33, "tie_word_embeddings": True}
 PLAIN = {
     "f32_odd_sizes": (ODD, "f32", 24),
     "bf16": (
-        {"hidden_size": 40, "intermediate_size": 88, "tie_word_embeddings": True, "num_key_value_heads": 1},
+        {"hidden_size": 40, "intermediate_size": 60, "tie_word_embeddings": True, "num_key_value_heads": 1},
         "bf16",
         20,
     ),
@@ -101,11 +101,11 @@ EVERY_WIDTH = {
 MIXED_4_6 = {"*.1.*.v_proj": (6, 32), "*.1.*.down_proj": (6, 32), "lm_head": (6, 32)}
 MLX = {
     "mlx_2bit_g128_f16": ({**G128, **TIED}, Mlx(2, 128, "f16"), 20),
-    "mlx_3bit_g64_bf16": ({**G64, **TIED}, Mlx(3, 64, "bf16", index=True), 20),
+    "mlx_3bit_g64_bf16": ({**G64, **ONE, **TIED}, Mlx(3, 64, "bf16", index=True), 20),
     "mlx_4bit_g64_f16": ({**G64, **ONE, **TIED}, Mlx(4, 64, "f16", mode=False), 20),
     "mlx_5bit_g32_f32": ({**G32, **ONE, **TIED}, Mlx(5, 32, "f32"), 20),
-    "mlx_6bit_g32_bf16_head": ({**G32, "num_attention_heads": 2, "head_dim": 16}, Mlx(6, 32, "bf16"), 20),
-    "mlx_8bit_g64_bf16": ({**G64, **ONE, **TIED}, Mlx(8, 64, "bf16", mode=False), 20),
+    "mlx_6bit_g32_bf16_head": ({**G32, **ONE, "num_attention_heads": 2, "head_dim": 16}, Mlx(6, 32, "bf16"), 20),
+    "mlx_8bit_g64_bf16": ({**G64, **ONE, **TIED, "intermediate_size": 64}, Mlx(8, 64, "bf16", mode=False), 20),
     "mlx_every_width": (
         {**WIDE, "hidden_size": 128, "intermediate_size": 128, "head_dim": 32, "num_attention_heads": 2},
         Mlx(4, 128, "bf16", EVERY_WIDTH),
@@ -114,13 +114,13 @@ MLX = {
     "mlx_mixed_4_6": (G32, Mlx(4, 32, "bf16", MIXED_4_6, entries="all"), 20),
     "mlx_false_modules": (
         {**G32, **ONE},
-        Mlx(4, 32, "f16", {"lm_head": False, "*.o_proj": False, "*.gate_proj": False}, mode=False),
+        Mlx(4, 32, "f16", {"lm_head": False, "*.o_proj": False, "*.k_proj": False}, mode=False),
         20,
     ),
     "mlx_plain_embedding": ({**G32, **ONE, **TIED}, Mlx(4, 32, "bf16", {"model.embed_tokens": None}), 20),
     "mlx_wrong_default": (
-        {**G64, **TIED, "intermediate_size": 96},
-        Mlx(4, 64, "bf16", {"*.v_proj": (6, 32), "*.down_proj": (8, 32), "*.0.*.q_proj": (3, 64)}, entries="none"),
+        {**G64, **ONE, **TIED, "intermediate_size": 96},
+        Mlx(4, 64, "bf16", {"*.v_proj": (6, 32), "*.down_proj": (8, 32), "*.q_proj": (3, 64)}, entries="none"),
         20,
     ),
     "mlx_biases": ({**G32, **ONE, **TIED, "attention_bias": True, "mlp_bias": True}, Mlx(4, 32, "f16"), 20),
@@ -129,7 +129,7 @@ MLX = {
 }
 
 BLOCKS = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 112}
-SMALL = {"hidden_size": 24, "intermediate_size": 36, "vocab_size": 110}
+SMALL = {"hidden_size": 16, "intermediate_size": 28, "vocab_size": 110}
 EMBED_Q8 = {"token_embd.weight": "Q8_0"}
 GGUF = {
     "gguf_f32": ({**SMALL, **ONE}, Gguf("F32", "smollm"), 20),
@@ -144,7 +144,7 @@ GGUF = {
         20,
     ),
     "gguf_q8_0": (
-        {**BLOCKS, **ONE, **TIED, "num_key_value_heads": 4},
+        {**BLOCKS, **ONE, **TIED, "num_key_value_heads": 4, "hidden_size": 32},
         Gguf("Q8_0", "smollm", {"token_embd.weight": "F16"}),
         20,
     ),

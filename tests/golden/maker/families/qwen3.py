@@ -14,9 +14,9 @@ BASE = {
     "eos_token_id": 2,
     "head_dim": 8,
     "hidden_act": "silu",
-    "hidden_size": 24,
+    "hidden_size": 16,
     "initializer_range": 0.02,
-    "intermediate_size": 36,
+    "intermediate_size": 28,
     "max_position_embeddings": 128,
     "max_window_layers": 2,
     "model_type": "qwen3",
@@ -42,7 +42,7 @@ PLAIN = {
     "f32_odd_sizes": (
         {
             "hidden_size": 28,
-            "intermediate_size": 44,
+            "intermediate_size": 33,
             "head_dim": 10,
             "num_attention_heads": 3,
             "num_key_value_heads": 1,
@@ -51,7 +51,7 @@ PLAIN = {
         24,
     ),
     "bf16_new_config": ({**new_rope(rope_type="default", rope_theta=1000000), "head_dim": 16, **UNTIED}, "bf16", 20),
-    "f16": ({"intermediate_size": 60, "head_dim": 12}, "f16", 20),
+    "f16": ({"hidden_size": 24, "intermediate_size": 44, "head_dim": 12}, "f16", 20),
     "bf16_sharded": (UNTIED, Plain("bf16", shards=2), 20),
     "attention_bias": ({"attention_bias": True, "head_dim": 10}, "f16", 20),
     "kv_heads_equal": ({"num_key_value_heads": 4}, "bf16", 20),
@@ -106,7 +106,7 @@ MLX = {
     "mlx_false_modules": ({**G32, **ONE, **UNTIED}, Mlx(4, 32, "bf16", {"lm_head": False, "*.down_proj": False}), 20),
     "mlx_plain_embedding": ({**G32, **ONE}, Mlx(5, 32, "bf16", {"model.embed_tokens": None}), 20),
     "mlx_wrong_default": (
-        {**G64, "intermediate_size": 96},
+        {**G64, **ONE, "intermediate_size": 96},
         Mlx(4, 64, "f16", {"*.v_proj": (6, 64), "*.down_proj": (3, 32), "model.embed_tokens": (8, 64)}, entries="none"),
         20,
     ),
@@ -114,13 +114,13 @@ MLX = {
 }
 
 BLOCKS = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 112}
-SMALL = {"hidden_size": 24, "intermediate_size": 36, "vocab_size": 110, "head_dim": 8}
+SMALL = {"hidden_size": 16, "intermediate_size": 28, "vocab_size": 110, "head_dim": 8}
 GGUF = {
     "gguf_f32": ({**SMALL, **ONE, "num_key_value_heads": 1}, Gguf("F32", "qwen2"), 20),
     "gguf_f16": (SMALL, Gguf("F16", "qwen2", {"token_embd.weight": "BF16"}), 20),
     "gguf_bf16": ({**SMALL, **UNTIED, "head_dim": 10}, Gguf("BF16", "qwen2"), 20),
     "gguf_q4_0": ({**BLOCKS, **ONE, "head_dim": 16}, Gguf("Q4_0", "qwen2"), 20),
-    "gguf_q4_1": ({**BLOCKS, **ONE, **UNTIED, "head_dim": 16}, Gguf("Q4_1", "qwen2", {"output.weight": "F16"}), 20),
+    "gguf_q4_1": ({**BLOCKS, **ONE, **UNTIED, "head_dim": 16}, Gguf("Q4_1", "qwen2", {"output.weight": "Q8_0"}), 20),
     "gguf_q5_0": ({**BLOCKS, **UNTIED, "hidden_size": 32}, Gguf("Q5_0", "qwen2", {"token_embd.weight": "Q8_0"}), 20),
     "gguf_q5_1": ({**BLOCKS, "hidden_size": 32}, Gguf("Q5_1", "qwen2", {"token_embd.weight": "Q8_0"}), 20),
     "gguf_q8_0": ({**BLOCKS, **ONE, "head_dim": 8}, Gguf("Q8_0", "qwen2"), 20),

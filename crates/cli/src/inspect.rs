@@ -1,0 +1,179 @@
+//! `ffai inspect`: what a model is.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use anyhow::Result;
+use ffai::{Description, Fate, LoadOptions};
+use serde_json::{Value, json};
+
+use crate::{
+    plan::{InspectPlan, View},
+    progress::LoadProgress,
+    units::{bytes, count, table},
+};
+
+pub(crate) fn run(plan: &InspectPlan) -> Result<()> {
+    let mut progress = LoadProgress::default();
+    let model = Description::open(&plan.model, &mut |event| progress.on(&event))?;
+    drop(progress);
+    let text = match (plan.view, plan.json) {
+        (View::Summary, false) => summary(&model, plan),
+        (View::Summary, true) => pretty(&summary_json(&model, plan)),
+        (View::Spec, false) => model.spec.to_string(),
+        (View::Spec, true) => pretty(&serde_json::to_value(&model.spec)?),
+        (View::Program, false) => model.program.to_string(),
+        (View::Program, true) => pretty(&program_json(&model)),
+        (View::Tensors, false) => tensors(&model),
+        (View::Tensors, true) => pretty(&tensors_json(&model)),
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// Weights of one kind: a role without its layer, in one storage.
+struct Kind {
+    role: String,
+    storage: String,
+    weights: u64,
+    shape: String,
+    bytes: u64,
+}
+
+fn kinds(model: &Description) -> Vec<Kind> {
+    let mut kinds: Vec<Kind> = Vec::new();
+    for (role, tensor) in model.weights.iter() {
+        let role = match role.strip_prefix("layers.").and_then(|r| r.split_once('.')) {
+            Some((_, rest)) => format!("layers.*.{rest}"),
+            None => role.to_owned(),
+        };
+        let (storage, shape) = (tensor.storage().to_string(), format!("{:?}", tensor.shape()));
+        let (size, same) = (tensor.bytes_len() as u64, |k: &&mut Kind| k.role == role && k.storage == storage && k.shape == shape);
+        match kinds.iter_mut().find(same) {
+            Some(kind) => (kind.weights, kind.bytes) = (kind.weights + 1, kind.bytes + size),
+            None => kinds.push(Kind { role, storage, weights: 1, shape, bytes: size }),
+        }
+    }
+    kinds
+}
+
+/// Memory for one sequence of the longest length.
+fn memory(model: &Description, plan: &InspectPlan) -> (usize, ffai::Footprint) {
+    let context = plan.context.unwrap_or(model.spec.context);
+    let options = LoadOptions { context: Some(context), parallel: 1, ..LoadOptions::default() };
+    (context, model.plan(&options).footprint(&model.program, model.weights.bytes()))
+}
+
+fn parameters(model: &Description) -> u64 {
+    model.weights.iter().map(|(_, t)| t.rows() as u64 * t.cols() as u64).sum()
+}
+
+fn summary(model: &Description, plan: &InspectPlan) -> String {
+    let spec = &model.spec;
+    let (context, memory) = memory(model, plan);
+    let capabilities: Vec<String> = model.capabilities().iter().map(ToString::to_string).collect();
+    let facts = [
+        ("model", model.checkpoint.path().display().to_string()),
+        ("family", spec.family.to_owned()),
+        ("parameters", count(parameters(model))),
+        ("layers", spec.layers.len().to_string()),
+        ("hidden", spec.hidden.to_string()),
+        ("vocabulary", spec.vocab.to_string()),
+        ("context", format!("{} tokens", spec.context)),
+        ("capabilities", capabilities.join(", ")),
+    ];
+    let facts: Vec<Vec<String>> = facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    let mut rows = vec![["role", "storage", "shape", "weights", "bytes"].map(str::to_owned).to_vec()];
+    rows.extend(kinds(model).into_iter().map(|k| vec![k.role, k.storage, k.shape, k.weights.to_string(), bytes(k.bytes)]));
+    let needs = [
+        ("weights", memory.weights),
+        ("keys and values", memory.kv),
+        ("buffers", memory.buffers),
+        ("together", memory.total()),
+    ];
+    let needs: Vec<Vec<String>> = needs.into_iter().map(|(name, n)| vec![format!("  {name}"), bytes(n)]).collect();
+    let notes = notes(model);
+    format!(
+        "{}\n{}\nmemory for one sequence of {context} tokens\n{}{notes}",
+        table(&facts, &[]),
+        table(&rows, &[3, 4]),
+        table(&needs, &[1])
+    )
+}
+
+/// What the ledger has to say besides the plain use of each tensor.
+fn notes(model: &Description) -> String {
+    let mut notes: BTreeMap<String, usize> = BTreeMap::new();
+    for row in &model.weights.ledger().rows {
+        match &row.fate {
+            Fate::Used { note: Some(note), .. } => *notes.entry(note.clone()).or_default() += 1,
+            Fate::Ignored { reason } => *notes.entry(format!("ignored: {reason}")).or_default() += 1,
+            Fate::Used { .. } => {}
+        }
+    }
+    let lines: String = notes.into_iter().map(|(note, n)| format!("  {n} tensors: {note}\n")).collect();
+    if lines.is_empty() { lines } else { format!("\nnotes (see --tensors)\n{lines}") }
+}
+
+fn summary_json(model: &Description, plan: &InspectPlan) -> Value {
+    let spec = &model.spec;
+    let (context, memory) = memory(model, plan);
+    let kinds = kinds(model).into_iter().map(|k| {
+        json!({"role": k.role, "storage": k.storage, "shape": k.shape, "weights": k.weights, "bytes": k.bytes})
+    });
+    json!({
+        "model": model.checkpoint.path().display().to_string(),
+        "family": spec.family,
+        "parameters": parameters(model),
+        "layers": spec.layers.len(),
+        "hidden": spec.hidden,
+        "vocab": spec.vocab,
+        "context": spec.context,
+        "capabilities": model.capabilities().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "weights": kinds.collect::<Vec<_>>(),
+        "memory": {
+            "context": context, "weights": memory.weights, "kv": memory.kv, "buffers": memory.buffers, "total": memory.total(),
+        },
+    })
+}
+
+fn program_json(model: &Description) -> Value {
+    let text = model.program.to_string();
+    Value::from(text.lines().collect::<Vec<_>>())
+}
+
+fn fate(fate: &Fate) -> String {
+    match fate {
+        Fate::Used { role, note: None } => role.clone(),
+        Fate::Used { role, note: Some(note) } => format!("{role} ({note})"),
+        Fate::Ignored { reason } => format!("ignored: {reason}"),
+    }
+}
+
+fn tensors(model: &Description) -> String {
+    let mut rows = vec![["tensor", "type", "shape", "bytes", "role"].map(str::to_owned).to_vec()];
+    rows.extend(model.weights.ledger().rows.iter().map(|r| {
+        vec![r.tensor.clone(), r.dtype.clone(), format!("{:?}", r.shape), bytes(r.bytes), fate(&r.fate)]
+    }));
+    table(&rows, &[3])
+}
+
+fn tensors_json(model: &Description) -> Value {
+    let rows = model.weights.ledger().rows.iter().map(|r| {
+        let (role, note, ignored) = match &r.fate {
+            Fate::Used { role, note } => (Some(role), note.clone(), None),
+            Fate::Ignored { reason } => (None, None, Some(*reason)),
+        };
+        json!({
+            "file": r.file.display().to_string(), "tensor": r.tensor, "dtype": r.dtype, "shape": r.shape, "bytes": r.bytes,
+            "role": role, "note": note, "ignored": ignored,
+        })
+    });
+    Value::from(rows.collect::<Vec<_>>())
+}

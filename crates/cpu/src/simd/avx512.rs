@@ -1,0 +1,218 @@
+//! AVX-512 F, BW, DQ, VL: 16 floats. Codes of up to five bits are looked up in registers that hold all their numbers.
+
+use std::arch::x86_64::*;
+
+use super::unpack::Unpack;
+use super::{Kernel, Simd};
+
+#[derive(Clone, Copy)]
+pub(super) struct Avx512;
+
+/// The numbers of codes 0 to 15 and 16 to 31, and what makes them. Kernels use some of the fields; the compiler drops the rest.
+#[derive(Clone, Copy)]
+pub(super) struct Lut {
+    low: __m512,
+    high: __m512,
+    scale: __m512,
+    bias: __m512,
+}
+
+impl Simd for Avx512 {
+    type V = __m512;
+    type Wide = [__m512; 2];
+    type Lut = Lut;
+    const LANES: usize = 16;
+    const TILE: usize = 6;
+
+    unsafe fn enter<K: Kernel>(args: &K::Args) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+        unsafe fn inner<K: Kernel>(args: &K::Args) {
+            K::run::<Avx512>(args);
+        }
+        inner::<K>(args);
+    }
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> __m512 {
+        _mm512_set1_ps(x)
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m512 {
+        _mm512_loadu_ps(p)
+    }
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize) -> __m512 {
+        _mm512_maskz_loadu_ps(((1u32 << n) - 1) as u16, p)
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m512) {
+        _mm512_storeu_ps(p, v);
+    }
+    #[inline(always)]
+    unsafe fn store_first(p: *mut f32, n: usize, v: __m512) {
+        _mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as u16, v);
+    }
+    #[inline(always)]
+    unsafe fn add(a: __m512, b: __m512) -> __m512 {
+        _mm512_add_ps(a, b)
+    }
+    #[inline(always)]
+    unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+        _mm512_mul_ps(a, b)
+    }
+    #[inline(always)]
+    unsafe fn div(a: __m512, b: __m512) -> __m512 {
+        _mm512_div_ps(a, b)
+    }
+    #[inline(always)]
+    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+        _mm512_fmadd_ps(a, b, c)
+    }
+    #[inline(always)]
+    unsafe fn max(a: __m512, b: __m512) -> __m512 {
+        _mm512_max_ps(a, b)
+    }
+    #[inline(always)]
+    unsafe fn min(a: __m512, b: __m512) -> __m512 {
+        _mm512_min_ps(a, b)
+    }
+    #[inline(always)]
+    unsafe fn round(v: __m512) -> __m512 {
+        _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v)
+    }
+    #[inline(always)]
+    unsafe fn scale_by_power(v: __m512, n: __m512) -> __m512 {
+        _mm512_scalef_ps(v, n)
+    }
+
+    /// Lanes 8 apart, then 4, 2 and 1.
+    #[inline(always)]
+    unsafe fn sum(v: __m512) -> f32 {
+        let eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
+        let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
+
+    #[inline(always)]
+    unsafe fn greatest(v: __m512) -> f32 {
+        _mm512_reduce_max_ps(v)
+    }
+
+    /// The additions of [`Simd::sum`], four vectors side by side.
+    #[inline(always)]
+    unsafe fn sum4(v: [__m512; 4]) -> [f32; 4] {
+        let ab = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(v[0], v[1]), _mm512_shuffle_f32x4::<0xEE>(v[0], v[1]));
+        let cd = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(v[2], v[3]), _mm512_shuffle_f32x4::<0xEE>(v[2], v[3]));
+        let four = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xDD>(ab, cd));
+        let two = _mm512_add_ps(four, _mm512_permute_ps::<0x4E>(four));
+        let one = _mm512_add_ps(two, _mm512_permute_ps::<0xB1>(two));
+        let first = _mm512_permutexvar_ps(_mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0), one);
+        let mut out = [0.0; 4];
+        _mm_storeu_ps(out.as_mut_ptr(), _mm512_castps512_ps128(first));
+        out
+    }
+
+    #[inline(always)]
+    unsafe fn part(wide: &[__m512; 2], i: usize) -> __m512 {
+        wide[i]
+    }
+    #[inline(always)]
+    unsafe fn f32s(p: *const u8) -> [__m512; 2] {
+        [_mm512_loadu_ps(p.cast()), _mm512_loadu_ps(p.add(64).cast())]
+    }
+    #[inline(always)]
+    unsafe fn f16s(p: *const u8) -> [__m512; 2] {
+        [
+            _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())),
+            _mm512_cvtph_ps(_mm256_loadu_si256(p.add(32).cast())),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn bf16s(p: *const u8) -> [__m512; 2] {
+        [upper_half(_mm256_loadu_si256(p.cast())), upper_half(_mm256_loadu_si256(p.add(32).cast()))]
+    }
+    #[inline(always)]
+    unsafe fn half(bits: u16) -> f32 {
+        _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+    }
+
+    #[inline(always)]
+    unsafe fn lut(scale: f32, bias: f32) -> Lut {
+        let (scale, bias) = (_mm512_set1_ps(scale), _mm512_set1_ps(bias));
+        let low = _mm512_set_ps(15., 14., 13., 12., 11., 10., 9., 8., 7., 6., 5., 4., 3., 2., 1., 0.);
+        let high = _mm512_set_ps(31., 30., 29., 28., 27., 26., 25., 24., 23., 22., 21., 20., 19., 18., 17., 16.);
+        Lut { low: _mm512_fmadd_ps(scale, low, bias), high: _mm512_fmadd_ps(scale, high, bias), scale, bias }
+    }
+
+    /// A look-up reads the low four bits of its index, so the low halves need no mask.
+    #[inline(always)]
+    unsafe fn nibbles(p: *const u8, lut: &Lut) -> [__m512; 2] {
+        let codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()));
+        [_mm512_permutexvar_ps(codes, lut.low), _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(codes), lut.low)]
+    }
+    #[inline(always)]
+    unsafe fn nibbles_fifth(p: *const u8, fifth: u32, lut: &Lut) -> [__m512; 2] {
+        let codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()));
+        let above = _mm512_srli_epi32::<4>(codes);
+        let low = [_mm512_permutexvar_ps(codes, lut.low), _mm512_permutexvar_ps(above, lut.low)];
+        [
+            _mm512_mask_permutexvar_ps(low[0], fifth as u16, codes, lut.high),
+            _mm512_mask_permutexvar_ps(low[1], (fifth >> 16) as u16, above, lut.high),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn codes<const BITS: usize>(p: *const u8, lut: &Lut) -> [__m512; 2] {
+        let first = if Unpack::<BITS>::UNIT_BYTES < 16 {
+            _mm_maskz_loadu_epi8(((1u32 << Unpack::<BITS>::UNIT_BYTES) - 1) as u16, p.cast())
+        } else {
+            _mm_loadu_si128(p.cast())
+        };
+        let base = Unpack::<BITS>::base(1);
+        let second = if base == 0 { first } else { _mm_loadu_si128(p.add(base).cast()) };
+        [look_up::<BITS>(unpack::<BITS, 0>(first), lut), look_up::<BITS>(unpack::<BITS, 1>(second), lut)]
+    }
+    #[inline(always)]
+    unsafe fn bytes(p: *const u8, lut: &Lut) -> [__m512; 2] {
+        [
+            scaled(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast())), lut),
+            scaled(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.add(16).cast())), lut),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn signed(p: *const u8, lut: &Lut) -> [__m512; 2] {
+        [
+            scaled(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast())), lut),
+            scaled(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.add(16).cast())), lut),
+        ]
+    }
+}
+
+#[inline(always)]
+unsafe fn upper_half(v: __m256i) -> __m512 {
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(v)))
+}
+
+#[inline(always)]
+unsafe fn unpack<const BITS: usize, const HALF: usize>(stream: __m128i) -> __m512i {
+    let pattern = _mm512_loadu_si512(Unpack::<BITS>::BYTES[HALF].as_ptr().cast());
+    let shifts = _mm512_loadu_si512(Unpack::<BITS>::SHIFTS[HALF].as_ptr().cast());
+    let bytes = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(stream), pattern);
+    _mm512_and_si512(_mm512_srlv_epi32(bytes, shifts), _mm512_set1_epi32(Unpack::<BITS>::MASK))
+}
+
+#[inline(always)]
+unsafe fn look_up<const BITS: usize>(codes: __m512i, lut: &Lut) -> __m512 {
+    if BITS <= 4 {
+        _mm512_permutexvar_ps(codes, lut.low)
+    } else if BITS == 5 {
+        _mm512_permutex2var_ps(lut.low, codes, lut.high)
+    } else {
+        scaled(codes, lut)
+    }
+}
+
+#[inline(always)]
+unsafe fn scaled(codes: __m512i, lut: &Lut) -> __m512 {
+    _mm512_fmadd_ps(lut.scale, _mm512_cvtepi32_ps(codes), lut.bias)
+}

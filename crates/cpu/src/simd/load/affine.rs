@@ -1,0 +1,28 @@
+//! MLX's affine codes: a bit stream with a scale and a bias for each group.
+
+use super::{Loader, Order, Row};
+use crate::simd::Simd;
+
+/// Codes of `BITS` bits in groups of `UNITS * 32`.
+pub(crate) struct Codes<const BITS: usize, const UNITS: usize>;
+
+impl<const BITS: usize, const UNITS: usize> Loader for Codes<BITS, UNITS> {
+    type Group<S: Simd> = S::Lut;
+    const UNITS: usize = UNITS;
+    const ORDER: Order = if BITS == 4 { Order::EvenOdd } else { Order::Natural };
+
+    #[inline(always)]
+    unsafe fn group<S: Simd>(row: Row, index: usize) -> S::Lut {
+        S::lut(*row.scales.add(index), *row.biases.add(index))
+    }
+
+    #[inline(always)]
+    unsafe fn unit<S: Simd>(row: Row, lut: &S::Lut, index: usize) -> S::Wide {
+        let p = row.data.add(index * 4 * BITS);
+        match BITS {
+            4 => S::nibbles(p, lut),
+            8 => S::bytes(p, lut),
+            _ => S::codes::<BITS>(p, lut),
+        }
+    }
+}

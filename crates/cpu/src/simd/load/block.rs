@@ -1,0 +1,63 @@
+//! The blocks of GGUF: scale `d` (and minimum `m`) as halves, then codes. Layouts are in `ffai_checkpoint::Block`.
+//!
+//! Codes with an offset, `d * (q - 8)`, are read as `d * q - 8 d`: the product with a power of two is exact, so the number is
+//! the same.
+
+use super::{Loader, Row};
+use crate::simd::Simd;
+
+/// `d * (q - 8)`.
+pub(crate) struct Q4_0;
+/// `d * q + m`.
+pub(crate) struct Q4_1;
+/// `d * (q - 16)`, q of five bits.
+pub(crate) struct Q5_0;
+/// `d * q + m`, q of five bits.
+pub(crate) struct Q5_1;
+/// `d * q`, q signed.
+pub(crate) struct Q8_0;
+
+/// A loader of blocks of `$bytes`: `$lut` from the block's halves, `$unit` from what follows them.
+macro_rules! block {
+    ($name:ident, $bytes:literal, |$s:ident, $p:ident| $lut:expr, |$q:ident, $l:ident| $unit:expr) => {
+        impl Loader for $name {
+            type Group<S: Simd> = S::Lut;
+            #[inline(always)]
+            unsafe fn group<$s: Simd>(row: Row, index: usize) -> $s::Lut {
+                let $p = row.data.add(index * $bytes);
+                $lut
+            }
+            #[inline(always)]
+            unsafe fn unit<$s: Simd>(row: Row, $l: &$s::Lut, index: usize) -> $s::Wide {
+                let $q = row.data.add(index * $bytes);
+                $unit
+            }
+        }
+    };
+}
+
+block!(Q4_0, 18, |S, p| with_offset::<S>(p, 8.0), |q, lut| S::nibbles(q.add(2), lut));
+block!(Q4_1, 20, |S, p| S::lut(half::<S>(p), half::<S>(p.add(2))), |q, lut| S::nibbles(q.add(4), lut));
+block!(Q5_0, 22, |S, p| with_offset::<S>(p, 16.0), |q, lut| S::nibbles_fifth(q.add(6), fifth(q.add(2)), lut));
+block!(Q5_1, 24, |S, p| S::lut(half::<S>(p), half::<S>(p.add(2))), |q, lut| S::nibbles_fifth(
+    q.add(8),
+    fifth(q.add(4)),
+    lut
+));
+block!(Q8_0, 34, |S, p| S::lut(half::<S>(p), 0.0), |q, lut| S::signed(q.add(2), lut));
+
+#[inline(always)]
+unsafe fn half<S: Simd>(p: *const u8) -> f32 {
+    S::half(p.cast::<u16>().read_unaligned())
+}
+
+#[inline(always)]
+unsafe fn with_offset<S: Simd>(p: *const u8, offset: f32) -> S::Lut {
+    let d = half::<S>(p);
+    S::lut(d, -offset * d)
+}
+
+#[inline(always)]
+unsafe fn fifth(p: *const u8) -> u32 {
+    p.cast::<u32>().read_unaligned()
+}

@@ -1,0 +1,62 @@
+//! The loaders: one small type for each kind of storage, which decodes a unit of 32 numbers of a row.
+
+mod affine;
+mod block;
+mod dense;
+
+pub(crate) use affine::Codes;
+pub(crate) use block::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
+pub(crate) use dense::{Bf16, F16, F32};
+
+use super::Simd;
+
+/// Where one row of a matrix lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    /// Numbers, codes or blocks, at any alignment.
+    pub(crate) data: *const u8,
+    /// The scales of the row's groups, decoded; unused where storages keep them in `data`.
+    pub(crate) scales: *const f32,
+    /// The biases of the row's groups, decoded.
+    pub(crate) biases: *const f32,
+}
+
+/// The order in which a loader gives the numbers of a unit. Inputs are brought into the same order once, which is cheaper
+/// than ordering every unit of the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// As they stand.
+    Natural,
+    /// The 16 even ones, then the 16 odd ones: the low and the high halves of bytes.
+    EvenOdd,
+}
+
+/// Decodes a storage, unit by unit.
+///
+/// # Safety
+/// Of all functions: the level's instructions exist; the row has the group or unit at `index`.
+pub(crate) trait Loader: 'static {
+    /// What the units of a group have in common.
+    type Group<S: Simd>: Copy;
+    /// Units in a group.
+    const UNITS: usize = 1;
+    /// The order of the numbers within a unit.
+    const ORDER: Order = Order::Natural;
+    /// Bytes of a number where rows may end within a unit, else 0.
+    const NUMBER: usize = 0;
+
+    /// Reads what the units of group `index` have in common.
+    unsafe fn group<S: Simd>(row: Row, index: usize) -> Self::Group<S>;
+    /// Decodes unit `index`, counted from the start of the row.
+    unsafe fn unit<S: Simd>(row: Row, group: &Self::Group<S>, index: usize) -> S::Wide;
+}
+
+/// Decodes the last `numbers < 32` of a row, unit `index`; zeros follow.
+#[inline(always)]
+pub(crate) unsafe fn tail<S: Simd, L: Loader>(row: Row, index: usize, numbers: usize) -> S::Wide {
+    let mut unit = [0u8; 32 * 4];
+    let from = row.data.add(index * 32 * L::NUMBER);
+    std::ptr::copy_nonoverlapping(from, unit.as_mut_ptr(), numbers * L::NUMBER);
+    let row = Row { data: unit.as_ptr(), ..row };
+    L::unit::<S>(row, &L::group::<S>(row, 0), 0)
+}

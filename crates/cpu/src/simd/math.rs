@@ -1,0 +1,24 @@
+//! Functions of vectors.
+
+use super::Simd;
+
+/// `e^x`, within 1e-7 of the truth for `-87.3 <= x <= 88.3`; beyond, the value at the border. Not-a-number stays.
+///
+/// `x = n ln 2 + r` with `|r| <= ln 2 / 2`, and `e^r` is its Taylor series up to `r^7 / 7!`: what is left out, `r^8 / 8!`, is
+/// below 6e-9. `ln 2` is split into a part of few bits, whose product with `n` is exact, and the rest.
+#[inline(always)]
+pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    const SERIES: [f32; 8] = [1.0, 1.0, 0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0];
+    let x = S::max(S::splat(-87.3), S::min(S::splat(88.3), x));
+    let n = S::round(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
+    let r = S::fma(n, S::splat(-LN_2_LOW), S::fma(n, S::splat(-LN_2_HIGH), x));
+    let mut sum = S::splat(SERIES[7]);
+    let mut i = 7;
+    while i > 0 {
+        i -= 1;
+        sum = S::fma(sum, r, S::splat(SERIES[i]));
+    }
+    S::scale_by_power(sum, n)
+}

@@ -1,0 +1,121 @@
+//! One set of vector operations for every level, and the loaders that decode storages with it.
+//!
+//! A kernel is written once over [`Simd`] and compiled for each level: its body is inlined into [`Simd::enter`], the one
+//! function of a level that is compiled with the level's instructions. Hence everything here is `inline(always)` and free of
+//! closures, which the compiler would keep apart.
+#![expect(unsafe_op_in_unsafe_fn, reason = "the bodies of kernels lie under the contracts of their functions as a whole")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub(crate) mod load;
+pub(crate) mod math;
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod unpack;
+
+use crate::Level;
+
+/// Numbers in a unit: what loaders decode at once, and what rows of inputs are padded to.
+pub(crate) const UNIT: usize = 32;
+
+/// A kernel over raw parts. The arguments say what must hold of them.
+pub(crate) trait Kernel {
+    /// What it works on.
+    type Args;
+
+    /// # Safety
+    /// The level's instructions exist on this machine, and the arguments keep their contract.
+    unsafe fn run<S: Simd>(args: &Self::Args);
+}
+
+/// A kernel compiled for the level in use.
+pub(crate) type Entry<A> = unsafe fn(&A);
+
+/// The kernel for a level.
+pub(crate) fn entry<K: Kernel>(level: Level) -> Entry<K::Args> {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => avx2::Avx2::enter::<K>,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512::Avx512::enter::<K>,
+        _ => scalar::Scalar::enter::<K>,
+    }
+}
+
+/// The vector operations of a level.
+///
+/// # Safety
+/// Every function needs the level's instructions; those with pointers need as many readable or writable elements behind
+/// them as they say, at any alignment.
+pub(crate) trait Simd: Copy + 'static {
+    /// [`Simd::LANES`] floats.
+    type V: Copy;
+    /// [`UNIT`] floats, in order.
+    type Wide: Copy;
+    /// What turns codes into numbers: `scale * code + bias`, as a table where the level can look numbers up.
+    type Lut: Copy;
+    /// Floats in a vector.
+    const LANES: usize;
+    /// Rows of activations that the matrix kernel takes at once: as many as the registers hold sums for.
+    const TILE: usize;
+
+    /// Runs a kernel in a function that is compiled with the level's instructions.
+    unsafe fn enter<K: Kernel>(args: &K::Args);
+
+    unsafe fn splat(x: f32) -> Self::V;
+    /// Reads `LANES` floats.
+    unsafe fn load(p: *const f32) -> Self::V;
+    /// Reads `n < LANES` floats; the others are 0.
+    unsafe fn load_first(p: *const f32, n: usize) -> Self::V;
+    /// Writes `LANES` floats.
+    unsafe fn store(p: *mut f32, v: Self::V);
+    /// Writes the first `n < LANES` floats.
+    unsafe fn store_first(p: *mut f32, n: usize, v: Self::V);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The greater; `b` where either is not a number.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// The lesser; `b` where either is not a number.
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// To the nearest integer.
+    unsafe fn round(v: Self::V) -> Self::V;
+    /// `v * 2^n` for whole `n` in `-126..=127`.
+    unsafe fn scale_by_power(v: Self::V, n: Self::V) -> Self::V;
+    /// The sum of the lanes, in an order of the level's own that never changes.
+    unsafe fn sum(v: Self::V) -> f32;
+    /// The greatest lane.
+    unsafe fn greatest(v: Self::V) -> f32;
+    /// [`Simd::sum`] of four vectors, the same bits.
+    #[inline(always)]
+    unsafe fn sum4(v: [Self::V; 4]) -> [f32; 4] {
+        [Self::sum(v[0]), Self::sum(v[1]), Self::sum(v[2]), Self::sum(v[3])]
+    }
+
+    /// Vector `i` of a unit.
+    unsafe fn part(wide: &Self::Wide, i: usize) -> Self::V;
+    /// 32 floats.
+    unsafe fn f32s(p: *const u8) -> Self::Wide;
+    /// 32 halves.
+    unsafe fn f16s(p: *const u8) -> Self::Wide;
+    /// 32 upper halves of floats.
+    unsafe fn bf16s(p: *const u8) -> Self::Wide;
+    /// One half.
+    unsafe fn half(bits: u16) -> f32;
+    /// What turns codes into `scale * code + bias`.
+    unsafe fn lut(scale: f32, bias: f32) -> Self::Lut;
+    /// The low halves of 16 bytes, then the high halves.
+    unsafe fn nibbles(p: *const u8, lut: &Self::Lut) -> Self::Wide;
+    /// As [`Simd::nibbles`], each code with bit `i` of `fifth` above it.
+    unsafe fn nibbles_fifth(p: *const u8, fifth: u32, lut: &Self::Lut) -> Self::Wide;
+    /// 32 codes of `BITS` (2, 3, 5 or 6) from a stream of `4 * BITS` bytes, least significant bit first.
+    unsafe fn codes<const BITS: usize>(p: *const u8, lut: &Self::Lut) -> Self::Wide;
+    /// 32 bytes as codes.
+    unsafe fn bytes(p: *const u8, lut: &Self::Lut) -> Self::Wide;
+    /// 32 signed bytes as codes.
+    unsafe fn signed(p: *const u8, lut: &Self::Lut) -> Self::Wide;
+}

@@ -1,0 +1,264 @@
+//! The engine: requests in, steps run, events out.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ffai_program::{Executable, Output, Plan, Program, StepInputs, Want};
+
+use crate::job::{Job, Leave};
+use crate::pages::Pages;
+use crate::scheduler::{Limits, Turn, turns};
+use crate::sequence::Sequence;
+use crate::session::{Session, idle};
+use crate::step::StepBuilder;
+use crate::{EngineError, Event, Request, RequestId, SessionId};
+
+/// Choices that change speed, never results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Most prompt rows in a step. Small numbers keep running requests smooth while a long prompt is read, large ones read it
+    /// faster. The plan's rows bound it too.
+    pub chunk: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions { chunk: 256 }
+    }
+}
+
+/// Runs requests and sessions on one executable. No thread, no clock: whoever owns it calls [`Engine::step`].
+pub struct Engine {
+    pub(crate) executable: Box<dyn Executable>,
+    pub(crate) program: Program,
+    pub(crate) plan: Plan,
+    limits: Limits,
+    pub(crate) pages: Pages,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    /// In order of arrival.
+    queue: VecDeque<Job>,
+    /// In order of arrival.
+    running: Vec<Job>,
+    last_id: u64,
+}
+
+impl Engine {
+    /// An engine over an executable that was compiled for this program and plan.
+    ///
+    /// # Errors
+    /// [`EngineError::Plan`] when a capacity is zero or pages are not given for each state group.
+    pub fn new(
+        executable: Box<dyn Executable>,
+        program: &Program,
+        plan: Plan,
+        options: EngineOptions,
+    ) -> Result<Engine, EngineError> {
+        check_plan(program, &plan, options)?;
+        let pages = Pages::new(&plan.pages, plan.page_tokens);
+        Ok(Engine {
+            executable,
+            program: program.clone(),
+            limits: Limits {
+                rows: plan.rows,
+                chunk: options.chunk,
+                running: plan.seqs.min(plan.rows).min(plan.wanted),
+            },
+            plan,
+            pages,
+            sessions: BTreeMap::new(),
+            queue: VecDeque::new(),
+            running: Vec::new(),
+            last_id: 0,
+        })
+    }
+
+    /// Longest sequence in tokens: the plan's context, or what all pages together hold if that is less.
+    pub fn context(&self) -> usize {
+        let held = |pages: &usize| pages.saturating_mul(self.plan.page_tokens);
+        self.plan.pages.iter().map(held).min().unwrap_or(usize::MAX).min(self.plan.context)
+    }
+
+    /// Free pages of each state group. When nothing runs and no session is open, these are all pages of the plan.
+    pub fn free_pages(&self) -> Vec<usize> {
+        self.pages.free()
+    }
+
+    /// Whether a step would do nothing.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.running.is_empty()
+    }
+
+    /// Queues a request; its events come from [`Engine::step`]. A session is busy until its request ends.
+    ///
+    /// # Errors
+    /// A request that can never run: an empty prompt, a token outside the vocabulary, a sampling option out of range, a prompt or
+    /// `max_tokens` that do not fit the context (of a session: its capacity), a session that is unknown or busy.
+    pub fn submit(&mut self, request: Request) -> Result<RequestId, EngineError> {
+        request.check(self.program.vocab)?;
+        let (held, context) = match request.session {
+            Some(id) => idle(&mut self.sessions, id).map(|(capacity, sequence)| (sequence.len(), capacity))?,
+            None => (0, self.context()),
+        };
+        let room = request.room(held, context)?;
+        let taken = request.session.and_then(|id| self.sessions.get_mut(&id)?.sequence.take());
+        let sequence = match taken {
+            Some(sequence) => sequence,
+            None => Sequence::new(self.program.length_class(request.tokens.len() + room)),
+        };
+        let id = RequestId(self.next_id());
+        self.queue.push_back(Job::new(id, request, sequence, room));
+        Ok(id)
+    }
+
+    /// Ends a request without an event; false if there is none of that id. Its session keeps the prompt and what was generated
+    /// so far; if nothing was, it is as it was before the request.
+    pub fn cancel(&mut self, id: RequestId) -> bool {
+        let job = match self.queue.iter().position(|job| job.id == id) {
+            Some(at) => self.queue.remove(at),
+            None => self.running.iter().position(|job| job.id == id).map(|at| self.running.remove(at)),
+        };
+        let Some(job) = job else { return false };
+        let leave = if job.generated() > 0 { Leave::Everything } else { Leave::Before };
+        self.retire(job, leave);
+        true
+    }
+
+    /// Admits what fits, runs one step, and says what came of it. Does nothing when idle.
+    ///
+    /// A step that fails is the end of the requests that took part in it; the others go on.
+    pub fn step(&mut self) -> Vec<(RequestId, Event)> {
+        let mut events = self.admit();
+        let turns = turns(&self.running.iter().map(Job::ready).collect::<Vec<_>>(), self.limits);
+        if turns.is_empty() {
+            return events;
+        }
+        let inputs = self.inputs(&turns);
+        match self.run(&inputs) {
+            Ok(outputs) => self.apply(&turns, outputs, &mut events),
+            Err(error) => self.fail(&turns, &error, &mut events),
+        }
+        events
+    }
+
+    /// Runs a step; gives one output for each wanted row.
+    pub(crate) fn run(&mut self, inputs: &StepInputs) -> Result<Vec<Output>, EngineError> {
+        let outputs = self.executable.step(inputs)?;
+        if outputs.len() == inputs.want.len() {
+            return Ok(outputs);
+        }
+        let (got, expected) = (outputs.len(), inputs.want.len());
+        Err(EngineError::unexpected(&format!("{got} outputs"), &expected.to_string()))
+    }
+
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// First come, first served: who does not fit yet holds up all behind, so that nobody starves.
+    fn admit(&mut self) -> Vec<(RequestId, Event)> {
+        let mut events = Vec::new();
+        while self.running.len() < self.limits.running {
+            let Some(mut job) = self.queue.pop_front() else { break };
+            match self.reserve(&mut job) {
+                Ok(()) => self.running.push(job),
+                Err(_) if !self.running.is_empty() => {
+                    self.queue.push_front(job);
+                    break;
+                }
+                // Only sessions hold pages now, and they may do so for ever.
+                Err(error) => {
+                    events.push((job.id, Event::Failed(error)));
+                    self.retire(job, Leave::Before);
+                }
+            }
+        }
+        events
+    }
+
+    /// Takes all pages a request may need; one that is alone and open-ended makes do with what sessions left.
+    fn reserve(&mut self, job: &mut Job) -> Result<(), EngineError> {
+        if self.running.is_empty() {
+            job.make_do(job.sequence.room(&self.pages));
+        }
+        let total = job.total();
+        job.sequence.reserve(total, &mut self.pages, &mut *self.executable)
+    }
+
+    fn inputs(&self, turns: &[Turn]) -> StepInputs {
+        let mut step = StepBuilder::default();
+        for turn in turns {
+            let job = &self.running[turn.job];
+            let end = step.rows(&job.sequence, turn.rows, &self.pages);
+            if job.draws_after(turn.rows) {
+                step.want(end - 1, Want::Sample(Box::new(job.sample_inputs())));
+            }
+        }
+        step.finish()
+    }
+
+    fn apply(&mut self, turns: &[Turn], outputs: Vec<Output>, events: &mut Vec<(RequestId, Event)>) {
+        let mut outputs = outputs.into_iter();
+        let mut ended = BTreeMap::new();
+        for turn in turns {
+            let job = &mut self.running[turn.job];
+            let output = if job.draws_after(turn.rows) { outputs.next() } else { None };
+            let id = job.id;
+            if let Some(leave) = job.advance(turn.rows, output, |event| events.push((id, event))) {
+                ended.insert(turn.job, leave);
+            }
+        }
+        self.end(&ended);
+    }
+
+    fn fail(&mut self, turns: &[Turn], error: &EngineError, events: &mut Vec<(RequestId, Event)>) {
+        events.extend(turns.iter().map(|turn| (self.running[turn.job].id, Event::Failed(error.clone()))));
+        self.end(&turns.iter().map(|turn| (turn.job, Leave::BeforeWithoutPages)).collect());
+    }
+
+    /// Takes running requests out, by index.
+    fn end(&mut self, ended: &BTreeMap<usize, Leave>) {
+        for (at, job) in std::mem::take(&mut self.running).into_iter().enumerate() {
+            match ended.get(&at) {
+                Some(leave) => self.retire(job, *leave),
+                None => self.running.push(job),
+            }
+        }
+    }
+
+    /// Gives the sequence back to its session, or its pages to all.
+    fn retire(&mut self, job: Job, leave: Leave) {
+        let held = job.held();
+        let mut sequence = job.sequence;
+        match job.session.and_then(|id| self.sessions.get_mut(&id)) {
+            None => sequence.truncate(0, &mut self.pages),
+            Some(session) => {
+                let keep = if leave == Leave::Everything { sequence.len() } else { held };
+                sequence.truncate(keep, &mut self.pages);
+                if leave == Leave::BeforeWithoutPages {
+                    sequence.evict(&mut self.pages);
+                }
+                session.sequence = Some(sequence);
+            }
+        }
+    }
+}
+
+fn check_plan(program: &Program, plan: &Plan, options: EngineOptions) -> Result<(), EngineError> {
+    let sizes = [
+        ("rows", plan.rows),
+        ("wanted", plan.wanted),
+        ("seqs", plan.seqs),
+        ("context", plan.context),
+        ("page_tokens", plan.page_tokens),
+        ("chunk", options.chunk),
+    ];
+    let pages = plan.pages.iter().map(|pages| ("pages", *pages));
+    if let Some((name, _)) = sizes.into_iter().chain(pages).find(|(_, size)| *size == 0) {
+        return Err(EngineError::Plan { problem: format!("{name} is 0") });
+    }
+    if plan.pages.len() == program.states.len() {
+        return Ok(());
+    }
+    let (got, expected) = (plan.pages.len(), program.states.len());
+    Err(EngineError::Plan { problem: format!("it has pages for {got} state groups, the program has {expected}") })
+}

@@ -1,0 +1,161 @@
+//! Random operations against a model: every page says who holds it, and no count is ever wrong.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PAGE: usize = 3;
+
+#[derive(Clone, Debug)]
+enum Op {
+    New,
+    Grow { table: usize, more: usize },
+    Rewrite { table: usize, back: usize },
+    Fork { table: usize },
+    Shrink { table: usize, tokens: usize },
+    Drop { table: usize },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let table = 0..6usize;
+    prop_oneof![
+        1 => Just(Op::New),
+        4 => (table.clone(), 0..9usize).prop_map(|(table, more)| Op::Grow { table, more }),
+        1 => (table.clone(), 1..4usize).prop_map(|(table, back)| Op::Rewrite { table, back }),
+        2 => table.clone().prop_map(|table| Op::Fork { table }),
+        2 => (table.clone(), 0..12usize).prop_map(|(table, tokens)| Op::Shrink { table, tokens }),
+        1 => table.prop_map(|table| Op::Drop { table }),
+    ]
+}
+
+/// A table, and the content that its owner believes to have written: one number for each token.
+struct Owner {
+    table: PageTable,
+    content: Vec<u32>,
+}
+
+/// Pages with their content: `[group][page][token]`.
+struct World {
+    pages: Pages,
+    memory: Vec<Vec<[u32; PAGE]>>,
+    owners: Vec<Owner>,
+    written: u32,
+}
+
+impl World {
+    fn new(counts: &[usize]) -> Self {
+        World {
+            pages: Pages::new(counts, PAGE),
+            memory: counts.iter().map(|n| vec![[0; PAGE]; *n]).collect(),
+            owners: Vec::new(),
+            written: 0,
+        }
+    }
+
+    fn run(&mut self, op: &Op) {
+        match *op {
+            Op::New => self.owners.push(Owner { table: PageTable::default(), content: Vec::new() }),
+            Op::Grow { table, more } => self.write(table, 0, more),
+            Op::Rewrite { table, back } => self.write(table, back, back),
+            Op::Fork { table } => {
+                let Some(owner) = self.owners.get(table) else { return };
+                let fork = Owner { table: self.pages.fork(&owner.table), content: owner.content.clone() };
+                self.owners.push(fork);
+            }
+            Op::Shrink { table, tokens } => {
+                let Some(owner) = self.owners.get_mut(table) else { return };
+                owner.content.truncate(tokens);
+                self.pages.shrink(&mut owner.table, owner.content.len());
+            }
+            Op::Drop { table } if table < self.owners.len() => {
+                let mut owner = self.owners.swap_remove(table);
+                self.pages.shrink(&mut owner.table, 0);
+            }
+            Op::Drop { .. } => {}
+        }
+    }
+
+    /// Goes `back` tokens back and writes `count` from there.
+    fn write(&mut self, table: usize, back: usize, count: usize) {
+        let Some(owner) = self.owners.get_mut(table) else { return };
+        let from = owner.content.len().saturating_sub(back);
+        let (total, room) = (from + count, self.pages.room(&owner.table, from));
+        let grown = self.pages.grow(&mut owner.table, from, total.max(owner.content.len()));
+        assert_eq!(grown.is_ok(), total.max(owner.content.len()) <= room, "room says {room}, wanted {total}");
+        let Ok(copies) = grown else { return };
+        for copy in copies {
+            self.memory[copy.group][copy.to as usize] = self.memory[copy.group][copy.from as usize];
+        }
+        owner.content.truncate(from);
+        for place in from..total {
+            self.written += 1;
+            owner.content.push(self.written);
+            for (memory, table) in self.memory.iter_mut().zip(&owner.table.0) {
+                memory[table[place / PAGE] as usize][place % PAGE] = self.written;
+            }
+        }
+        self.pages.shrink(&mut owner.table, total);
+    }
+
+    fn check(&self) {
+        for (group, pool) in self.pages.pools.iter().enumerate() {
+            let mut refs = vec![0; pool.refs.len()];
+            for owner in &self.owners {
+                owner.table.0.get(group).into_iter().flatten().for_each(|page| refs[*page as usize] += 1);
+            }
+            assert_eq!(refs, pool.refs, "counts of group {group}");
+            let mut free = pool.free.clone();
+            free.sort_unstable();
+            let unheld: Vec<u32> = (0..refs.len() as u32).filter(|page| refs[*page as usize] == 0).collect();
+            assert_eq!(free, unheld, "free pages of group {group}");
+        }
+        for owner in &self.owners {
+            for (memory, table) in self.memory.iter().zip(&owner.table.0) {
+                let read: Vec<u32> = (0..owner.content.len())
+                    .map(|place| memory[table[place / PAGE] as usize][place % PAGE])
+                    .collect();
+                assert_eq!(read, owner.content, "somebody wrote into another's page");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    #[test]
+    fn no_page_is_lost_or_given_twice_or_written_by_a_stranger(
+        counts in prop::collection::vec(1..14usize, 1..3),
+        ops in prop::collection::vec(op(), 1..60),
+    ) {
+        let mut world = World::new(&counts);
+        for op in &ops {
+            world.run(op);
+            world.check();
+        }
+        while !world.owners.is_empty() {
+            world.run(&Op::Drop { table: 0 });
+        }
+        prop_assert_eq!(world.pages.free(), counts);
+    }
+}
+
+#[test]
+fn only_the_first_of_two_forks_copies_the_page_they_share() {
+    let mut pages = Pages::new(&[4], PAGE);
+    let mut one = PageTable::default();
+    assert_eq!(pages.grow(&mut one, 0, 4), Ok(vec![]));
+    let mut two = pages.fork(&one);
+    let copies = pages.grow(&mut two, 4, 5).expect("two pages are free");
+    assert_eq!(copies.len(), 1);
+    assert_eq!(pages.grow(&mut one, 4, 5), Ok(vec![]));
+    assert_eq!(pages.free(), [1]);
+}
+
+#[test]
+fn too_few_pages_are_an_error_that_changes_nothing() {
+    let mut pages = Pages::new(&[4, 2], PAGE);
+    let mut table = PageTable::default();
+    assert_eq!(pages.grow(&mut table, 0, 7), Err(EngineError::OutOfPages { needed: 3, free: 2 }));
+    assert_eq!(pages.free(), [4, 2]);
+}

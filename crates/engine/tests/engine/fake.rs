@@ -1,0 +1,189 @@
+//! An executable without weights. What it says next is a function of the tokens it reads back from its pages, so that a mixed-up
+//! page, place or length class shows as a wrong token.
+
+use ffai_engine::{Engine, EngineOptions, Event, Finish, Request, RequestId};
+use ffai_model::{Lengths, Pairing, Rope};
+use ffai_program::{
+    Buf, Executable, Output, Plan, Program, Sampling, Seen, StateGroup, StepError, StepInputs, Traced, Want, sample,
+};
+
+pub const VOCAB: usize = 64;
+/// Logits behind it are not numbers.
+pub const BROKEN: u32 = 60;
+/// A step with it fails.
+pub const FAILS: u32 = 61;
+/// A step with it panics.
+pub const PANICS: u32 = 62;
+/// Sequences longer than this have a length class of their own.
+pub const SHORT: usize = 12;
+
+pub fn program() -> Program {
+    let lengths = Lengths::Dynamic { base: 1e4, factor: 2.0, context: SHORT };
+    let group = StateGroup { kv_heads: 1, dim: 4, window: None, layers: 1 };
+    Program {
+        bufs: Vec::new(),
+        weights: Vec::new(),
+        ropes: vec![Rope { width: 4, pairing: Pairing::Half, lengths }],
+        states: vec![group.clone(), group],
+        ops: Vec::new(),
+        logits: Buf(0),
+        vocab: VOCAB,
+        context: 1000,
+    }
+}
+
+pub fn plan() -> Plan {
+    Plan { rows: 8, wanted: 4, seqs: 4, context: 40, page_tokens: 4, pages: vec![40, 40] }
+}
+
+pub fn engine(plan: &Plan, chunk: usize) -> Engine {
+    let fake = Box::new(Fake::new(plan));
+    Engine::new(fake, &program(), plan.clone(), EngineOptions { chunk }).expect("a plan with room")
+}
+
+/// A token in a page, with what it was written under.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Slot {
+    token: u32,
+    place: usize,
+    class: usize,
+}
+
+pub struct Fake {
+    program: Program,
+    plan: Plan,
+    /// `[group][page * page_tokens + token]`.
+    pages: Vec<Vec<Option<Slot>>>,
+}
+
+impl Fake {
+    pub fn new(plan: &Plan) -> Self {
+        let pages = plan.pages.iter().map(|pages| vec![None; pages * plan.page_tokens]).collect();
+        Fake { program: program(), plan: plan.clone(), pages }
+    }
+
+    fn slot(&self, page_table: &[u32], place: usize) -> usize {
+        page_table[place / self.plan.page_tokens] as usize * self.plan.page_tokens + place % self.plan.page_tokens
+    }
+
+    /// Tokens `0..=place` of a sequence, which all groups must agree on.
+    fn read(&self, tables: &[Vec<u32>], place: usize, class: usize) -> Vec<u32> {
+        let read = |group: usize, at: usize| {
+            let slot = self.pages[group][self.slot(&tables[group], at)].expect("a page that was written");
+            assert_eq!((slot.place, slot.class), (at, class), "a page of another sequence");
+            slot.token
+        };
+        let tokens: Vec<u32> = (0..=place).map(|at| read(0, at)).collect();
+        (0..=place).for_each(|at| assert_eq!(read(1, at), tokens[at], "state groups disagree"));
+        tokens
+    }
+}
+
+impl Executable for Fake {
+    fn step_traced(
+        &mut self,
+        inputs: &StepInputs,
+        _: Option<&mut dyn FnMut(Traced<'_>)>,
+    ) -> Result<Vec<Output>, StepError> {
+        inputs.check(&self.program, &self.plan)?;
+        assert!(!inputs.tokens.contains(&PANICS), "the fake was asked to panic");
+        let mut places = Vec::new();
+        for seq in &inputs.seqs {
+            for place in seq.past..seq.past + seq.rows {
+                let row = places.len();
+                assert_eq!(inputs.positions[row] as usize, place);
+                for (group, table) in seq.pages.iter().enumerate() {
+                    let at = self.slot(table, place);
+                    let slot = Slot { token: inputs.tokens[row], place, class: seq.length_class };
+                    self.pages[group][at] = Some(slot);
+                }
+                places.push((seq, place));
+            }
+        }
+        if inputs.tokens.contains(&FAILS) {
+            self.pages.iter_mut().flatten().for_each(|slot| *slot = None);
+            return Err(StepError::Inputs { problem: "the fake was asked to fail".to_owned() });
+        }
+        let output = |row: usize, what: &Want| {
+            let (seq, place) = places[row];
+            let history = self.read(&seq.pages, place, seq.length_class);
+            let mut logits = logits(&history);
+            match what {
+                Want::Logits => Output::Logits(logits),
+                Want::Sample(s) => {
+                    assert_eq!(s.position as usize, history.len());
+                    sample::sample(&mut logits, &s.sampling, &s.seen, s.position).map_or(Output::NotFinite, Output::Token)
+                }
+            }
+        };
+        Ok(inputs.want.iter().map(|want| output(want.row, &want.what)).collect())
+    }
+
+    fn copy_page(&mut self, group: usize, from: u32, to: u32) {
+        let tokens = self.plan.page_tokens;
+        let from = from as usize * tokens;
+        self.pages[group].copy_within(from..from + tokens, to as usize * tokens);
+    }
+}
+
+/// What the fake says behind a sequence of tokens. It never draws one of the special tokens by itself.
+pub fn logits(history: &[u32]) -> Vec<f32> {
+    if history.contains(&BROKEN) {
+        return vec![f32::NAN; VOCAB];
+    }
+    let mix = |h: u64, t: u64| (h ^ t).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    let hash = history.iter().fold(history.len() as u64, |h, token| mix(h, u64::from(*token) + 1));
+    let logit = |id: u64| (mix(mix(hash, id), 7) >> 40) as f32 / (1u64 << 22) as f32;
+    (0..VOCAB as u64).map(|id| if id < u64::from(BROKEN) { logit(id) } else { f32::NEG_INFINITY }).collect()
+}
+
+/// What a request gets when it is alone: its new tokens, the stop token among them. `held` is what its session holds.
+pub fn alone(held: &[u32], request: &Request, limit: usize) -> Vec<u32> {
+    let prompt: Vec<u32> = held.iter().chain(&request.tokens).copied().collect();
+    let mut tokens = prompt.clone();
+    for _ in 0..limit {
+        let seen = count(&prompt, &tokens[prompt.len()..]);
+        let seen = if request.sampling.has_penalties() { seen } else { Vec::new() };
+        let drawn = sample::sample(&mut logits(&tokens), &request.sampling, &seen, tokens.len() as u64);
+        let token = drawn.expect("finite logits");
+        tokens.push(token);
+        if request.stop_ids.contains(&token) {
+            break;
+        }
+    }
+    tokens.split_off(prompt.len())
+}
+
+fn count(prompt: &[u32], generated: &[u32]) -> Vec<Seen> {
+    let count = |token: u32| generated.iter().filter(|t| **t == token).count() as u32;
+    let ids = (0..VOCAB as u32).filter(|id| prompt.contains(id) || generated.contains(id));
+    ids.map(|token| Seen { token, generated: count(token) }).collect()
+}
+
+pub fn greedy(tokens: impl Into<Vec<u32>>, max_tokens: usize) -> Request {
+    Request { sampling: Sampling::greedy(), max_tokens: Some(max_tokens), ..Request::new(tokens) }
+}
+
+/// Steps until nothing is left to do.
+pub fn run(engine: &mut Engine) -> Vec<(RequestId, Event)> {
+    let mut events = Vec::new();
+    for _ in 0..10_000 {
+        if engine.is_idle() {
+            return events;
+        }
+        events.extend(engine.step());
+    }
+    panic!("the engine does not come to an end");
+}
+
+/// The new tokens of a request, the stop token among them.
+pub fn generated(events: &[(RequestId, Event)], id: RequestId) -> Vec<u32> {
+    let mut tokens = Vec::new();
+    for (_, event) in events.iter().filter(|(of, _)| *of == id) {
+        match event {
+            Event::Token { id } | Event::Finished { reason: Finish::Stop(id), .. } => tokens.push(*id),
+            _ => {}
+        }
+    }
+    tokens
+}

@@ -1,0 +1,8 @@
+//! The engine through its public interface: with a fake executable that sees through its pages, and with the interpreter.
+
+mod fake;
+mod invariance;
+mod random;
+mod requests;
+mod sessions;
+mod worker;

@@ -1,0 +1,33 @@
+//! What a model can do, as its files declare it.
+
+use std::fmt;
+
+/// Something a model can do. What a model declares but the user did not enable is not loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Capability {
+    /// Token ids in, logits or token ids out. Every model has it, and it is always on.
+    Tokens,
+    /// Text in and out: there is a tokenizer.
+    Text,
+    /// Conversations: there is a chat template.
+    Chat,
+    /// Tool calls: the chat template knows `tools`.
+    Tools,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: [Capability; 4] = [Capability::Tokens, Capability::Text, Capability::Chat, Capability::Tools];
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Capability::Tokens => "tokens",
+            Capability::Text => "text",
+            Capability::Chat => "chat",
+            Capability::Tools => "tools",
+        })
+    }
+}

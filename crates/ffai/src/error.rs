@@ -1,0 +1,50 @@
+//! What can go wrong, for users of the library.
+
+use crate::Capability;
+
+/// Why something could not be done. Each message is one line and says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file is missing, broken or of an unknown kind; a download failed.
+    #[error(transparent)]
+    Checkpoint(#[from] ffai_checkpoint::Error),
+    /// The config and the tensors do not make a model.
+    #[error(transparent)]
+    Model(#[from] ffai_model::Error),
+    /// The device cannot run this model.
+    #[error(transparent)]
+    Compile(#[from] ffai_program::CompileError),
+    /// The CPU backend could not be set up.
+    #[error(transparent)]
+    Cpu(#[from] ffai_cpu::CpuError),
+    /// A request was refused or failed.
+    #[error(transparent)]
+    Engine(#[from] ffai_engine::EngineError),
+    /// The tokenizer or the chat template.
+    #[error(transparent)]
+    Text(#[from] ffai_text::Error),
+    /// A single forward pass failed.
+    #[error(transparent)]
+    Step(#[from] ffai_program::StepError),
+    /// The model was loaded without a capability that is needed, or does not have it.
+    #[error("the model {why} {capability}: {hint}")]
+    Capability {
+        /// What is needed.
+        capability: Capability,
+        /// `has no` or `was loaded without`.
+        why: &'static str,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// A load option that makes no sense.
+    #[error("{option} is {value}, it must be {expected}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        expected: String,
+    },
+}

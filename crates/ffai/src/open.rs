@@ -1,0 +1,99 @@
+//! From a name to a spec with its weights, before any device is involved.
+
+use ffai_checkpoint::{CacheDirs, Checkpoint, FetchEvent, resolve};
+use ffai_model::{Spec, Weights};
+use ffai_program::{Backend, Executable, Output, Plan, Program, Progress, StepInputs, lower};
+
+use crate::{Capability, Error, LoadOptions, devices};
+
+/// What happens while a model is loaded.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum LoadEvent {
+    /// The model is fetched: see the inner event for bytes.
+    Fetching(FetchEvent),
+    /// Weights are made ready on the device.
+    Loading {
+        /// Weights done.
+        done: usize,
+        /// Weights in all.
+        total: usize,
+    },
+    /// The model can be used.
+    Ready,
+}
+
+/// A model's files, understood: what it is, and where each weight lies. Nothing has been read but headers and configs.
+///
+/// ```no_run
+/// let model = ffai::Description::open("smollm2", &mut |_| {})?;
+/// println!("{}", model.spec);
+/// # Ok::<(), ffai::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Description {
+    /// The files.
+    pub checkpoint: Checkpoint,
+    /// The model as data.
+    pub spec: Spec,
+    /// The weights by role, and the ledger of all tensors.
+    pub weights: Weights,
+    /// The ops of a step.
+    pub program: Program,
+}
+
+impl Description {
+    /// Finds a model by name (folder, .gguf file, `org/repo` in the Hugging Face cache, alias), fetching an alias that is not there
+    /// yet, and reads what its files declare. No tokenizer is needed.
+    ///
+    /// # Errors
+    /// A name that leads nowhere, a broken file, an unsupported architecture, a tensor that is missing, odd or unread.
+    pub fn open(name: &str, on: &mut dyn FnMut(LoadEvent)) -> Result<Description, Error> {
+        let path = resolve(name, &CacheDirs::from_env(), &mut |event| on(LoadEvent::Fetching(event)))?;
+        let checkpoint = Checkpoint::open(&path)?;
+        let spec = ffai_model::spec(&checkpoint)?;
+        let weights = Weights::bind(&spec, &checkpoint)?;
+        let program = lower(&spec);
+        Ok(Description { checkpoint, spec, weights, program })
+    }
+
+    /// What the files declare the model to be capable of.
+    pub fn capabilities(&self) -> Vec<Capability> {
+        let text = ffai_text::declared(&self.checkpoint);
+        let has = |capability: &Capability| match capability {
+            Capability::Tokens => true,
+            Capability::Text => text.tokenizer,
+            Capability::Chat => text.tokenizer && text.template,
+            Capability::Tools => text.tokenizer && text.tools,
+        };
+        Capability::ALL.into_iter().filter(has).collect()
+    }
+
+    /// The plan for sequences of at most `context` tokens (none: the default), as [`crate::Model::load`] makes it.
+    pub fn plan(&self, options: &LoadOptions) -> Plan {
+        let context = options.context.unwrap_or(self.spec.context.min(LoadOptions::DEFAULT_CONTEXT));
+        Plan::new(&self.program, options.parallel, context, options.chunk)
+    }
+
+    /// One forward pass over `tokens`, away from any engine: logits f32, row after row of `spec.vocab`.
+    ///
+    /// # Errors
+    /// An empty list, a token outside the vocabulary, a device that cannot run the model.
+    pub fn forward(&self, tokens: &[u32], options: &LoadOptions) -> Result<Vec<f32>, Error> {
+        let plan = Plan::for_tokens(&self.program, tokens.len());
+        let mut executable = self.compile(&*devices::backend(options)?, &plan, &mut |_| {})?;
+        let outputs = executable.step(&StepInputs::prompt(&self.program, &plan, tokens))?;
+        let rows = outputs.into_iter().filter_map(|o| if let Output::Logits(row) = o { Some(row) } else { None });
+        Ok(rows.flatten().collect())
+    }
+
+    pub(crate) fn compile(
+        &self,
+        backend: &dyn Backend,
+        plan: &Plan,
+        on: &mut dyn FnMut(LoadEvent),
+    ) -> Result<Box<dyn Executable>, Error> {
+        let mut progress = |Progress { done, total }| on(LoadEvent::Loading { done, total });
+        Ok(backend.compile(&self.program, &self.weights, plan, &mut progress)?)
+    }
+}

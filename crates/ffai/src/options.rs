@@ -1,0 +1,88 @@
+//! How to load, and how to generate.
+
+use serde_json::{Map, Value};
+
+use crate::{Capability, Device};
+
+/// How a model is loaded. The default is what most people want.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadOptions {
+    /// Where it runs.
+    pub device: Device,
+    /// Threads of the CPU backend; none means the number of physical cores.
+    pub threads: Option<usize>,
+    /// Longest sequence in tokens, prompt and answer together. None means the model's own limit, but at most
+    /// [`LoadOptions::DEFAULT_CONTEXT`]: memory for keys and values grows with it.
+    pub context: Option<usize>,
+    /// Most requests that run at once; others wait.
+    pub parallel: usize,
+    /// Most prompt tokens in one step. It changes how smoothly requests share the machine, never what they answer.
+    pub chunk: usize,
+    /// What to enable of that which the model declares; none means everything. What is not enabled is not loaded.
+    pub enable: Option<Vec<Capability>>,
+}
+
+impl LoadOptions {
+    /// The longest sequence unless [`LoadOptions::context`] says otherwise.
+    pub const DEFAULT_CONTEXT: usize = 8192;
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions { device: Device::Auto, threads: None, context: None, parallel: 4, chunk: 256, enable: None }
+    }
+}
+
+/// How an answer is generated. What is none comes from the model's `generation_config.json`, as in transformers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GenerateOptions {
+    /// Most new tokens; none means as many as fit the context.
+    pub max_tokens: Option<usize>,
+    /// 0 always takes the likeliest token; 1 draws from the model's own distribution.
+    pub temperature: Option<f32>,
+    /// Draw among the `k` likeliest tokens; 0 means all.
+    pub top_k: Option<usize>,
+    /// Draw among the likeliest tokens that together reach this probability.
+    pub top_p: Option<f32>,
+    /// Draw among tokens at least this likely relative to the likeliest.
+    pub min_p: Option<f32>,
+    /// Divides the scores of tokens seen before; 1 means off.
+    pub repetition_penalty: Option<f32>,
+    /// Subtracted from the scores of tokens generated before.
+    pub presence_penalty: Option<f32>,
+    /// Subtracted from the scores of tokens for each time they were generated.
+    pub frequency_penalty: Option<f32>,
+    /// Added to the scores of these tokens.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Makes draws repeatable: the same seed gives the same answer on every device. None takes one from the clock.
+    pub seed: Option<u64>,
+    /// The answer ends before any of these texts.
+    pub stop: Vec<String>,
+    /// The answer ends at any of these tokens, besides the model's own end tokens.
+    pub stop_ids: Vec<u32>,
+    /// Tools the model may call, as JSON schemas; handed to the chat template.
+    pub tools: Vec<Value>,
+    /// Further variables for the chat template, such as `enable_thinking`.
+    pub template: Map<String, Value>,
+}
+
+impl GenerateOptions {
+    /// Always the likeliest token.
+    pub fn greedy() -> Self {
+        GenerateOptions { temperature: Some(0.0), ..GenerateOptions::default() }
+    }
+
+    /// At most `n` new tokens.
+    #[must_use]
+    pub fn max_tokens(mut self, n: usize) -> Self {
+        self.max_tokens = Some(n);
+        self
+    }
+
+    /// Repeatable draws.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+}
