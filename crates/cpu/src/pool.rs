@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const SPIN: Duration = Duration::from_micros(50);
 
 /// Work for all threads: called once in each, with the thread's number.
-type Job = dyn Fn(usize) + Sync;
+type Job<'a> = dyn Fn(usize) + Sync + 'a;
 
 /// The threads.
 pub(crate) struct Pool {
@@ -35,7 +35,7 @@ struct Shared {
     epoch: Line<AtomicUsize>,
     /// Workers that have not finished the job.
     running: Line<AtomicUsize>,
-    job: UnsafeCell<Option<&'static Job>>,
+    job: UnsafeCell<Option<&'static Job<'static>>>,
     sleeping: AtomicUsize,
     lock: Mutex<()>,
     wake: Condvar,
@@ -79,7 +79,7 @@ impl Pool {
     ///
     /// # Panics
     /// When the job panicked in any thread, after all of them are done.
-    pub(crate) fn run(&self, job: &Job) {
+    pub(crate) fn run(&self, job: &Job<'_>) {
         if self.workers.is_empty() {
             return job(0);
         }
@@ -111,10 +111,10 @@ impl Pool {
     }
 
     /// Shows the job to the workers. They are done with it when the guard is gone.
-    fn start<'a>(&'a self, job: &'a Job) -> Waiting<'a> {
+    fn start<'a>(&'a self, job: &'a Job<'a>) -> Waiting<'a> {
         let shared = &*self.shared;
         // SAFETY: only the lifetime changes; `Waiting` keeps the borrow until no worker uses it, also when the caller panics.
-        let job = unsafe { std::mem::transmute::<&'a Job, &'static Job>(job) };
+        let job = unsafe { std::mem::transmute::<&'a Job<'a>, &'static Job<'static>>(job) };
         // SAFETY: no worker runs, see `Shared`.
         unsafe { *shared.job.get() = Some(job) };
         shared.running.0.store(self.workers.len(), Ordering::Relaxed);

@@ -8,6 +8,7 @@ use crate::worker::Shared;
 use crate::{Event, RequestId};
 
 /// The events of one request, in order; ends after the last one. Dropping it cancels the request.
+#[derive(Debug)]
 pub struct EventStream {
     id: RequestId,
     events: Receiver<Event>,

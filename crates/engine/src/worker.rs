@@ -10,15 +10,16 @@ use std::thread::{self, JoinHandle};
 use crate::{Engine, EngineError, Event, EventStream, LogitRows, Request, RequestId, SessionId};
 
 /// An engine that runs on its own thread: clone it, share it. The thread sleeps while there is nothing to do, and ends when the
-/// last handle and the last stream are dropped.
+/// last handle and the last stream are dropped; the last drop waits for the step that is running.
 ///
 /// All calls wait for the step that is running. A panic in the backend ends the engine: every stream gets
 /// [`EngineError::Panicked`], and so does every call from then on.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct EngineHandle(Arc<Shared>);
 
 pub(crate) type Command = Box<dyn FnOnce(&mut Serving) + Send>;
 
+#[derive(Debug)]
 pub(crate) struct Shared {
     /// None only while the last handle is dropped.
     commands: Option<Sender<Command>>,

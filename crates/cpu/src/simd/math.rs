@@ -8,7 +8,7 @@ use super::Simd;
 /// below 6e-9. `ln 2` is split into a part of few bits, whose product with `n` is exact, and the rest.
 #[inline(always)]
 pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
-    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_HIGH: f32 = 355.0 / 512.0;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     const SERIES: [f32; 8] = [1.0, 1.0, 0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0];
     let x = S::max(S::splat(-87.3), S::min(S::splat(88.3), x));

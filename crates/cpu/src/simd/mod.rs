@@ -3,6 +3,7 @@
 //! A kernel is written once over [`Simd`] and compiled for each level: its body is inlined into [`Simd::enter`], the one
 //! function of a level that is compiled with the level's instructions. Hence everything here is `inline(always)` and free of
 //! closures, which the compiler would keep apart.
+#![expect(unsafe_code, reason = "vector instructions on raw parts of rows")]
 #![expect(unsafe_op_in_unsafe_fn, reason = "the bodies of kernels lie under the contracts of their functions as a whole")]
 
 #[cfg(target_arch = "x86_64")]

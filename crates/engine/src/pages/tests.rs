@@ -111,9 +111,8 @@ impl World {
         }
         for owner in &self.owners {
             for (memory, table) in self.memory.iter().zip(&owner.table.0) {
-                let read: Vec<u32> = (0..owner.content.len())
-                    .map(|place| memory[table[place / PAGE] as usize][place % PAGE])
-                    .collect();
+                let read: Vec<u32> =
+                    (0..owner.content.len()).map(|place| memory[table[place / PAGE] as usize][place % PAGE]).collect();
                 assert_eq!(read, owner.content, "somebody wrote into another's page");
             }
         }

@@ -1,23 +1,25 @@
 //! An executable without weights. What it says next is a function of the tokens it reads back from its pages, so that a mixed-up
 //! page, place or length class shows as a wrong token.
 
+use std::sync::{Arc, Mutex};
+
 use ffai_engine::{Engine, EngineOptions, Event, Finish, Request, RequestId};
 use ffai_model::{Lengths, Pairing, Rope};
 use ffai_program::{
     Buf, Executable, Output, Plan, Program, Sampling, Seen, StateGroup, StepError, StepInputs, Traced, Want, sample,
 };
 
-pub const VOCAB: usize = 64;
+pub(crate) const VOCAB: usize = 64;
 /// Logits behind it are not numbers.
-pub const BROKEN: u32 = 60;
+pub(crate) const BROKEN: u32 = 60;
 /// A step with it fails.
-pub const FAILS: u32 = 61;
+pub(crate) const FAILS: u32 = 61;
 /// A step with it panics.
-pub const PANICS: u32 = 62;
+pub(crate) const PANICS: u32 = 62;
 /// Sequences longer than this have a length class of their own.
-pub const SHORT: usize = 12;
+pub(crate) const SHORT: usize = 12;
 
-pub fn program() -> Program {
+pub(crate) fn program() -> Program {
     let lengths = Lengths::Dynamic { base: 1e4, factor: 2.0, context: SHORT };
     let group = StateGroup { kv_heads: 1, dim: 4, window: None, layers: 1 };
     Program {
@@ -32,13 +34,18 @@ pub fn program() -> Program {
     }
 }
 
-pub fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     Plan { rows: 8, wanted: 4, seqs: 4, context: 40, page_tokens: 4, pages: vec![40, 40] }
 }
 
-pub fn engine(plan: &Plan, chunk: usize) -> Engine {
+pub(crate) fn engine(plan: &Plan, chunk: usize) -> Engine {
+    logged(plan, chunk).0
+}
+
+pub(crate) fn logged(plan: &Plan, chunk: usize) -> (Engine, Log) {
     let fake = Box::new(Fake::new(plan));
-    Engine::new(fake, &program(), plan.clone(), EngineOptions { chunk }).expect("a plan with room")
+    let log = Arc::clone(&fake.log);
+    (Engine::new(fake, &program(), plan.clone(), EngineOptions { chunk }).expect("a plan with room"), log)
 }
 
 /// A token in a page, with what it was written under.
@@ -49,17 +56,22 @@ struct Slot {
     class: usize,
 }
 
-pub struct Fake {
+pub(crate) struct Fake {
     program: Program,
     plan: Plan,
     /// `[group][page * page_tokens + token]`.
     pages: Vec<Vec<Option<Slot>>>,
+    /// All steps so far.
+    log: Log,
 }
 
+/// The steps that a fake was given.
+pub(crate) type Log = Arc<Mutex<Vec<StepInputs>>>;
+
 impl Fake {
-    pub fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let pages = plan.pages.iter().map(|pages| vec![None; pages * plan.page_tokens]).collect();
-        Fake { program: program(), plan: plan.clone(), pages }
+        Fake { program: program(), plan: plan.clone(), pages, log: Log::default() }
     }
 
     fn slot(&self, page_table: &[u32], place: usize) -> usize {
@@ -86,6 +98,7 @@ impl Executable for Fake {
         _: Option<&mut dyn FnMut(Traced<'_>)>,
     ) -> Result<Vec<Output>, StepError> {
         inputs.check(&self.program, &self.plan)?;
+        self.log.lock().expect("no panic before").push(inputs.clone());
         assert!(!inputs.tokens.contains(&PANICS), "the fake was asked to panic");
         let mut places = Vec::new();
         for seq in &inputs.seqs {
@@ -112,7 +125,8 @@ impl Executable for Fake {
                 Want::Logits => Output::Logits(logits),
                 Want::Sample(s) => {
                     assert_eq!(s.position as usize, history.len());
-                    sample::sample(&mut logits, &s.sampling, &s.seen, s.position).map_or(Output::NotFinite, Output::Token)
+                    sample::sample(&mut logits, &s.sampling, &s.seen, s.position)
+                        .map_or(Output::NotFinite, Output::Token)
                 }
             }
         };
@@ -127,7 +141,7 @@ impl Executable for Fake {
 }
 
 /// What the fake says behind a sequence of tokens. It never draws one of the special tokens by itself.
-pub fn logits(history: &[u32]) -> Vec<f32> {
+pub(crate) fn logits(history: &[u32]) -> Vec<f32> {
     if history.contains(&BROKEN) {
         return vec![f32::NAN; VOCAB];
     }
@@ -138,7 +152,7 @@ pub fn logits(history: &[u32]) -> Vec<f32> {
 }
 
 /// What a request gets when it is alone: its new tokens, the stop token among them. `held` is what its session holds.
-pub fn alone(held: &[u32], request: &Request, limit: usize) -> Vec<u32> {
+pub(crate) fn alone(held: &[u32], request: &Request, limit: usize) -> Vec<u32> {
     let prompt: Vec<u32> = held.iter().chain(&request.tokens).copied().collect();
     let mut tokens = prompt.clone();
     for _ in 0..limit {
@@ -160,12 +174,12 @@ fn count(prompt: &[u32], generated: &[u32]) -> Vec<Seen> {
     ids.map(|token| Seen { token, generated: count(token) }).collect()
 }
 
-pub fn greedy(tokens: impl Into<Vec<u32>>, max_tokens: usize) -> Request {
+pub(crate) fn greedy(tokens: impl Into<Vec<u32>>, max_tokens: usize) -> Request {
     Request { sampling: Sampling::greedy(), max_tokens: Some(max_tokens), ..Request::new(tokens) }
 }
 
 /// Steps until nothing is left to do.
-pub fn run(engine: &mut Engine) -> Vec<(RequestId, Event)> {
+pub(crate) fn run(engine: &mut Engine) -> Vec<(RequestId, Event)> {
     let mut events = Vec::new();
     for _ in 0..10_000 {
         if engine.is_idle() {
@@ -177,7 +191,7 @@ pub fn run(engine: &mut Engine) -> Vec<(RequestId, Event)> {
 }
 
 /// The new tokens of a request, the stop token among them.
-pub fn generated(events: &[(RequestId, Event)], id: RequestId) -> Vec<u32> {
+pub(crate) fn generated(events: &[(RequestId, Event)], id: RequestId) -> Vec<u32> {
     let mut tokens = Vec::new();
     for (_, event) in events.iter().filter(|(of, _)| *of == id) {
         match event {

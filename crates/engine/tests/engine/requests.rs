@@ -1,9 +1,9 @@
 //! Requests: what they get, what they are refused, and what one does to another.
 
 use ffai_engine::{Engine, EngineError, EngineOptions, Event, Finish, Request, Usage};
-use ffai_program::{Plan, Sampling, StepError};
+use ffai_program::{Plan, Sampling, SeqStep, StepError};
 
-use crate::fake::{self, BROKEN, FAILS, Fake, VOCAB, alone, engine, generated, greedy, plan, run};
+use crate::fake::{self, BROKEN, FAILS, Fake, SHORT, VOCAB, alone, engine, generated, greedy, plan, run};
 
 #[test]
 fn a_request_gets_its_tokens_and_an_account_of_them() {
@@ -151,9 +151,28 @@ fn a_step_that_fails_ends_the_requests_in_it_and_no_others() {
 
 #[test]
 fn penalties_see_the_prompt_and_count_what_was_generated() {
-    let sampling = Sampling { repetition_penalty: 1.3, frequency_penalty: 0.4, presence_penalty: 0.2, ..Sampling::default() };
+    let sampling =
+        Sampling { repetition_penalty: 1.3, frequency_penalty: 0.4, presence_penalty: 0.2, ..Sampling::default() };
     let request = Request { sampling, ..greedy([7, 7, 9], 30) };
     let mut engine = engine(&plan(), 2);
     let id = engine.submit(request.clone()).expect("fits");
     assert_eq!(generated(&run(&mut engine), id), alone(&[], &request, 30));
+}
+
+#[test]
+fn the_length_class_is_that_of_the_prompt_and_all_new_tokens() {
+    let (mut engine, log) = fake::logged(&plan(), 100);
+    engine.submit(greedy([1, 2], SHORT - 2)).expect("fits");
+    engine.submit(greedy([1, 2], SHORT - 1)).expect("fits");
+    engine.submit(Request::new([1, 2])).expect("fits");
+    let short = engine.open(Some(SHORT)).expect("room");
+    let long = engine.open(None).expect("room");
+    for session in [short, long] {
+        engine.submit(Request { session: Some(session), ..greedy([3], 1) }).expect("fits");
+    }
+    run(&mut engine);
+    let class = |seq: &SeqStep| (seq.past == 0).then_some(seq.length_class);
+    let steps = log.lock().expect("no panic");
+    let classes: Vec<_> = steps.iter().flat_map(|step| &step.seqs).filter_map(class).collect();
+    assert_eq!(classes, [0, SHORT + 1, 40, 0, 40]);
 }

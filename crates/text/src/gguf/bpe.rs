@@ -1,6 +1,6 @@
 //! Byte-level BPE (`tokenizer.ggml.model = gpt2`).
 
-use tokenizers::models::bpe::BPE;
+use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{NormalizerWrapper, Tokenizer as Inner};
 
 use super::{Vocabulary, index, pre};
@@ -13,7 +13,7 @@ pub(super) fn build(vocabulary: &Vocabulary) -> Result<(Inner, bool)> {
     let pre = pre::find(vocabulary.pre.as_deref())?;
     let tokens = index(&vocabulary.tokens)?.into_iter().map(|(token, id)| (token.to_owned(), id));
     let model = BPE::builder()
-        .vocab_and_merges(tokens.collect::<ahash::AHashMap<_, _>>(), merges(vocabulary)?)
+        .vocab_and_merges(tokens.collect::<Vocab>(), merges(vocabulary)?)
         .ignore_merges(pre.whole_words)
         .build()
         .map_err(|e| Error::malformed(MERGES, e))?;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use tokenizers::models::bpe::BPE;
+use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::{Prepend, Replace, Sequence};
 use tokenizers::{DecoderWrapper, NormalizerWrapper, Tokenizer as Inner, decoders};
 
@@ -23,7 +23,7 @@ pub(super) fn build(vocabulary: &Vocabulary) -> Result<Inner> {
     }
     let tokens = index(&vocabulary.tokens)?;
     let merges = merges(vocabulary, &tokens);
-    let tokens = tokens.into_iter().map(|(token, id)| (token.to_owned(), id)).collect::<ahash::AHashMap<_, _>>();
+    let tokens = tokens.into_iter().map(|(token, id)| (token.to_owned(), id)).collect::<Vocab>();
     let mut model = BPE::builder().vocab_and_merges(tokens, merges).byte_fallback(true).fuse_unk(true);
     if let Some(unknown) = vocabulary.token(vocabulary.unknown) {
         model = model.unk_token(unknown.to_owned());

@@ -1,0 +1,111 @@
+//! From a program to ops made ready.
+
+use std::sync::Arc;
+
+use ffai_checkpoint::Tensor;
+use ffai_program::{CompileError, NormW, Op, Plan, Program, Progress, Proj, W, WeightSource};
+
+use crate::exec::{Exec, Step};
+use crate::machine::{Machine, Needs};
+use crate::matrix::Matrix;
+use crate::ops::attend::Attend;
+use crate::ops::embed::Embed;
+use crate::ops::gate_up::GateUp;
+use crate::ops::gather::Gather;
+use crate::ops::input::Input;
+use crate::ops::linear::{Part, Products};
+use crate::ops::rotate_append::RotateAppend;
+use crate::ops::{Norm, Ready};
+use crate::select::Kernels;
+use crate::{Backend as _, Cpu};
+
+/// Makes every op of a program ready and takes the memory that the plan says.
+pub(crate) fn compile(
+    cpu: &Cpu,
+    program: &Program,
+    weights: &dyn WeightSource,
+    plan: &Plan,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Exec, CompileError> {
+    let total = program.weights.len();
+    let mut tensors = Vec::with_capacity(total);
+    for decl in &program.weights {
+        tensors.push(CompileError::check(decl, weights.weight(&decl.role))?);
+        progress(Progress { done: tensors.len(), total });
+    }
+    let mut compiler = Compiler { cpu, tensors, needs: Needs::default() };
+    let mut steps = Vec::with_capacity(program.ops.len());
+    for tagged in &program.ops {
+        let ready = compiler.op(&tagged.tag, &tagged.op)?;
+        steps.push(Step { tag: tagged.tag.clone(), outputs: tagged.op.outputs(), ready });
+    }
+    let machine = Machine::new(program, plan, compiler.needs, Arc::clone(&cpu.pool), Kernels::new(cpu.level));
+    Ok(Exec::new(program.clone(), plan.clone(), steps, machine))
+}
+
+struct Compiler<'a> {
+    cpu: &'a Cpu,
+    tensors: Vec<Tensor>,
+    needs: Needs,
+}
+
+impl Compiler<'_> {
+    fn op(&mut self, tag: &str, op: &Op) -> Result<Box<dyn Ready>, CompileError> {
+        Ok(match op {
+            Op::Embed { table, out } => Box::new(Embed { table: self.matrix(tag, *table)?, out: *out }),
+            Op::Project { x, norm, outs } => {
+                let parts = outs.iter().map(|p| self.part(tag, p, None)).collect::<Result<Vec<_>, _>>()?;
+                self.products(*x, *norm, parts)
+            }
+            Op::Linear { x, norm, proj, add } => {
+                let part = self.part(tag, proj, *add)?;
+                self.products(*x, *norm, vec![part])
+            }
+            Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
+                let (gate, up) = (self.matrix(tag, *gate)?, self.matrix(tag, *up)?);
+                let input = Input::new(*x, norm.map(|n| self.norm(n)), [&gate, &up]);
+                let (gate_bias, up_bias) = (self.bias(*gate_bias), self.bias(*up_bias));
+                Box::new(GateUp { input, gate, gate_bias, up, up_bias, act: *act, out: *out })
+            }
+            Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, kv } => {
+                let (q_norm, k_norm) = (q_norm.map(|n| self.norm(n)), k_norm.map(|n| self.norm(n)));
+                Box::new(RotateAppend { q: *q, k: *k, v: *v, heads: *heads, q_norm, k_norm, rope: *rope, kv: *kv })
+            }
+            Op::Attend { q, heads, kv, scale, window, out } => {
+                self.needs.heads = self.needs.heads.max(heads.q / heads.kv);
+                Box::new(Attend { q: *q, heads: *heads, kv: *kv, scale: *scale, window: *window, out: *out })
+            }
+            Op::Gather { x, out } => Box::new(Gather { x: *x, out: *out }),
+        })
+    }
+
+    fn products(&self, x: ffai_program::Buf, norm: Option<NormW>, parts: Vec<Part>) -> Box<dyn Ready> {
+        let input = Input::new(x, norm.map(|n| self.norm(n)), parts.iter().map(|p| &p.matrix));
+        Box::new(Products { input, parts })
+    }
+
+    fn part(&mut self, tag: &str, proj: &Proj, add: Option<ffai_program::Buf>) -> Result<Part, CompileError> {
+        Ok(Part { matrix: self.matrix(tag, proj.w)?, bias: self.bias(proj.bias), out: proj.out, add })
+    }
+
+    fn matrix(&mut self, tag: &str, w: W) -> Result<Matrix, CompileError> {
+        let tensor = self.tensors[w.0 as usize].clone();
+        let storage = tensor.storage();
+        let matrix = Matrix::new(tensor, self.cpu.level).ok_or_else(|| CompileError::Unsupported {
+            backend: self.cpu.name(),
+            tag: tag.to_owned(),
+            problem: format!("no kernel reads {storage} weights"),
+        })?;
+        self.needs.groups = self.needs.groups.max(matrix.groups());
+        self.needs.cols = self.needs.cols.max(matrix.cols());
+        Ok(matrix)
+    }
+
+    fn norm(&self, norm: NormW) -> Norm {
+        Norm { weight: self.tensors[norm.weight.0 as usize].to_f32(), eps: norm.eps }
+    }
+
+    fn bias(&self, bias: Option<W>) -> Option<Vec<f32>> {
+        bias.map(|w| self.tensors[w.0 as usize].to_f32())
+    }
+}

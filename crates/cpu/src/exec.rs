@@ -1,0 +1,72 @@
+//! A compiled program at work.
+
+use ffai_program::{
+    Buf, Executable, Output, Plan, Program, StepError, StepInputs, Traced, Want, Wanted, sample::sample,
+};
+
+use crate::machine::Machine;
+use crate::ops::Ready;
+
+/// An op with what a trace says of it.
+pub(crate) struct Step {
+    pub(crate) tag: String,
+    pub(crate) outputs: Vec<Buf>,
+    pub(crate) ready: Box<dyn Ready>,
+}
+
+/// The executable.
+pub(crate) struct Exec {
+    program: Program,
+    plan: Plan,
+    steps: Vec<Step>,
+    machine: Machine,
+}
+
+impl Exec {
+    pub(crate) fn new(program: Program, plan: Plan, steps: Vec<Step>, machine: Machine) -> Exec {
+        Exec { program, plan, steps, machine }
+    }
+
+    fn show(&self, step: &Step, inputs: &StepInputs, trace: &mut dyn FnMut(Traced<'_>)) {
+        for &buf in &step.outputs {
+            let decl = self.program.buf(buf);
+            let data = self.machine.buf(buf).floats.slice(self.machine.rows(buf, inputs) * decl.width);
+            trace(Traced { tag: &step.tag, buf: decl.name, width: decl.width, data });
+        }
+    }
+
+    fn output(&mut self, i: usize, wanted: &Wanted) -> Result<Output, StepError> {
+        let logits = &mut self.machine.bufs[self.program.logits.0 as usize];
+        let logits = &mut logits.floats.slice_mut()[i * self.program.vocab..][..self.program.vocab];
+        match &wanted.what {
+            Want::Logits => Ok(Output::Logits(logits.to_vec())),
+            Want::Sample(s) => sample(logits, &s.sampling, &s.seen, s.position)
+                .map(Output::Token)
+                .ok_or(StepError::NotFinite { row: wanted.row }),
+        }
+    }
+}
+
+impl Executable for Exec {
+    fn step_traced(
+        &mut self,
+        inputs: &StepInputs,
+        mut trace: Option<&mut dyn FnMut(Traced<'_>)>,
+    ) -> Result<Vec<Output>, StepError> {
+        inputs.check(&self.program, &self.plan)?;
+        self.machine.turns.set(inputs);
+        for step in &self.steps {
+            step.ready.run(&self.machine, inputs);
+            if let Some(trace) = trace.as_mut() {
+                self.show(step, inputs, trace);
+            }
+        }
+        inputs.want.iter().enumerate().map(|(i, wanted)| self.output(i, wanted)).collect()
+    }
+
+    fn copy_page(&mut self, group: usize, from: u32, to: u32) {
+        let page = self.machine.layouts[group].page();
+        let kv = self.machine.kv[group].slice_mut();
+        kv.copy_within(from as usize * page..(from as usize + 1) * page, to as usize * page);
+    }
+}

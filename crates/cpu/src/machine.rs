@@ -1,0 +1,135 @@
+//! What the ops of a compiled program share: buffers, pages, threads and their scratch.
+
+use std::sync::Arc;
+
+use ffai_program::{Buf, KvLayout, Plan, Program, Rows, StepInputs};
+
+use crate::floats::Floats;
+use crate::kernels::{attend, dot, tile};
+use crate::pool::Pool;
+use crate::rope::Turns;
+use crate::select::Kernels;
+use crate::simd::UNIT;
+
+/// Rows of a matrix that a thread decodes at once, for steps of several rows.
+pub(crate) const PANEL_ROWS: usize = 32;
+/// Columns of them: such that activations and weights of a block of sums lie in the first cache.
+pub(crate) const PANEL_COLS: usize = 512;
+/// Rows of activations that go through a panel before the next is decoded: the sums lie in the second cache.
+pub(crate) const BATCH: usize = 96;
+/// Rows of a prompt that attend together.
+pub(crate) const ATTEND_ROWS: usize = 16;
+/// Floats in the widest vector of any level.
+const MOST_LANES: usize = 16;
+
+/// The machine that ops run on.
+pub(crate) struct Machine {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) kernels: Kernels,
+    /// `[capacity, width]` each.
+    pub(crate) bufs: Vec<Buffer>,
+    /// The pages of each state group.
+    pub(crate) kv: Vec<Floats>,
+    pub(crate) layouts: Vec<KvLayout>,
+    /// Angles of the step's rows.
+    pub(crate) turns: Turns,
+    /// The input of the current product, in each order.
+    pub(crate) natural: Floats,
+    pub(crate) even_odd: Floats,
+    /// One for each thread.
+    pub(crate) scratch: Vec<Scratch>,
+}
+
+/// One of the program's buffers.
+pub(crate) struct Buffer {
+    pub(crate) rows: Rows,
+    pub(crate) width: usize,
+    pub(crate) floats: Floats,
+}
+
+/// What a thread needs for itself.
+pub(crate) struct Scratch {
+    /// Decoded scales of the rows at work.
+    pub(crate) scales: Floats,
+    /// Decoded weights, `[PANEL_ROWS, PANEL_COLS]`.
+    pub(crate) panel: Floats,
+    /// Unfinished sums of a panel.
+    pub(crate) sums: Floats,
+    /// A product before it is finished, `[BATCH, PANEL_ROWS]` or one longer row.
+    pub(crate) product: Floats,
+    /// The second factor of a gated product.
+    pub(crate) up: Floats,
+    /// Of attention.
+    pub(crate) attend: Floats,
+}
+
+/// What the program's ops need at most.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Needs {
+    /// Scales in a row of any matrix.
+    pub(crate) groups: usize,
+    /// Columns of any matrix.
+    pub(crate) cols: usize,
+    /// Query heads of a key head.
+    pub(crate) heads: usize,
+}
+
+impl Machine {
+    pub(crate) fn new(program: &Program, plan: &Plan, needs: Needs, pool: Arc<Pool>, kernels: Kernels) -> Machine {
+        let layouts: Vec<_> = program.states.iter().map(|g| KvLayout::new(g, plan.page_tokens)).collect();
+        let buffer = |b: &ffai_program::BufDecl| Buffer {
+            rows: b.rows,
+            width: b.width,
+            floats: Floats::new(b.width * plan.capacity(b.rows)),
+        };
+        let most_rows = plan.rows.max(plan.wanted);
+        let input = || Floats::new(most_rows * Machine::stride(needs.cols));
+        Machine {
+            bufs: program.bufs.iter().map(buffer).collect(),
+            kv: layouts.iter().zip(&plan.pages).map(|(l, pages)| Floats::new(l.page() * pages)).collect(),
+            layouts,
+            turns: Turns::new(&program.ropes, plan.rows),
+            natural: input(),
+            even_odd: input(),
+            scratch: (0..pool.threads()).map(|_| Scratch::new(plan, needs)).collect(),
+            pool,
+            kernels,
+        }
+    }
+
+    /// Floats from row to row of a product's input: padded to whole units, and such that rows do not fall on the same lines
+    /// of the first cache.
+    pub(crate) fn stride(cols: usize) -> usize {
+        cols.next_multiple_of(UNIT) + UNIT / 2
+    }
+
+    /// Rows of a buffer in this step.
+    pub(crate) fn rows(&self, buf: Buf, inputs: &StepInputs) -> usize {
+        match self.buf(buf).rows {
+            Rows::Step => inputs.rows(),
+            Rows::Wanted => inputs.want.len(),
+        }
+    }
+
+    pub(crate) fn buf(&self, buf: Buf) -> &Buffer {
+        &self.bufs[buf.0 as usize]
+    }
+
+    /// The first float of a buffer.
+    pub(crate) fn ptr(&self, buf: Buf) -> *mut f32 {
+        self.buf(buf).floats.ptr()
+    }
+}
+
+impl Scratch {
+    fn new(plan: &Plan, needs: Needs) -> Scratch {
+        Scratch {
+            scales: Floats::new(2 * dot::ROWS * needs.groups),
+            panel: Floats::new(PANEL_ROWS.next_multiple_of(tile::ROWS) * PANEL_COLS),
+            sums: Floats::new(PANEL_ROWS.next_multiple_of(tile::ROWS) * BATCH * MOST_LANES),
+            product: Floats::new(PANEL_ROWS * BATCH),
+            up: Floats::new(PANEL_ROWS * BATCH),
+            attend: Floats::new(attend::scratch(ATTEND_ROWS, needs.heads, plan.page_tokens)),
+        }
+    }
+}

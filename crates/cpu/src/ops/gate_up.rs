@@ -1,0 +1,74 @@
+//! `out = act(norm(x) gate^T + gate_bias) * (norm(x) up^T + up_bias)`.
+#![expect(unsafe_code, reason = "kernels work on raw parts")]
+
+use std::ops::Range;
+
+use ffai_model::Activation;
+use ffai_program::{Buf, StepInputs};
+
+use super::Ready;
+use super::input::{Input, Prepared};
+use super::linear::bias_of;
+use super::multiply::{chunk_rows, multiply};
+use crate::kernels::finish::Finish;
+use crate::kernels::gate::Gate;
+use crate::machine::{BATCH, Machine};
+use crate::matrix::Matrix;
+
+/// The op.
+pub(crate) struct GateUp {
+    pub(crate) input: Input,
+    pub(crate) gate: Matrix,
+    pub(crate) gate_bias: Option<Vec<f32>>,
+    pub(crate) up: Matrix,
+    pub(crate) up_bias: Option<Vec<f32>>,
+    pub(crate) act: Activation,
+    pub(crate) out: Buf,
+}
+
+impl Ready for GateUp {
+    fn run(&self, machine: &Machine, inputs: &StepInputs) {
+        let x = self.input.prepare(machine, inputs);
+        if x.n == 0 {
+            return;
+        }
+        let size = chunk_rows(&self.gate, x.n, machine.pool.threads());
+        let rows = self.gate.rows();
+        machine.pool.each(rows.div_ceil(size), &|thread, chunk| {
+            self.chunk(machine, thread, chunk * size..((chunk + 1) * size).min(rows), &x);
+        });
+    }
+}
+
+impl GateUp {
+    /// Rows `rows` of both matrices.
+    fn chunk(&self, machine: &Machine, thread: usize, rows: Range<usize>, x: &Prepared) {
+        let scratch = &machine.scratch[thread];
+        for first in (0..x.n).step_by(BATCH) {
+            let batch = first..(first + BATCH).min(x.n);
+            multiply(machine, thread, &self.gate, rows.clone(), x, batch.clone(), &scratch.product);
+            multiply(machine, thread, &self.up, rows.clone(), x, batch.clone(), &scratch.up);
+            for (i, row) in batch.enumerate() {
+                self.combine(machine, thread, i, row, &rows);
+            }
+        }
+    }
+
+    /// Row `row` of the output from row `i` of the products.
+    fn combine(&self, machine: &Machine, thread: usize, i: usize, row: usize, rows: &Range<usize>) {
+        let scratch = &machine.scratch[thread];
+        let (at, len) = (i * rows.len(), rows.len());
+        let up = scratch.up.ptr().wrapping_add(at);
+        let out = machine.ptr(self.out).wrapping_add(row * self.gate.rows() + rows.start);
+        let finish = |product: *const f32, bias: &Option<Vec<f32>>, out: *mut f32| {
+            let bias = bias_of(bias.as_deref(), rows);
+            let finish = Finish { product, bias, add: std::ptr::null(), out, len };
+            // SAFETY: products and biases have that many floats; no other thread writes these columns of the output.
+            unsafe { (machine.kernels.finish)(&finish) };
+        };
+        finish(scratch.product.ptr().wrapping_add(at), &self.gate_bias, out);
+        finish(up, &self.up_bias, up);
+        // SAFETY: as above.
+        unsafe { (machine.kernels.gate)(&Gate { act: self.act, gate: out, up, len }) };
+    }
+}

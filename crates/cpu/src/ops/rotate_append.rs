@@ -1,0 +1,80 @@
+//! Norms and turns the heads of q and k, writes k and v to their places in the pages.
+#![expect(unsafe_code, reason = "kernels work on raw parts")]
+
+use ffai_program::{Buf, Heads, KvRef, RopeRef, SeqStep, StepInputs};
+
+use super::{Norm, Ready};
+use crate::kernels::rotate::Turn;
+use crate::machine::Machine;
+
+/// Rows that a thread takes at once.
+const CHUNK: usize = 4;
+
+/// The op.
+pub(crate) struct RotateAppend {
+    pub(crate) q: Buf,
+    pub(crate) k: Buf,
+    pub(crate) v: Buf,
+    pub(crate) heads: Heads,
+    pub(crate) q_norm: Option<Norm>,
+    pub(crate) k_norm: Option<Norm>,
+    pub(crate) rope: Option<RopeRef>,
+    pub(crate) kv: KvRef,
+}
+
+impl Ready for RotateAppend {
+    fn run(&self, machine: &Machine, inputs: &StepInputs) {
+        let rows = inputs.rows();
+        machine.pool.each(rows.div_ceil(CHUNK), &|_, chunk| {
+            for row in chunk * CHUNK..((chunk + 1) * CHUNK).min(rows) {
+                self.turn(machine, self.q, self.heads.q, self.q_norm.as_ref(), row);
+                self.turn(machine, self.k, self.heads.kv, self.k_norm.as_ref(), row);
+                self.append(machine, inputs, row);
+            }
+        });
+    }
+}
+
+impl RotateAppend {
+    fn turn(&self, machine: &Machine, buf: Buf, heads: usize, norm: Option<&Norm>, row: usize) {
+        let turn = Turn {
+            x: machine.ptr(buf).wrapping_add(row * heads * self.heads.dim),
+            heads,
+            dim: self.heads.dim,
+            norm: norm.map(Norm::parts),
+            rope: self.rope.map(|rope| machine.turns.angles(rope, row)),
+        };
+        // SAFETY: the row lies in its buffer, `[rows, heads * dim]`, and is this thread's; the rope is no wider than a head.
+        unsafe { (machine.kernels.turn)(&turn) };
+    }
+
+    fn append(&self, machine: &Machine, inputs: &StepInputs, row: usize) {
+        let (seq, place) = place_of(inputs, row);
+        let (layout, kv) = (&machine.layouts[self.kv.group], &machine.kv[self.kv.group]);
+        let page = seq.pages[self.kv.group][place / layout.tokens];
+        let dim = self.heads.dim;
+        for head in 0..self.heads.kv {
+            let from = (row * self.heads.kv + head) * dim;
+            let within = place % layout.tokens * dim;
+            let key = layout.keys(page, self.kv.layer, head) + within;
+            let value = layout.values(page, self.kv.layer, head) + within;
+            assert!(key.max(value) + dim <= kv.len(), "page {page} of {} floats", kv.len());
+            // SAFETY: the head lies in its buffer, its place in the pages (asserted); each row has a place of its own.
+            unsafe {
+                std::ptr::copy_nonoverlapping(machine.ptr(self.k).add(from), kv.ptr().add(key), dim);
+                std::ptr::copy_nonoverlapping(machine.ptr(self.v).add(from), kv.ptr().add(value), dim);
+            }
+        }
+    }
+}
+
+/// The sequence of a row, and the row's place in it.
+fn place_of(inputs: &StepInputs, mut row: usize) -> (&SeqStep, usize) {
+    for seq in &inputs.seqs {
+        if row < seq.rows {
+            return (seq, seq.past + row);
+        }
+        row -= seq.rows;
+    }
+    unreachable!("rows were counted when the inputs were checked")
+}

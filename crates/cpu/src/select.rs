@@ -1,0 +1,89 @@
+//! Which kernel runs when: by level and storage here, by the number of rows in `ops/linear.rs`.
+
+use ffai_checkpoint::{Affine, Block, Float, Storage};
+
+use crate::Level;
+use crate::kernels::attend::{Attend, Attention};
+use crate::kernels::decode::{Decode, Patch};
+use crate::kernels::dot::{Dot, Dots};
+use crate::kernels::finish::{Finish, FinishRow};
+use crate::kernels::gate::{Activate, Gate};
+use crate::kernels::prepare::{Prepare, PrepareRow};
+use crate::kernels::rotate::{Turn, TurnRow};
+use crate::kernels::tile::{self, Tile};
+use crate::simd::load::{Bf16, Codes, F16, F32, Loader, Order, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
+use crate::simd::{Entry, entry};
+
+/// The kernels of a level that no storage matters to.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernels {
+    pub(crate) prepare: Entry<Prepare>,
+    pub(crate) tile: Entry<tile::Block>,
+    pub(crate) finish: Entry<Finish>,
+    pub(crate) gate: Entry<Gate>,
+    pub(crate) turn: Entry<Turn>,
+    pub(crate) attend: Entry<Attention>,
+}
+
+impl Kernels {
+    pub(crate) fn new(level: Level) -> Kernels {
+        Kernels {
+            prepare: entry::<PrepareRow>(level),
+            tile: entry::<Tile>(level),
+            finish: entry::<FinishRow>(level),
+            gate: entry::<Activate>(level),
+            turn: entry::<TurnRow>(level),
+            attend: entry::<Attend>(level),
+        }
+    }
+}
+
+/// The kernels of a storage.
+#[derive(Clone, Copy)]
+pub(crate) struct StorageKernels {
+    pub(crate) dot: Entry<Dots>,
+    pub(crate) decode: Entry<Patch>,
+    pub(crate) order: Order,
+}
+
+impl StorageKernels {
+    /// None for a storage that has no loader.
+    pub(crate) fn new(level: Level, storage: Storage) -> Option<StorageKernels> {
+        Some(match storage {
+            Storage::Dense(Float::F32) => of::<F32>(level),
+            Storage::Dense(Float::F16) => of::<F16>(level),
+            Storage::Dense(Float::BF16) => of::<Bf16>(level),
+            Storage::Block(Block::Q4_0) => of::<Q4_0>(level),
+            Storage::Block(Block::Q4_1) => of::<Q4_1>(level),
+            Storage::Block(Block::Q5_0) => of::<Q5_0>(level),
+            Storage::Block(Block::Q5_1) => of::<Q5_1>(level),
+            Storage::Block(Block::Q8_0) => of::<Q8_0>(level),
+            Storage::Affine(affine) => affine_of(level, affine)?,
+        })
+    }
+}
+
+fn affine_of(level: Level, affine: Affine) -> Option<StorageKernels> {
+    match affine.bits {
+        2 => grouped::<2>(level, affine.group),
+        3 => grouped::<3>(level, affine.group),
+        4 => grouped::<4>(level, affine.group),
+        5 => grouped::<5>(level, affine.group),
+        6 => grouped::<6>(level, affine.group),
+        8 => grouped::<8>(level, affine.group),
+        _ => None,
+    }
+}
+
+fn grouped<const BITS: usize>(level: Level, group: u32) -> Option<StorageKernels> {
+    match group {
+        32 => Some(of::<Codes<BITS, 1>>(level)),
+        64 => Some(of::<Codes<BITS, 2>>(level)),
+        128 => Some(of::<Codes<BITS, 4>>(level)),
+        _ => None,
+    }
+}
+
+fn of<L: Loader>(level: Level) -> StorageKernels {
+    StorageKernels { dot: entry::<Dot<L>>(level), decode: entry::<Decode<L>>(level), order: L::ORDER }
+}

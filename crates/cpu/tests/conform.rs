@@ -1,0 +1,44 @@
+//! Every case of the conformance table, at every level of this machine.
+
+use ffai_cpu::{Cpu, CpuOptions, Level};
+use ffai_program::conform;
+
+/// Products are sums of up to some hundred terms in f32, rounded at each step: a relative error of about 1e-7 times the root
+/// of their number, and attention passes one more exponential. Anything that is wrong rather than rounded is 1e-3 and more.
+const BOUND: f64 = 2e-5;
+
+fn check(level: Level) {
+    if !level.is_available() {
+        eprintln!("skipped: this machine has no {level}");
+        return;
+    }
+    let cpu = Cpu::new(CpuOptions { threads: Some(2), level: Some(level) }).unwrap();
+    let (mut wrong, mut worst) = (Vec::new(), 0.0f64);
+    for case in conform::cases() {
+        match case.compare(&cpu) {
+            Ok(differences) => {
+                worst = differences.iter().map(|d| d.error).fold(worst, f64::max);
+                let bad = differences.iter().filter(|d| d.error.is_nan() || d.error > BOUND);
+                wrong.extend(bad.map(|d| format!("{}: {} {} is off by {:e}", case.name, d.tag, d.buf, d.error)));
+            }
+            Err(error) => wrong.push(format!("{}: {error}", case.name)),
+        }
+    }
+    eprintln!("{level}: worst {worst:e}");
+    assert!(wrong.is_empty(), "{} differences at {level}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_case_agrees_with_the_interpreter_in_scalar_code() {
+    check(Level::Scalar);
+}
+
+#[test]
+fn every_case_agrees_with_the_interpreter_in_avx2() {
+    check(Level::Avx2);
+}
+
+#[test]
+fn every_case_agrees_with_the_interpreter_in_avx512() {
+    check(Level::Avx512);
+}

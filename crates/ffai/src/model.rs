@@ -1,0 +1,217 @@
+//! A loaded model.
+
+use std::sync::Arc;
+
+use ffai_engine::{Engine, EngineHandle, EngineOptions, Request};
+use ffai_program::{Plan, Sampling};
+use ffai_text::{RenderInput, Text};
+
+use crate::{
+    Capability, Description, Error, GenerateOptions, Generation, LoadEvent, LoadOptions, Prompt, Session, Spec, devices,
+};
+
+/// A loaded model. Clones share it; requests of all clones and threads run side by side on its engine.
+#[derive(Clone)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) description: Description,
+    pub(crate) engine: EngineHandle,
+    pub(crate) text: Option<Text>,
+    enabled: Vec<Capability>,
+    plan: Plan,
+    backend: String,
+}
+
+impl Model {
+    /// Loads a model by name: a folder with `config.json` and safetensors, a `.gguf` file, `org/repo` in the Hugging Face cache, or
+    /// the alias `smollm2`, which is fetched when it is used first.
+    ///
+    /// # Errors
+    /// A name that leads nowhere, a broken file, an unsupported architecture or storage; each names file and tensor or key.
+    pub fn load(name: &str) -> Result<Model, Error> {
+        Model::load_with(name, &LoadOptions::default(), &mut |_| {})
+    }
+
+    /// As [`Model::load`], with options, telling what happens.
+    ///
+    /// # Errors
+    /// As [`Model::load`]; an option that makes no sense; a capability that the model does not declare.
+    pub fn load_with(name: &str, options: &LoadOptions, on: &mut dyn FnMut(LoadEvent)) -> Result<Model, Error> {
+        check(options)?;
+        let description = Description::open(name, on)?;
+        check_context(&description, options)?;
+        let enabled = enabled(&description, options)?;
+        let text = match enabled.contains(&Capability::Text) {
+            true => Some(Text::from_checkpoint(&description.checkpoint)?),
+            false => None,
+        };
+        let plan = description.plan(options);
+        let backend = devices::backend(options)?;
+        let executable = description.compile(&*backend, &plan, on)?;
+        let engine = Engine::new(executable, &description.program, plan.clone(), EngineOptions { chunk: options.chunk })?;
+        let engine = EngineHandle::spawn(engine)?;
+        on(LoadEvent::Ready);
+        let backend = backend.name();
+        Ok(Model { inner: Arc::new(Inner { description, engine, text, enabled, plan, backend }) })
+    }
+
+    /// Continues a prompt; a plain string is a user's message.
+    ///
+    /// # Errors
+    /// A prompt that does not fit the context, an option out of range, a capability that is missing.
+    pub fn generate(&self, prompt: impl Into<Prompt>, options: &GenerateOptions) -> Result<Generation<'_>, Error> {
+        let tokens = self.encode(&prompt.into(), options)?;
+        let request = self.request(tokens, options);
+        Ok(Generation::new(self.inner.engine.submit(request)?, self.inner.text.as_ref(), options))
+    }
+
+    /// A new, empty session as long as the context.
+    ///
+    /// # Errors
+    /// An engine that has failed.
+    pub fn session(&self) -> Result<Session, Error> {
+        Session::open(self.clone())
+    }
+
+    /// The token ids of a prompt, as [`Model::generate`] would run them.
+    ///
+    /// # Errors
+    /// A missing capability, a template that refuses the messages.
+    pub fn encode(&self, prompt: &Prompt, options: &GenerateOptions) -> Result<Vec<u32>, Error> {
+        match prompt {
+            Prompt::Tokens(tokens) => Ok(tokens.clone()),
+            Prompt::Raw(text) => Ok(self.text()?.tokenizer.encode(text, true)?),
+            Prompt::Chat(messages) => {
+                self.need(Capability::Chat, "give the prompt as raw text")?;
+                let text = self.text()?;
+                let messages: Vec<_> = messages.iter().map(|m| m.0.clone().into()).collect();
+                let input = RenderInput { messages, tools: options.tools.clone(), extra: options.template.clone(), ..RenderInput::default() };
+                Ok(text.tokenizer.encode(&text.render(&input)?, false)?)
+            }
+        }
+    }
+
+    /// The text of token ids; special tokens are left out.
+    ///
+    /// # Errors
+    /// A missing capability, an unknown id.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String, Error> {
+        Ok(self.text()?.tokenizer.decode(tokens, true)?)
+    }
+
+    /// What is enabled.
+    pub fn capabilities(&self) -> &[Capability] {
+        &self.inner.enabled
+    }
+
+    /// The model as data.
+    pub fn spec(&self) -> &Spec {
+        &self.inner.description.spec
+    }
+
+    /// What its files say.
+    pub fn description(&self) -> &Description {
+        &self.inner.description
+    }
+
+    /// Longest sequence, in tokens.
+    pub fn context(&self) -> usize {
+        self.inner.plan.context
+    }
+
+    /// Where it runs, for people: `cpu (AVX-512, 2 threads)`.
+    pub fn backend(&self) -> &str {
+        &self.inner.backend
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    pub(crate) fn request(&self, tokens: Vec<u32>, options: &GenerateOptions) -> Request {
+        let mut stop_ids = options.stop_ids.clone();
+        stop_ids.extend(self.inner.text.iter().flat_map(|t| &t.eos));
+        Request { tokens, sampling: self.sampling(options), max_tokens: options.max_tokens, stop_ids, session: None }
+    }
+
+    /// Options first, then the model's generation config, then transformers' defaults: greedy unless something says otherwise.
+    fn sampling(&self, options: &GenerateOptions) -> Sampling {
+        let defaults = self.inner.text.as_ref().map(|t| t.generation.sampling()).unwrap_or_default();
+        let asked = options.temperature.is_some() || options.top_k.is_some() || options.top_p.is_some() || options.min_p.is_some();
+        let greedy = !asked && !defaults.do_sample;
+        let plain = Sampling::default();
+        Sampling {
+            temperature: if greedy { 0.0 } else { options.temperature.or(defaults.temperature).unwrap_or(plain.temperature) },
+            top_k: options.top_k.or(defaults.top_k).unwrap_or(plain.top_k),
+            top_p: options.top_p.or(defaults.top_p).unwrap_or(plain.top_p),
+            min_p: options.min_p.or(defaults.min_p).unwrap_or(plain.min_p),
+            repetition_penalty: options.repetition_penalty.or(defaults.repetition_penalty).unwrap_or(plain.repetition_penalty),
+            presence_penalty: options.presence_penalty.unwrap_or(plain.presence_penalty),
+            frequency_penalty: options.frequency_penalty.unwrap_or(plain.frequency_penalty),
+            bias: options.logit_bias.clone(),
+            seed: options.seed.unwrap_or_else(clock_seed),
+        }
+    }
+
+    fn need(&self, capability: Capability, hint: &'static str) -> Result<(), Error> {
+        if self.inner.enabled.contains(&capability) {
+            return Ok(());
+        }
+        let declared = self.inner.description.capabilities().contains(&capability);
+        Err(Error::Capability { capability, why: if declared { "was loaded without" } else { "has no" }, hint })
+    }
+
+    fn text(&self) -> Result<&Text, Error> {
+        self.need(Capability::Text, "give the prompt as token ids")?;
+        self.inner.text.as_ref().ok_or(Error::Text(ffai_text::Error::NoTemplate))
+    }
+}
+
+fn clock_seed() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
+}
+
+fn check(options: &LoadOptions) -> Result<(), Error> {
+    let positive = [
+        ("threads", options.threads),
+        ("context", options.context),
+        ("parallel", Some(options.parallel)),
+        ("chunk", Some(options.chunk)),
+    ];
+    match positive.into_iter().find(|(_, value)| *value == Some(0)) {
+        Some((option, _)) => Err(Error::Option { option, value: "0".to_owned(), expected: "at least 1".to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// A context beyond what the model was made for gives nonsense, unless its rope grows with the length.
+fn check_context(description: &Description, options: &LoadOptions) -> Result<(), Error> {
+    let most = description.spec.context;
+    match options.context {
+        Some(context) if context > most && description.program.length_class(context) == 0 => Err(Error::Option {
+            option: "context",
+            value: context.to_string(),
+            expected: format!("at most {most}, the longest sequence the model was made for"),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn enabled(description: &Description, options: &LoadOptions) -> Result<Vec<Capability>, Error> {
+    let declared = description.capabilities();
+    let Some(asked) = &options.enable else { return Ok(declared) };
+    if let Some(missing) = asked.iter().find(|c| !declared.contains(c)) {
+        let hint = "ask for what `ffai inspect` lists under capabilities";
+        return Err(Error::Capability { capability: *missing, why: "has no", hint });
+    }
+    let needs = |c: &Capability| match c {
+        Capability::Tokens => true,
+        Capability::Text => asked.iter().any(|a| *a != Capability::Tokens),
+        Capability::Chat => asked.contains(&Capability::Chat) || asked.contains(&Capability::Tools),
+        Capability::Tools => asked.contains(&Capability::Tools),
+    };
+    Ok(declared.into_iter().filter(needs).collect())
+}
