@@ -20,8 +20,8 @@ pub(crate) fn run(plan: &InspectPlan) -> Result<()> {
     let model = Description::open(&plan.model, &mut |event| progress.on(&event))?;
     drop(progress);
     let text = match (plan.view, plan.json) {
-        (View::Summary, false) => summary(&model, plan),
-        (View::Summary, true) => pretty(&summary_json(&model, plan)),
+        (View::Summary, false) => summary(&model, plan)?,
+        (View::Summary, true) => pretty(&summary_json(&model, plan)?),
         (View::Spec, false) => model.spec.to_string(),
         (View::Spec, true) => pretty(&serde_json::to_value(&model.spec)?),
         (View::Program, false) => model.program.to_string(),
@@ -74,10 +74,10 @@ fn parameters(model: &Description) -> u64 {
     model.weights.iter().map(|(_, t)| t.rows() as u64 * t.cols() as u64).sum()
 }
 
-fn summary(model: &Description, plan: &InspectPlan) -> String {
+fn summary(model: &Description, plan: &InspectPlan) -> Result<String> {
     let spec = &model.spec;
     let (context, memory) = memory(model, plan);
-    let capabilities: Vec<String> = model.capabilities().iter().map(ToString::to_string).collect();
+    let capabilities: Vec<String> = model.capabilities()?.iter().map(ToString::to_string).collect();
     let facts = [
         ("model", model.checkpoint.path().display().to_string()),
         ("family", spec.family.to_owned()),
@@ -99,12 +99,12 @@ fn summary(model: &Description, plan: &InspectPlan) -> String {
     ];
     let needs: Vec<Vec<String>> = needs.into_iter().map(|(name, n)| vec![format!("  {name}"), bytes(n)]).collect();
     let notes = notes(model);
-    format!(
+    Ok(format!(
         "{}\n{}\nmemory for one sequence of {context} tokens\n{}{notes}",
         table(&facts, &[]),
         table(&rows, &[3, 4]),
         table(&needs, &[1])
-    )
+    ))
 }
 
 /// What the ledger has to say besides the plain use of each tensor.
@@ -121,13 +121,13 @@ fn notes(model: &Description) -> String {
     if lines.is_empty() { lines } else { format!("\nnotes (see --tensors)\n{lines}") }
 }
 
-fn summary_json(model: &Description, plan: &InspectPlan) -> Value {
+fn summary_json(model: &Description, plan: &InspectPlan) -> Result<Value> {
     let spec = &model.spec;
     let (context, memory) = memory(model, plan);
     let kinds = kinds(model).into_iter().map(|k| {
         json!({"role": k.role, "storage": k.storage, "shape": k.shape, "weights": k.weights, "bytes": k.bytes})
     });
-    json!({
+    Ok(json!({
         "model": model.checkpoint.path().display().to_string(),
         "family": spec.family,
         "parameters": parameters(model),
@@ -135,12 +135,12 @@ fn summary_json(model: &Description, plan: &InspectPlan) -> Value {
         "hidden": spec.hidden,
         "vocab": spec.vocab,
         "context": spec.context,
-        "capabilities": model.capabilities().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "capabilities": model.capabilities()?.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "weights": kinds.collect::<Vec<_>>(),
         "memory": {
             "context": context, "weights": memory.weights, "kv": memory.kv, "buffers": memory.buffers, "total": memory.total(),
         },
-    })
+    }))
 }
 
 fn program_json(model: &Description) -> Value {

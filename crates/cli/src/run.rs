@@ -24,8 +24,8 @@ pub(crate) fn run(plan: &RunPlan) -> Result<()> {
 }
 
 fn conversation(plan: &RunPlan, prompt: &str) -> Vec<Message> {
-    let system = plan.system.iter().map(|s| Message::system(s));
-    system.chain([Message::user(prompt)]).collect()
+    let system = plan.system.iter().map(|s| Message::new("system", s.as_str()));
+    system.chain([Message::new("user", prompt)]).collect()
 }
 
 fn once(model: &Model, plan: &RunPlan, prompt: Prompt) -> Result<()> {
@@ -109,7 +109,7 @@ enum History {
 
 impl History {
     fn new(plan: &RunPlan, raw: bool) -> History {
-        if raw { History::Text(String::new()) } else { History::Messages(plan.system.iter().map(|s| Message::system(s)).collect()) }
+        if raw { History::Text(String::new()) } else { History::Messages(plan.system.iter().map(|s| Message::new("system", s.as_str())).collect()) }
     }
 
     fn prompt(&self) -> Prompt {
@@ -121,14 +121,14 @@ impl History {
 
     fn user(&mut self, line: &str) {
         match self {
-            History::Messages(messages) => messages.push(Message::user(line)),
+            History::Messages(messages) => messages.push(Message::new("user", line)),
             History::Text(text) => text.push_str(line),
         }
     }
 
     fn answer(&mut self, answer: &str) {
         match self {
-            History::Messages(messages) => messages.push(Message::assistant(answer)),
+            History::Messages(messages) => messages.push(Message::new("assistant", answer)),
             History::Text(text) => text.push_str(answer),
         }
     }

@@ -35,14 +35,15 @@ impl Exec {
         }
     }
 
-    fn output(&mut self, i: usize, wanted: &Wanted) -> Result<Output, StepError> {
+    fn output(&mut self, i: usize, wanted: &Wanted) -> Output {
         let logits = &mut self.machine.bufs[self.program.logits.0 as usize];
-        let logits = &mut logits.floats.slice_mut()[i * self.program.vocab..][..self.program.vocab];
+        let width = logits.width;
+        let logits = &mut logits.floats.slice_mut()[i * width..][..width];
         match &wanted.what {
-            Want::Logits => Ok(Output::Logits(logits.to_vec())),
-            Want::Sample(s) => sample(logits, &s.sampling, &s.seen, s.position)
-                .map(Output::Token)
-                .ok_or(StepError::NotFinite { row: wanted.row }),
+            Want::Logits => Output::Logits(logits.to_vec()),
+            Want::Sample(s) => {
+                sample(logits, &s.sampling, &s.seen, s.position).map_or(Output::NotFinite, Output::Token)
+            }
         }
     }
 }
@@ -61,7 +62,7 @@ impl Executable for Exec {
                 self.show(step, inputs, trace);
             }
         }
-        inputs.want.iter().enumerate().map(|(i, wanted)| self.output(i, wanted)).collect()
+        Ok(inputs.want.iter().enumerate().map(|(i, wanted)| self.output(i, wanted)).collect())
     }
 
     fn copy_page(&mut self, group: usize, from: u32, to: u32) {

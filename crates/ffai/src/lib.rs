@@ -31,10 +31,10 @@
 //! let options = LoadOptions { context: Some(4096), ..LoadOptions::default() };
 //! let model = Model::load_with("smollm2", &options, &mut |event| println!("{event:?}"))?;
 //! let mut session = model.session()?;
-//! let mut messages = vec![Message::user("What is the capital of France?")];
+//! let mut messages = vec![Message::new("user", "What is the capital of France?")];
 //! let answer = session.generate(&messages, &GenerateOptions::default().seed(7).max_tokens(64))?.completion()?;
-//! messages.push(Message::assistant(&answer.text));
-//! messages.push(Message::user("And of Spain?"));
+//! messages.push(Message::new("assistant", answer.text));
+//! messages.push(Message::new("user", "And of Spain?"));
 //! // Only what is new is run: the session holds the rest.
 //! let answer = session.generate(&messages, &GenerateOptions::greedy())?.completion()?;
 //! println!("{} ({} of {} prompt tokens were cached)", answer.text, answer.usage.cached_tokens, answer.usage.prompt_tokens);
@@ -59,9 +59,10 @@ pub use ffai_checkpoint::FetchEvent;
 pub use ffai_engine::Usage;
 pub use ffai_model::{Fate, Spec};
 pub use ffai_program::{Footprint, Program};
+pub use ffai_text::Message;
 pub use generate::{Completion, Event, Finish, Generation, Timing};
 pub use model::Model;
 pub use open::{Description, LoadEvent};
 pub use options::{GenerateOptions, LoadOptions};
-pub use prompt::{Message, Prompt};
+pub use prompt::Prompt;
 pub use session::Session;

@@ -83,13 +83,21 @@ impl Model {
     pub fn encode(&self, prompt: &Prompt, options: &GenerateOptions) -> Result<Vec<u32>, Error> {
         match prompt {
             Prompt::Tokens(tokens) => Ok(tokens.clone()),
-            Prompt::Raw(text) => Ok(self.text()?.tokenizer.encode(text, true)?),
+            Prompt::Raw(text) => Ok(self.text()?.encode_prompt(text)?),
             Prompt::Chat(messages) => {
                 self.need(Capability::Chat, "give the prompt as raw text")?;
                 let text = self.text()?;
-                let messages: Vec<_> = messages.iter().map(|m| m.0.clone().into()).collect();
-                let input = RenderInput { messages, tools: options.tools.clone(), extra: options.template.clone(), ..RenderInput::default() };
-                Ok(text.tokenizer.encode(&text.render(&input)?, false)?)
+                if !options.tools.is_empty() {
+                    self.need(Capability::Tools, "ask without tools")?;
+                }
+                let input = RenderInput {
+                    messages: messages.clone(),
+                    tools: (!options.tools.is_empty()).then(|| options.tools.clone()),
+                    variables: options.template.clone(),
+                    add_generation_prompt: true,
+                    ..RenderInput::default()
+                };
+                Ok(text.encode_chat(None, &input)?)
             }
         }
     }
@@ -137,20 +145,23 @@ impl Model {
         Request { tokens, sampling: self.sampling(options), max_tokens: options.max_tokens, stop_ids, session: None }
     }
 
-    /// Options first, then the model's generation config, then transformers' defaults: greedy unless something says otherwise.
+    /// Options first, then the model's generation config, then transformers' defaults: greedy unless the config says
+    /// `do_sample` or an option asks for draws.
     fn sampling(&self, options: &GenerateOptions) -> Sampling {
-        let defaults = self.inner.text.as_ref().map(|t| t.generation.sampling()).unwrap_or_default();
-        let asked = options.temperature.is_some() || options.top_k.is_some() || options.top_p.is_some() || options.min_p.is_some();
-        let greedy = !asked && !defaults.do_sample;
-        let plain = Sampling::default();
+        let mut config = self.inner.text.as_ref().map(|t| t.generation.clone()).unwrap_or_default();
+        let draws = [options.temperature, options.top_p, options.min_p].iter().any(Option::is_some);
+        if draws || options.top_k.is_some() {
+            config.do_sample = Some(true);
+        }
+        let defaults = config.sampling();
         Sampling {
-            temperature: if greedy { 0.0 } else { options.temperature.or(defaults.temperature).unwrap_or(plain.temperature) },
-            top_k: options.top_k.or(defaults.top_k).unwrap_or(plain.top_k),
-            top_p: options.top_p.or(defaults.top_p).unwrap_or(plain.top_p),
-            min_p: options.min_p.or(defaults.min_p).unwrap_or(plain.min_p),
-            repetition_penalty: options.repetition_penalty.or(defaults.repetition_penalty).unwrap_or(plain.repetition_penalty),
-            presence_penalty: options.presence_penalty.unwrap_or(plain.presence_penalty),
-            frequency_penalty: options.frequency_penalty.unwrap_or(plain.frequency_penalty),
+            temperature: options.temperature.unwrap_or(defaults.temperature),
+            top_k: options.top_k.unwrap_or(defaults.top_k as usize),
+            top_p: options.top_p.unwrap_or(defaults.top_p),
+            min_p: options.min_p.unwrap_or(defaults.min_p),
+            repetition_penalty: options.repetition_penalty.unwrap_or(defaults.repetition_penalty),
+            presence_penalty: options.presence_penalty.unwrap_or(0.0),
+            frequency_penalty: options.frequency_penalty.unwrap_or(0.0),
             bias: options.logit_bias.clone(),
             seed: options.seed.unwrap_or_else(clock_seed),
         }
@@ -160,7 +171,7 @@ impl Model {
         if self.inner.enabled.contains(&capability) {
             return Ok(());
         }
-        let declared = self.inner.description.capabilities().contains(&capability);
+        let declared = self.inner.description.capabilities()?.contains(&capability);
         Err(Error::Capability { capability, why: if declared { "was loaded without" } else { "has no" }, hint })
     }
 
@@ -201,7 +212,7 @@ fn check_context(description: &Description, options: &LoadOptions) -> Result<(),
 }
 
 fn enabled(description: &Description, options: &LoadOptions) -> Result<Vec<Capability>, Error> {
-    let declared = description.capabilities();
+    let declared = description.capabilities()?;
     let Some(asked) = &options.enable else { return Ok(declared) };
     if let Some(missing) = asked.iter().find(|c| !declared.contains(c)) {
         let hint = "ask for what `ffai inspect` lists under capabilities";

@@ -58,15 +58,18 @@ impl Description {
     }
 
     /// What the files declare the model to be capable of.
-    pub fn capabilities(&self) -> Vec<Capability> {
-        let text = ffai_text::declared(&self.checkpoint);
+    ///
+    /// # Errors
+    /// A file of the tokenizer that cannot be read.
+    pub fn capabilities(&self) -> Result<Vec<Capability>, Error> {
+        let text = ffai_text::Declared::of(&self.checkpoint)?;
         let has = |capability: &Capability| match capability {
             Capability::Tokens => true,
             Capability::Text => text.tokenizer,
             Capability::Chat => text.tokenizer && text.template,
             Capability::Tools => text.tokenizer && text.tools,
         };
-        Capability::ALL.into_iter().filter(has).collect()
+        Ok(Capability::ALL.into_iter().filter(has).collect())
     }
 
     /// The plan for sequences of at most `context` tokens (none: the default), as [`crate::Model::load`] makes it.

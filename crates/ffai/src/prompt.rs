@@ -1,6 +1,6 @@
 //! What a model is asked to continue.
 
-use serde_json::{Map, Value, json};
+use ffai_text::Message;
 
 /// What is to be continued.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,39 +13,10 @@ pub enum Prompt {
     Tokens(Vec<u32>),
 }
 
-/// One message of a conversation: an object with `role` and `content` and whatever else the chat template reads, in order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Message(pub Map<String, Value>);
-
-impl Message {
-    /// A message with a role and text.
-    pub fn new(role: &str, content: &str) -> Message {
-        let mut map = Map::new();
-        map.insert("role".to_owned(), json!(role));
-        map.insert("content".to_owned(), json!(content));
-        Message(map)
-    }
-
-    /// Instructions for the whole conversation.
-    pub fn system(content: &str) -> Message {
-        Message::new("system", content)
-    }
-
-    /// What the user says.
-    pub fn user(content: &str) -> Message {
-        Message::new("user", content)
-    }
-
-    /// What the model said.
-    pub fn assistant(content: &str) -> Message {
-        Message::new("assistant", content)
-    }
-}
-
 /// A user's message.
 impl From<&str> for Prompt {
     fn from(text: &str) -> Self {
-        Prompt::Chat(vec![Message::user(text)])
+        Prompt::Chat(vec![Message::new("user", text)])
     }
 }
 

@@ -1,6 +1,8 @@
 //! The goldens: tiny checkpoints of every family and layout, with logits that transformers computed in float32 on the stored
 //! weights (`tests/golden/make.py`). A folder that is added there is tested here without another line.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,5 +1,7 @@
 //! Configs to specs: what families read, what they refuse, and what a spec looks like in print.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::Path;
 
 use ffai_checkpoint::{Hparams, Layout};
@@ -14,7 +16,7 @@ fn spec(config: &Value) -> Result<Spec, String> {
     spec_of(&hparams(config), Layout::HuggingFace).map_err(|e| e.to_string())
 }
 
-fn with(mut config: Value, changes: Value) -> Value {
+fn with(mut config: Value, changes: &Value) -> Value {
     for (key, value) in changes.as_object().unwrap() {
         config[key] = value.clone();
     }
@@ -53,11 +55,11 @@ fn an_unknown_architecture_lists_what_is_supported() {
 #[test]
 fn a_window_begins_at_max_window_layers_and_only_if_it_is_used() {
     let windows = json!({"sliding_window": 4096, "max_window_layers": 21, "use_sliding_window": true});
-    let windowed = spec(&with(qwen3(), windows)).unwrap();
+    let windowed = spec(&with(qwen3(), &windows)).unwrap();
     let windows: Vec<_> = attentions(&windowed).iter().map(|a| a.window).collect();
     assert_eq!((windows[20], windows[21]), (None, Some(4096)));
     let unused = json!({"sliding_window": 4096, "max_window_layers": 21, "use_sliding_window": false});
-    assert!(attentions(&spec(&with(qwen3(), unused)).unwrap()).iter().all(|a| a.window.is_none()));
+    assert!(attentions(&spec(&with(qwen3(), &unused)).unwrap()).iter().all(|a| a.window.is_none()));
 }
 
 #[test]
@@ -79,7 +81,7 @@ fn gguf_llama_pairs_neighbours_and_gguf_qwen_halves() {
 #[test]
 fn dynamic_rope_has_one_class_up_to_the_context_and_one_for_each_length_beyond() {
     let config =
-        with(llama(), json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}, "max_position_embeddings": 100}));
+        with(llama(), &json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}, "max_position_embeddings": 100}));
     let rope = &spec(&config).unwrap().ropes[0];
     assert!(matches!(rope.lengths, Lengths::Dynamic { .. }));
     assert_eq!([1, 100, 101, 150].map(|n| rope.length_class(n)), [0, 0, 101, 150]);
@@ -107,7 +109,7 @@ fn odd_values_are_refused_by_key() {
         ),
     ];
     for (change, key) in cases {
-        let error = spec(&with(llama(), change.clone())).unwrap_err();
+        let error = spec(&with(llama(), &change)).unwrap_err();
         assert!(error.contains("config.json") && error.contains(&format!("`{key}`")), "{change}: {error}");
     }
 }

@@ -1,5 +1,7 @@
 //! Every tensor is used, or ignored for a named reason, or the checkpoint is refused by file and tensor.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::{collections::BTreeMap, fs};
 
 use ffai_checkpoint::Checkpoint;

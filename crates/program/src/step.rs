@@ -117,7 +117,7 @@ impl StepInputs {
 }
 
 fn check_seq(seq: &SeqStep, program: &Program, plan: &Plan) -> Result<(), StepError> {
-    let tokens = seq.past.checked_add(seq.rows).unwrap_or(usize::MAX);
+    let tokens = seq.past.saturating_add(seq.rows);
     ensure(seq.rows > 0, || "a sequence without rows".to_owned())?;
     ensure(tokens <= plan.context, || {
         format!("a sequence of {tokens} tokens, the plan has room for {}", plan.context)

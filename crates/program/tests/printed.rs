@@ -42,9 +42,10 @@ fn qwen3_with_windows() -> Value {
     config
 }
 
+/// Compares both prints with their snapshots.
 fn check(name: &str, config: &Value) {
-    let hparams = Hparams::from_json(Path::new("config.json"), config.to_string().as_bytes()).unwrap();
-    let spec = ffai_model::spec_of(&hparams, Layout::HuggingFace).unwrap();
+    let hparams = Hparams::from_json(Path::new("config.json"), config.to_string().as_bytes()).expect("a config");
+    let spec = ffai_model::spec_of(&hparams, Layout::HuggingFace).expect("a spec");
     insta::with_settings!({ snapshot_path => "../../../tests/snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!(format!("{name}.spec"), spec);
         insta::assert_snapshot!(format!("{name}.program"), lower(&spec));

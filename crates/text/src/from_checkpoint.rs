@@ -30,7 +30,9 @@ impl Text {
         let generation = generation.map(|bytes| GenerationConfig::from_json(&bytes)).transpose()?.unwrap_or_default();
         let parts = Parts { config, generation, templates: templates_of_files(checkpoint)? };
         match checkpoint.metadata() {
-            Some(metadata) if metadata.get("tokenizer.ggml.model").is_some() => parts.with_metadata(checkpoint, metadata),
+            Some(metadata) if metadata.get("tokenizer.ggml.model").is_some() => {
+                parts.with_metadata(checkpoint, metadata)
+            }
             _ => parts.with_tokenizer_json(checkpoint),
         }
     }
@@ -114,6 +116,21 @@ fn json(checkpoint: &Checkpoint, name: &str) -> Result<Value> {
 
 fn utf8(name: &str, bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).map_err(|e| Error::malformed(name, e))
+}
+
+/// Whether there is something a tokenizer can be made of.
+pub(crate) fn has_tokenizer(checkpoint: &Checkpoint) -> Result<bool> {
+    let in_metadata = checkpoint.metadata().is_some_and(|metadata| metadata.get("tokenizer.ggml.model").is_some());
+    Ok(in_metadata || checkpoint.text_file("tokenizer.json")?.is_some())
+}
+
+/// All chat templates, from wherever the checkpoint keeps them.
+pub(crate) fn templates(checkpoint: &Checkpoint) -> Result<ChatTemplates> {
+    match (templates_of_files(checkpoint)?, checkpoint.metadata()) {
+        (Some(templates), _) => Ok(templates),
+        (None, Some(metadata)) if metadata.get("tokenizer.ggml.model").is_some() => templates_of_metadata(metadata),
+        (None, _) => templates_of_config(checkpoint, &json(checkpoint, "tokenizer_config.json")?),
+    }
 }
 
 /// Templates in files of their own; if there are any, transformers does not look elsewhere.

@@ -26,6 +26,7 @@
 //! ```
 #![deny(missing_docs)]
 
+mod declared;
 mod detokenizer;
 mod error;
 mod from_checkpoint;
@@ -40,6 +41,7 @@ mod templates;
 mod text;
 mod tokenizer;
 
+pub use declared::Declared;
 pub use detokenizer::Detokenizer;
 pub use error::{Error, Result};
 pub use generation::{GenerationConfig, SamplingDefaults};

@@ -76,7 +76,8 @@ mod tests {
     #[test]
     fn reasoning_is_found_under_its_usual_name() {
         let message = Message::new("assistant", "4").with("reasoning", "2+2");
-        let expected = r#"{"thinking":"2+2","role":"assistant","content":"4","reasoning":"2+2","reasoning_content":"2+2"}"#;
+        let expected =
+            r#"{"thinking":"2+2","role":"assistant","content":"4","reasoning":"2+2","reasoning_content":"2+2"}"#;
         assert_eq!(Value::Object(message.for_template()).to_string(), expected);
     }
 

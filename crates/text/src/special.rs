@@ -3,8 +3,7 @@
 use serde_json::{Map, Value};
 
 /// The names under which templates know special tokens.
-const NAMES: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// The texts of the special tokens in a parsed `tokenizer_config.json` or `special_tokens_map.json`; either form is
 /// read, a text or an object with `content`. Those that are null are absent, and undefined for templates.
@@ -23,7 +22,8 @@ mod tests {
 
     #[test]
     fn both_spellings_of_a_token_are_read_and_null_is_absent() {
-        let config = json!({"bos_token": null, "eos_token": "</s>", "unk_token": {"content": "<unk>", "special": true}});
+        let config =
+            json!({"bos_token": null, "eos_token": "</s>", "unk_token": {"content": "<unk>", "special": true}});
         assert_eq!(Value::Object(named(&config)), json!({"eos_token": "</s>", "unk_token": "<unk>"}));
     }
 }

@@ -61,8 +61,12 @@ impl StopStrings {
     /// The match that a reader of single characters would see first: the earliest end, then the longest string.
     fn first_match(&self) -> Option<(usize, usize)> {
         let found = |(which, stop): (usize, &String)| Some((self.held.find(stop.as_str())?, which));
-        let (at, which) =
-            self.stops.iter().enumerate().filter_map(found).min_by_key(|&(at, which)| (at + self.stops[which].len(), at))?;
+        let (at, which) = self
+            .stops
+            .iter()
+            .enumerate()
+            .filter_map(found)
+            .min_by_key(|&(at, which)| (at + self.stops[which].len(), at))?;
         Some((at, which))
     }
 

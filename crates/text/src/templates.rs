@@ -34,7 +34,9 @@ impl ChatTemplates {
             Value::Null => Ok(ChatTemplates::default()),
             Value::String(template) => Ok(ChatTemplates::single(template)),
             Value::Array(list) => list.iter().map(|entry| named(&entry["name"], &entry["template"])).collect(),
-            Value::Object(object) => object.iter().map(|(name, text)| named(&Value::from(name.as_str()), text)).collect(),
+            Value::Object(object) => {
+                object.iter().map(|(name, text)| named(&Value::from(name.as_str()), text)).collect()
+            }
             _ => Err(malformed()),
         }
     }

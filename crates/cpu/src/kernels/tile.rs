@@ -35,7 +35,6 @@ impl Kernel for Tile {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(a: &Block) {
-        let mut row = 0;
         let mut i = 0;
         while i + S::TILE <= a.n {
             match S::TILE {
@@ -45,13 +44,12 @@ impl Kernel for Tile {
             }
             i += S::TILE;
         }
-        row += i;
-        match a.n - row {
-            5 => column::<S, 5>(a, row),
-            4 => column::<S, 4>(a, row),
-            3 => column::<S, 3>(a, row),
-            2 => column::<S, 2>(a, row),
-            1 => column::<S, 1>(a, row),
+        match a.n - i {
+            5 => column::<S, 5>(a, i),
+            4 => column::<S, 4>(a, i),
+            3 => column::<S, 3>(a, i),
+            2 => column::<S, 2>(a, i),
+            1 => column::<S, 1>(a, i),
             _ => {}
         }
     }

@@ -95,13 +95,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn greatest(v: __m256) -> f32 {
-        let four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-        let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-        _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
-    }
-
-    #[inline(always)]
     unsafe fn part(wide: &[__m256; 4], i: usize) -> __m256 {
         wide[i]
     }
@@ -221,6 +214,8 @@ unsafe fn with_fifth(codes: __m256i, fifth: u32) -> __m256i {
 unsafe fn unpack<const BITS: usize, const QUARTER: usize>(stream: __m128i) -> __m256i {
     let pattern = _mm256_loadu_si256(Unpack::<BITS>::BYTES[QUARTER / 2].as_ptr().add(QUARTER % 2 * 8).cast());
     let shifts = _mm256_loadu_si256(Unpack::<BITS>::SHIFTS[QUARTER / 2].as_ptr().add(QUARTER % 2 * 8).cast());
+    // Says that no shift passes 31, which spares a choice per shift.
+    let shifts = _mm256_and_si256(shifts, _mm256_set1_epi32(7));
     let bytes = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(stream), pattern);
     _mm256_and_si256(_mm256_srlv_epi32(bytes, shifts), _mm256_set1_epi32(Unpack::<BITS>::MASK))
 }

@@ -94,11 +94,6 @@ impl Simd for Avx512 {
         _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
     }
 
-    #[inline(always)]
-    unsafe fn greatest(v: __m512) -> f32 {
-        _mm512_reduce_max_ps(v)
-    }
-
     /// The additions of [`Simd::sum`], four vectors side by side.
     #[inline(always)]
     unsafe fn sum4(v: [__m512; 4]) -> [f32; 4] {
@@ -163,7 +158,9 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     unsafe fn codes<const BITS: usize>(p: *const u8, lut: &Lut) -> [__m512; 2] {
-        let first = if Unpack::<BITS>::UNIT_BYTES < 16 {
+        let first = if Unpack::<BITS>::UNIT_BYTES == 8 {
+            _mm_set1_epi64x(p.cast::<i64>().read_unaligned())
+        } else if Unpack::<BITS>::UNIT_BYTES < 16 {
             _mm_maskz_loadu_epi8(((1u32 << Unpack::<BITS>::UNIT_BYTES) - 1) as u16, p.cast())
         } else {
             _mm_loadu_si128(p.cast())
@@ -197,6 +194,8 @@ unsafe fn upper_half(v: __m256i) -> __m512 {
 unsafe fn unpack<const BITS: usize, const HALF: usize>(stream: __m128i) -> __m512i {
     let pattern = _mm512_loadu_si512(Unpack::<BITS>::BYTES[HALF].as_ptr().cast());
     let shifts = _mm512_loadu_si512(Unpack::<BITS>::SHIFTS[HALF].as_ptr().cast());
+    // Says that no shift passes 31, which spares a choice per shift.
+    let shifts = _mm512_and_si512(shifts, _mm512_set1_epi32(7));
     let bytes = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(stream), pattern);
     _mm512_and_si512(_mm512_srlv_epi32(bytes, shifts), _mm512_set1_epi32(Unpack::<BITS>::MASK))
 }

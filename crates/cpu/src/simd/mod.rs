@@ -89,8 +89,6 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn scale_by_power(v: Self::V, n: Self::V) -> Self::V;
     /// The sum of the lanes, in an order of the level's own that never changes.
     unsafe fn sum(v: Self::V) -> f32;
-    /// The greatest lane.
-    unsafe fn greatest(v: Self::V) -> f32;
     /// [`Simd::sum`] of four vectors, the same bits.
     #[inline(always)]
     unsafe fn sum4(v: [Self::V; 4]) -> [f32; 4] {

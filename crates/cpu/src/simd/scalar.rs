@@ -113,15 +113,6 @@ impl Simd for Scalar {
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
     }
     #[inline(always)]
-    unsafe fn greatest(v: V) -> f32 {
-        let mut most = v[0];
-        for x in &v[1..] {
-            most = if *x > most { *x } else { most };
-        }
-        most
-    }
-
-    #[inline(always)]
     unsafe fn part(wide: &Wide, i: usize) -> V {
         wide[i]
     }

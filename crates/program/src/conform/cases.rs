@@ -111,7 +111,7 @@ fn products() -> Vec<Case> {
 
 fn product(storage: Storage, rows: usize, cols: usize, n: usize, seed: usize) -> Case {
     let mut m = Maker::new(seed);
-    let (norm, bias, residual) = (seed % 2 == 0, seed % 3 == 0, seed % 3 == 1);
+    let (norm, bias, residual) = (seed.is_multiple_of(2), seed.is_multiple_of(3), seed % 3 == 1);
     m.matrix("w", storage, rows, cols);
     m.vector("norm", cols, 1.0);
     if bias {
@@ -221,7 +221,7 @@ fn attention(heads: Heads, steps: &[&[usize]], seed: usize) -> Case {
     let freqs = (0..width / 2).map(|i| 100f32.powf(-2.0 * i as f32 / width as f32)).collect();
     let rotates = seed % 5 != 4;
     let mut m = Maker::new(seed);
-    m.ropes.push(Rope::fixed(width, pairing, freqs, if seed % 2 == 0 { 1.0 } else { 1.2 }));
+    m.ropes.push(Rope::fixed(width, pairing, freqs, if seed.is_multiple_of(2) { 1.0 } else { 1.2 }));
     m.vector("q_norm", heads.dim, 1.0);
     m.vector("k_norm", heads.dim, 1.0);
     let (mut b, [q, k, v]) =
@@ -230,7 +230,7 @@ fn attention(heads: Heads, steps: &[&[usize]], seed: usize) -> Case {
     // A layer before it, so that this one is not at the beginning of its pages.
     b.kv(heads.kv, heads.dim, window);
     let kv = b.kv(heads.kv, heads.dim, window);
-    let norm = |b: &Builder, role: &str| (seed % 2 == 0).then(|| NormW { weight: b.w(role), eps: 1e-6 });
+    let norm = |b: &Builder, role: &str| seed.is_multiple_of(2).then(|| NormW { weight: b.w(role), eps: 1e-6 });
     let (q_norm, k_norm) = (norm(&b, "q_norm"), norm(&b, "k_norm"));
     b.push(
         "append".to_owned(),

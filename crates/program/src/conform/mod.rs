@@ -61,6 +61,9 @@ pub enum CompareError {
     Step(#[from] StepError),
 }
 
+/// What an op wrote: its tag, the buffer, the numbers.
+type Written = (String, &'static str, Vec<f32>);
+
 impl Case {
     /// Runs all steps on `backend` and on the interpreter; gives each op's difference in each step, in order.
     ///
@@ -72,7 +75,7 @@ impl Case {
         Ok(pairs.map(|(a, b)| Difference { error: relative_error(&a.2, &b.2), tag: b.0, buf: b.1 }).collect())
     }
 
-    fn trace(&self, backend: &dyn Backend) -> Result<Vec<(String, &'static str, Vec<f32>)>, CompareError> {
+    fn trace(&self, backend: &dyn Backend) -> Result<Vec<Written>, CompareError> {
         let mut seen = Vec::new();
         let mut executable = backend.compile(&self.program, &self.weights, &self.plan, &mut |_| {})?;
         for step in &self.steps {

@@ -77,7 +77,10 @@ impl Vocabulary {
         }
         for (key, len) in [("token_type", self.token_types.len()), ("scores", self.scores.len())] {
             if len != 0 && len != count {
-                return Err(Error::malformed(format!("tokenizer.ggml.{key}"), format!("{len} entries for {count} tokens")));
+                return Err(Error::malformed(
+                    format!("tokenizer.ggml.{key}"),
+                    format!("{len} entries for {count} tokens"),
+                ));
             }
         }
         Ok(())
@@ -92,7 +95,9 @@ impl Vocabulary {
         let of_type = |wanted: TokenType| {
             let typed = self.tokens.iter().zip(&self.token_types);
             let content = typed.filter(move |(_, kind)| **kind == wanted as i64).map(|(token, _)| token.clone());
-            content.filter(|token| !token.is_empty()).map(move |token| AddedToken::from(token, wanted == TokenType::Control))
+            content
+                .filter(|token| !token.is_empty())
+                .map(move |token| AddedToken::from(token, wanted == TokenType::Control))
         };
         inner.add_special_tokens(&of_type(TokenType::Control).collect::<Vec<_>>());
         let user_defined: Vec<_> = of_type(TokenType::UserDefined).map(|token| token.normalized(false)).collect();
@@ -110,7 +115,8 @@ impl Vocabulary {
         single.extend(eos.is_some().then_some("eos"));
         let specials: Vec<(String, u32)> =
             [("bos", bos), ("eos", eos)].into_iter().filter_map(|(name, id)| Some((name.to_owned(), id?))).collect();
-        let processor = TemplateProcessing::builder().try_single(single).map(|builder| builder.special_tokens(specials).build());
+        let processor =
+            TemplateProcessing::builder().try_single(single).map(|builder| builder.special_tokens(specials).build());
         let processor = processor.map_err(|e| Error::malformed(TOKENS, e))?.map_err(|e| Error::malformed(TOKENS, e))?;
         inner.with_post_processor(Some(processor));
         Ok(())

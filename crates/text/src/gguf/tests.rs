@@ -6,8 +6,7 @@ pub(crate) fn byte_level_tokenizer() -> Tokenizer {
 }
 
 fn alphabet() -> Vec<String> {
-    let mut alphabet: Vec<char> =
-        tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
+    let mut alphabet: Vec<char> = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
     alphabet.sort_unstable();
     alphabet.into_iter().map(String::from).collect()
 }
@@ -159,7 +158,10 @@ fn lists_of_different_length_are_an_error() {
 fn a_token_that_stands_twice_is_an_error() {
     let mut vocabulary = byte_level(None);
     vocabulary.tokens[257] = "he".into();
-    assert_eq!(vocabulary.tokenizer().unwrap_err().to_string(), "tokenizer.ggml.tokens: tokens 256 and 257 are both \"he\"");
+    assert_eq!(
+        vocabulary.tokenizer().unwrap_err().to_string(),
+        "tokenizer.ggml.tokens: tokens 256 and 257 are both \"he\""
+    );
 }
 
 #[test]

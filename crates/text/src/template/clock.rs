@@ -15,9 +15,8 @@ pub(super) fn function(now: Option<NaiveDateTime>) -> Value {
 }
 
 fn strftime(now: NaiveDateTime, format: &str) -> Result<String, Error> {
-    let unsupported = || {
-        Error::new(ErrorKind::InvalidOperation, format!("strftime_now cannot write the format {format:?}"))
-    };
+    let unsupported =
+        || Error::new(ErrorKind::InvalidOperation, format!("strftime_now cannot write the format {format:?}"));
     if format.len() > MAX_FORMAT {
         return Err(unsupported());
     }

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 
-use super::{json, methods};
+use super::{json, methods, numbers};
 
 /// One unit pays for an instruction or 64 bytes of text. The longest honest conversations, of a million tokens, need
 /// about a tenth of this.
@@ -28,8 +28,14 @@ pub(super) fn new() -> Environment<'static> {
     environment.set_debug(false);
     environment.set_formatter(print);
     environment.set_unknown_method_callback(methods::call);
+    // It would tell a template about the program around it.
+    environment.remove_global("debug");
     environment.add_filter("tojson", json::filter);
     environment.add_filter("trim", methods::trim);
+    environment.add_filter("int", numbers::int);
+    environment.add_filter("float", numbers::float);
+    environment.add_test("number", numbers::is_number);
+    environment.add_test("sequence", numbers::is_sequence);
     environment.add_function("raise_exception", raise);
     environment
 }

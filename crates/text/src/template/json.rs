@@ -158,7 +158,7 @@ impl Writer {
                 '\u{8}' => self.out.push_str("\\b"),
                 '\u{c}' => self.out.push_str("\\f"),
                 '\0'..='\u{1f}' => self.escape(c),
-                '\u{7f}'.. if self.ascii && !c.is_ascii() => self.escape(c),
+                '\u{7f}'.. if self.ascii => self.escape(c),
                 _ => self.out.push(c),
             }
         }

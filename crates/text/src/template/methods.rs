@@ -1,6 +1,6 @@
 //! Python's methods, where templates use them and minijinja's own set lacks them or differs.
 
-use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
+use minijinja::value::{Kwargs, Rest, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
@@ -46,7 +46,7 @@ fn string(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Err
         "zfill" | "ljust" | "rjust" | "center" => pad(text, method, args)?,
         "index" | "rindex" => index(text, one()?, method)?,
         "startswith" | "endswith" if args.len() > 1 => affix(text, method, args)?,
-        "casefold" => Value::from(text.to_lowercase()),
+        "title" => Value::from(title(text)),
         _ => return Ok(None),
     }))
 }
@@ -134,7 +134,9 @@ fn words_from_end(text: &str, most: usize) -> Vec<&str> {
 fn split_lines(text: &str, args: &[Value]) -> Result<Value, Error> {
     let (args, kwargs): (Rest<Value>, Kwargs) = from_args(args)?;
     let keep = args.first().cloned().or(kwargs.get::<Option<Value>>("keepends")?).is_some_and(|keep| keep.is_true());
-    let is_end = |c: char| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let is_end = |c: char| {
+        matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+    };
     let mut lines = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(is_end) {
@@ -149,7 +151,22 @@ fn split_lines(text: &str, args: &[Value]) -> Result<Value, Error> {
 
 fn partition(text: &str, separator: &str, at: Option<usize>, none: [&str; 3]) -> Value {
     let parts = at.map_or(none, |at| [&text[..at], separator, &text[at + separator.len()..]]);
-    parts.into_iter().map(Value::from).collect()
+    Value::from(Tuple::from(parts.map(Value::from)))
+}
+
+/// Every letter after something else than a letter is a capital.
+fn title(text: &str) -> String {
+    let mut title = String::with_capacity(text.len());
+    let mut in_word = false;
+    for c in text.chars() {
+        if in_word {
+            title.extend(c.to_lowercase());
+        } else {
+            title.extend(c.to_uppercase());
+        }
+        in_word = c.is_lowercase() || c.is_uppercase();
+    }
+    title
 }
 
 fn replace(text: &str, args: &[Value]) -> Result<Value, Error> {

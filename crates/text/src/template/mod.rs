@@ -4,6 +4,7 @@ mod clock;
 mod environment;
 mod json;
 mod methods;
+mod numbers;
 mod source;
 
 use minijinja::{Environment, ErrorKind};
@@ -109,7 +110,7 @@ fn context(input: &RenderInput) -> minijinja::Value {
     context.insert("add_generation_prompt".into(), Value::Bool(input.add_generation_prompt));
     let values = context.into_iter().map(|(key, value)| (key, to_template(value)));
     let strftime = ("strftime_now".to_owned(), clock::function(input.now));
-    values.chain([strftime]).collect()
+    minijinja::Value::from_pairs(values.chain([strftime]))
 }
 
 fn to_template(value: Value) -> minijinja::Value {
@@ -137,7 +138,9 @@ fn translate(name: &str, error: &minijinja::Error) -> Error {
     let problem = error.detail().map_or_else(|| error.kind().to_string(), ToOwned::to_owned);
     match error.kind() {
         ErrorKind::OutOfFuel => Error::TemplateLimit { name, limit: "it works without end, or on endless text" },
-        _ if problem == "recursion limit exceeded" => Error::TemplateLimit { name, limit: "its macros recurse too deeply" },
+        _ if problem == "recursion limit exceeded" => {
+            Error::TemplateLimit { name, limit: "its macros recurse too deeply" }
+        }
         ErrorKind::SyntaxError => Error::TemplateSyntax { name, line, problem },
         _ => Error::TemplateFailed { name, line, problem },
     }
