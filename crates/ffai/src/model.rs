@@ -51,7 +51,8 @@ impl Model {
         let plan = description.plan(options);
         let backend = devices::backend(options)?;
         let executable = description.compile(&*backend, &plan, on)?;
-        let engine = Engine::new(executable, &description.program, plan.clone(), EngineOptions { chunk: options.chunk })?;
+        let engine =
+            Engine::new(executable, &description.program, plan.clone(), EngineOptions { chunk: options.chunk })?;
         let engine = EngineHandle::spawn(engine)?;
         on(LoadEvent::Ready);
         let backend = backend.name();

@@ -9,6 +9,7 @@ use std::{
 };
 
 use ffai_checkpoint::{Checkpoint, Float, Storage};
+use ffai_cpu::{Cpu, CpuOptions};
 use ffai_model::Weights;
 use ffai_program::{Backend, Output, Plan, Reference, StepInputs, conform::relative_error, lower};
 
@@ -101,4 +102,10 @@ fn compare_all(backend: &dyn Backend, bound: impl Fn(bool) -> f64) {
 #[test]
 fn the_interpreter_agrees_with_transformers_on_every_golden() {
     compare_all(&Reference, |_| 1e-4);
+}
+
+#[test]
+fn the_cpu_backend_agrees_with_transformers_on_every_golden() {
+    let cpu = Cpu::new(CpuOptions::default()).unwrap();
+    compare_all(&cpu, |plain| if plain { 2e-3 } else { 2e-2 });
 }
