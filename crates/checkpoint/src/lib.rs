@@ -26,6 +26,7 @@
 
 mod alias;
 mod bytes;
+mod confine;
 mod dtype;
 mod error;
 mod format;
@@ -36,13 +37,15 @@ mod quantization;
 mod storage;
 mod tensor;
 
-pub use alias::{Alias, CATALOGUE, FetchEvent, Source, fetch};
+pub use alias::{Alias, CATALOGUE, Source, Wheel, fetch};
 pub use bytes::Bytes;
 pub use dtype::{Dtype, Entry, Int};
 pub use error::{Error, FetchError};
 pub use format::gguf;
 pub use hparams::Hparams;
-pub use hub::{CacheDirs, resolve};
+pub use hub::{
+    CacheDirs, CachedModel, FetchEvent, HubError, Patience, Proxy, Remote, Token, cached, pull, remove, resolve,
+};
 pub use open::{Checkpoint, Layout};
 pub use quantization::{Mode, Module, Params, Quantization};
 pub use storage::{Affine, Block, Float, Storage};

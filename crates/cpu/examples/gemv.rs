@@ -27,7 +27,10 @@ fn main() {
     for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
         let cpu = Cpu::new(CpuOptions { level: Some(level), ..CpuOptions::default() }).expect("threads");
         println!("\n{}", cpu.name());
-        println!("{:28} {:>8} {:>8} {:>5}   {:>10} {:>10} {:>5}", "storage", "1 row", "reading", "%", "64 rows", "FMA", "%");
+        println!(
+            "{:28} {:>8} {:>8} {:>5}   {:>10} {:>10} {:>5}",
+            "storage", "1 row", "reading", "%", "64 rows", "FMA", "%"
+        );
         let wanted = |s: &Storage| filter.is_empty() || filter.iter().any(|f| s.to_string().contains(f.as_str()));
         for storage in storages().into_iter().filter(wanted) {
             line(&cpu, storage);

@@ -21,6 +21,18 @@ impl Capability {
     pub const ALL: [Capability; 4] = [Capability::Tokens, Capability::Text, Capability::Chat, Capability::Tools];
 }
 
+impl Capability {
+    /// What a model without it lacks, for error messages.
+    pub(crate) fn thing(self) -> &'static str {
+        match self {
+            Capability::Tokens => "token input",
+            Capability::Text => "tokenizer",
+            Capability::Chat => "chat template",
+            Capability::Tools => "chat template with tools",
+        }
+    }
+}
+
 impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

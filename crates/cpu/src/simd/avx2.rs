@@ -117,13 +117,13 @@ impl Simd for Avx2 {
         [upper_half(p), upper_half(p.add(16)), upper_half(p.add(32)), upper_half(p.add(48))]
     }
     #[inline(always)]
-    unsafe fn half(bits: u16) -> f32 {
-        _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+    unsafe fn half(p: *const u8) -> __m256 {
+        _mm256_cvtph_ps(_mm_set1_epi16(p.cast::<i16>().read_unaligned()))
     }
 
     #[inline(always)]
-    unsafe fn lut(scale: f32, bias: f32) -> Lut {
-        Lut { scale: _mm256_set1_ps(scale), bias: _mm256_set1_ps(bias) }
+    unsafe fn lut(scale: __m256, bias: __m256) -> Lut {
+        Lut { scale, bias }
     }
     #[inline(always)]
     unsafe fn nibbles(p: *const u8, lut: &Lut) -> [__m256; 4] {
@@ -193,12 +193,7 @@ unsafe fn halves(p: *const u8) -> [__m256i; 4] {
     let a = _mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()));
     let b = _mm256_cvtepu8_epi32(_mm_loadl_epi64(p.add(8).cast()));
     let low = _mm256_set1_epi32(15);
-    [
-        _mm256_and_si256(a, low),
-        _mm256_and_si256(b, low),
-        _mm256_srli_epi32::<4>(a),
-        _mm256_srli_epi32::<4>(b),
-    ]
+    [_mm256_and_si256(a, low), _mm256_and_si256(b, low), _mm256_srli_epi32::<4>(a), _mm256_srli_epi32::<4>(b)]
 }
 
 /// The low 8 bits of `fifth`, one a lane, as bit 4 of the codes.

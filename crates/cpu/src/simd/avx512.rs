@@ -118,23 +118,19 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     unsafe fn f16s(p: *const u8) -> [__m512; 2] {
-        [
-            _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())),
-            _mm512_cvtph_ps(_mm256_loadu_si256(p.add(32).cast())),
-        ]
+        [_mm512_cvtph_ps(_mm256_loadu_si256(p.cast())), _mm512_cvtph_ps(_mm256_loadu_si256(p.add(32).cast()))]
     }
     #[inline(always)]
     unsafe fn bf16s(p: *const u8) -> [__m512; 2] {
         [upper_half(_mm256_loadu_si256(p.cast())), upper_half(_mm256_loadu_si256(p.add(32).cast()))]
     }
     #[inline(always)]
-    unsafe fn half(bits: u16) -> f32 {
-        _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+    unsafe fn half(p: *const u8) -> __m512 {
+        _mm512_cvtph_ps(_mm256_set1_epi16(p.cast::<i16>().read_unaligned()))
     }
 
     #[inline(always)]
-    unsafe fn lut(scale: f32, bias: f32) -> Lut {
-        let (scale, bias) = (_mm512_set1_ps(scale), _mm512_set1_ps(bias));
+    unsafe fn lut(scale: __m512, bias: __m512) -> Lut {
         let low = _mm512_set_ps(15., 14., 13., 12., 11., 10., 9., 8., 7., 6., 5., 4., 3., 2., 1., 0.);
         let high = _mm512_set_ps(31., 30., 29., 28., 27., 26., 25., 24., 23., 22., 21., 20., 19., 18., 17., 16.);
         Lut { low: _mm512_fmadd_ps(scale, low, bias), high: _mm512_fmadd_ps(scale, high, bias), scale, bias }

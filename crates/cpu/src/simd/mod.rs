@@ -4,7 +4,10 @@
 //! function of a level that is compiled with the level's instructions. Hence everything here is `inline(always)` and free of
 //! closures, which the compiler would keep apart.
 #![expect(unsafe_code, reason = "vector instructions on raw parts of rows")]
-#![expect(unsafe_op_in_unsafe_fn, reason = "the bodies of kernels lie under the contracts of their functions as a whole")]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "the bodies of kernels lie under the contracts of their functions as a whole"
+)]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -103,10 +106,10 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn f16s(p: *const u8) -> Self::Wide;
     /// 32 upper halves of floats.
     unsafe fn bf16s(p: *const u8) -> Self::Wide;
-    /// One half.
-    unsafe fn half(bits: u16) -> f32;
-    /// What turns codes into `scale * code + bias`.
-    unsafe fn lut(scale: f32, bias: f32) -> Self::Lut;
+    /// One half, in every lane.
+    unsafe fn half(p: *const u8) -> Self::V;
+    /// What turns codes into `scale * code + bias`; both the same in every lane.
+    unsafe fn lut(scale: Self::V, bias: Self::V) -> Self::Lut;
     /// The low halves of 16 bytes, then the high halves.
     unsafe fn nibbles(p: *const u8, lut: &Self::Lut) -> Self::Wide;
     /// As [`Simd::nibbles`], each code with bit `i` of `fifth` above it.

@@ -122,19 +122,19 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     unsafe fn f16s(p: *const u8) -> Wide {
-        wide!(|i| Self::half(p.cast::<u16>().add(i).read_unaligned()))
+        wide!(|i| half_at(p.add(2 * i)))
     }
     #[inline(always)]
     unsafe fn bf16s(p: *const u8) -> Wide {
         wide!(|i| bf16::from_bits(p.cast::<u16>().add(i).read_unaligned()).to_f32())
     }
     #[inline(always)]
-    unsafe fn half(bits: u16) -> f32 {
-        f16::from_bits(bits).to_f32_const()
+    unsafe fn half(p: *const u8) -> V {
+        [half_at(p); 8]
     }
     #[inline(always)]
-    unsafe fn lut(scale: f32, bias: f32) -> Lut {
-        Lut { scale, bias }
+    unsafe fn lut(scale: V, bias: V) -> Lut {
+        Lut { scale: scale[0], bias: bias[0] }
     }
     #[inline(always)]
     unsafe fn nibbles(p: *const u8, lut: &Lut) -> Wide {
@@ -166,4 +166,9 @@ impl Simd for Scalar {
 #[inline(always)]
 fn number(code: u32, lut: &Lut) -> f32 {
     lut.scale * code as f32 + lut.bias
+}
+
+#[inline(always)]
+unsafe fn half_at(p: *const u8) -> f32 {
+    f16::from_bits(p.cast::<u16>().read_unaligned()).to_f32_const()
 }

@@ -15,7 +15,7 @@ const TOKENIZER: &str = r#"{
     "special_tokens": {"<s>": {"id": "<s>", "ids": [4], "tokens": ["<s>"]}}
   },
   "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
-  "decoder": {"type": "ByteLevel"},
+  "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
   "model": {"type": "BPE", "vocab": {"h": 0, "i": 1, "hi": 2, "<end>": 3}, "merges": ["h i"]}
 }"#;
 const CONFIG: &str = r#"{"model_type": "llama", "eos_token_id": 5, "bos_token_id": 4}"#;

@@ -3,9 +3,9 @@
 use std::error::Error as _;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value};
 
-use super::{json, methods, numbers};
+use super::{guard, json, methods, numbers, source};
 
 /// One unit pays for an instruction or 64 bytes of text. The longest honest conversations, of a million tokens, need
 /// about a tenth of this.
@@ -30,6 +30,8 @@ pub(super) fn new() -> Environment<'static> {
     environment.set_unknown_method_callback(methods::call);
     // It would tell a template about the program around it.
     environment.remove_global("debug");
+    environment.add_filter(source::GUARD, guard::bounded);
+    environment.add_filter("string", |state: &State, value: &Value| text(state, value));
     environment.add_filter("tojson", json::filter);
     environment.add_filter("trim", methods::trim);
     environment.add_filter("int", numbers::int);
@@ -40,8 +42,9 @@ pub(super) fn new() -> Environment<'static> {
     environment
 }
 
-fn raise(message: &Value) -> Result<Value, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, "raised by the template").with_source(Raised(message.to_string())))
+fn raise(state: &State, message: &Value) -> Result<Value, Error> {
+    let raised = Raised(text(state, message)?);
+    Err(Error::new(ErrorKind::InvalidOperation, "raised by the template").with_source(raised))
 }
 
 /// Finds what a template raised, however deep in macros.
@@ -57,9 +60,15 @@ pub(super) fn find_raised(error: &Error) -> Option<&Raised> {
 }
 
 /// Prints as Python does; the engine itself writes `1e16` with all its zeros.
-fn print(out: &mut minijinja::Output, state: &mut minijinja::State, value: &Value) -> Result<(), Error> {
-    match json::as_float(value) {
-        Some(float) => out.write_str(&json::float(float)).map_err(Error::from),
+fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    match value.as_object() {
+        None if value.as_str().is_none() => out.write_str(&text(state, value)?).map_err(Error::from),
         None => minijinja::escape_formatter(out, state, value),
+        Some(_) => minijinja::escape_formatter(out, state, &guard::bounded(state, value)?),
     }
+}
+
+/// Python's `str(value)`.
+fn text(state: &State, value: &Value) -> Result<String, Error> {
+    Ok(json::as_float(value).map_or(guard::bounded(state, value)?.to_string(), json::float))
 }

@@ -4,11 +4,15 @@ use minijinja::value::{Kwargs, Rest, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
+use super::guard;
+
 /// The longest string that one call may make. The engine charges for a result only after it is made.
 const MAX_BYTES: usize = 32 << 20;
 
 /// Calls a method that the value itself does not have.
 pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    // Many methods read all of it, whatever they return.
+    state.consume_fuel(value.len().unwrap_or(0) as u64 / 16)?;
     let ours = match value.kind() {
         ValueKind::String => string(value.as_str().unwrap_or_default(), method, args)?,
         ValueKind::Seq | ValueKind::Iterable => list(value, method, args)?,
@@ -22,9 +26,9 @@ pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value
 }
 
 /// The filter `trim`, over what Python calls white space.
-pub(super) fn trim(value: &Value, chars: Option<&str>) -> String {
-    let text = value.to_string();
-    strip(&text, chars, true, true).to_owned()
+pub(super) fn trim(state: &State, value: &Value, chars: Option<&str>) -> Result<String, Error> {
+    let text = guard::bounded(state, value)?.to_string();
+    Ok(strip(&text, chars, true, true).to_owned())
 }
 
 fn string(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {

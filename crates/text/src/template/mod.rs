@@ -2,6 +2,7 @@
 
 mod clock;
 mod environment;
+mod guard;
 mod json;
 mod methods;
 mod numbers;
@@ -68,8 +69,9 @@ impl ChatTemplate {
         if template.len() > MAX_SOURCE {
             return Err(Error::TemplateLimit { name: name.to_owned(), limit: "it is longer than 1 MiB" });
         }
+        let limit = |limit| Error::TemplateLimit { name: name.to_owned(), limit };
         let mut environment = environment::new();
-        let added = environment.add_template_owned(TEMPLATE, source::prepare(template));
+        let added = environment.add_template_owned(TEMPLATE, source::prepare(template).map_err(limit)?);
         added.map_err(|e| translate(name, &e))?;
         Ok(ChatTemplate { name: name.to_owned(), environment })
     }
@@ -148,3 +150,5 @@ fn translate(name: &str, error: &minijinja::Error) -> Error {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod probe;

@@ -51,7 +51,6 @@ fn hostile_templates_are_stopped() {
         "{{ 'a'.format('{') * 99999999999 }}",
     ] {
         let started = std::time::Instant::now();
-        eprintln!("{template}");
         let error = render(template).unwrap_err();
         assert!(matches!(error, Error::TemplateLimit { .. } | Error::TemplateFailed { .. }), "{template}: {error:?}");
         assert!(started.elapsed().as_secs() < 20, "{template} took {:?}", started.elapsed());
@@ -68,9 +67,7 @@ fn a_template_of_megabytes_is_not_compiled() {
 fn deeply_nested_source_is_an_error_and_no_crash() {
     for source in ["(".repeat(100_000), "{% if x %}".repeat(100_000), "[".repeat(100_000), "not ".repeat(100_000)] {
         let template = if source.starts_with('{') { source } else { format!("{{{{ {source} }}}}") };
-        eprintln!("{}", &template[..8]);
         assert!(ChatTemplate::new("default", &template[..template.len().min(MAX_SOURCE)]).is_err());
-        eprintln!("ok");
     }
 }
 

@@ -13,7 +13,7 @@ impl<const BITS: usize, const UNITS: usize> Loader for Codes<BITS, UNITS> {
 
     #[inline(always)]
     unsafe fn group<S: Simd>(row: Row, index: usize) -> S::Lut {
-        S::lut(*row.scales.add(index), *row.biases.add(index))
+        S::lut(S::splat(*row.scales.add(index)), S::splat(*row.biases.add(index)))
     }
 
     #[inline(always)]

@@ -37,24 +37,19 @@ macro_rules! block {
 }
 
 block!(Q4_0, 18, |S, p| with_offset::<S>(p, 8.0), |q, lut| S::nibbles(q.add(2), lut));
-block!(Q4_1, 20, |S, p| S::lut(half::<S>(p), half::<S>(p.add(2))), |q, lut| S::nibbles(q.add(4), lut));
+block!(Q4_1, 20, |S, p| S::lut(S::half(p), S::half(p.add(2))), |q, lut| S::nibbles(q.add(4), lut));
 block!(Q5_0, 22, |S, p| with_offset::<S>(p, 16.0), |q, lut| S::nibbles_fifth(q.add(6), fifth(q.add(2)), lut));
-block!(Q5_1, 24, |S, p| S::lut(half::<S>(p), half::<S>(p.add(2))), |q, lut| S::nibbles_fifth(
+block!(Q5_1, 24, |S, p| S::lut(S::half(p), S::half(p.add(2))), |q, lut| S::nibbles_fifth(
     q.add(8),
     fifth(q.add(4)),
     lut
 ));
-block!(Q8_0, 34, |S, p| S::lut(half::<S>(p), 0.0), |q, lut| S::signed(q.add(2), lut));
-
-#[inline(always)]
-unsafe fn half<S: Simd>(p: *const u8) -> f32 {
-    S::half(p.cast::<u16>().read_unaligned())
-}
+block!(Q8_0, 34, |S, p| S::lut(S::half(p), S::splat(0.0)), |q, lut| S::signed(q.add(2), lut));
 
 #[inline(always)]
 unsafe fn with_offset<S: Simd>(p: *const u8, offset: f32) -> S::Lut {
-    let d = half::<S>(p);
-    S::lut(d, -offset * d)
+    let d = S::half(p);
+    S::lut(d, S::mul(d, S::splat(-offset)))
 }
 
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! Every case of the conformance table, at every level of this machine.
 
-use ffai_cpu::{Cpu, CpuOptions, Level};
+use ffai_cpu::Level;
 use ffai_program::conform;
 
 /// Products are sums of up to some hundred terms in f32, rounded at each step: a relative error of about 1e-7 times the root
@@ -12,7 +12,7 @@ fn check(level: Level) {
         eprintln!("skipped: this machine has no {level}");
         return;
     }
-    let cpu = Cpu::new(CpuOptions { threads: Some(2), level: Some(level) }).unwrap();
+    let cpu = crate::cpu(level, 2);
     let (mut wrong, mut worst) = (Vec::new(), 0.0f64);
     for case in conform::cases() {
         match case.compare(&cpu) {

@@ -1,0 +1,9 @@
+//! The Hugging Face Hub: names, downloads, faults, access and the cache.
+
+mod access;
+mod cache;
+mod download;
+mod faults;
+mod names;
+mod server;
+mod world;

@@ -1,0 +1,161 @@
+//! The program as its users meet it: what it prints, what it writes, and what it says when something is wrong.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+fn golden(name: &str) -> String {
+    root().join("tests/golden").join(name).display().to_string()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn ffai(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ffai"));
+    command.env("HF_HUB_CACHE", "/nowhere").env("HF_HUB_OFFLINE", "1");
+    command.args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Standard output of a call that succeeds, with the checkout's path taken out.
+fn shown(args: &[&str]) -> String {
+    let output = ffai(args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().replace(&root().display().to_string(), "ROOT")
+}
+
+/// Standard error of a call that fails.
+fn refused(args: &[&str]) -> String {
+    let output = ffai(args);
+    assert!(!output.status.success(), "{args:?} succeeded");
+    assert!(output.stdout.is_empty(), "an error belongs on standard error");
+    String::from_utf8(output.stderr).unwrap().replace(&root().display().to_string(), "ROOT")
+}
+
+fn snapshot(name: &str, text: &str) {
+    insta::with_settings!({ snapshot_path => "../../../tests/snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+#[test]
+fn help_teaches() {
+    for (name, args) in [
+        ("help", vec!["--help"]),
+        ("help-run", vec!["run", "--help"]),
+        ("help-logits", vec!["logits", "--help"]),
+        ("help-inspect", vec!["inspect", "--help"]),
+    ] {
+        snapshot(name, &shown(&args));
+    }
+}
+
+#[test]
+fn inspect_shows_what_a_model_is() {
+    snapshot("inspect-mlx", &shown(&["inspect", &golden("qwen3/mlx_overrides")]));
+    snapshot("inspect-gguf", &shown(&["inspect", &golden("llama/gguf_q4_1"), "--context", "64"]));
+    snapshot("inspect-tensors", &shown(&["inspect", &golden("llama/mlx_wrong_default"), "--tensors"]));
+}
+
+#[test]
+fn inspect_prints_json_for_programs() {
+    let model = golden("llama/gguf_q4_1");
+    for view in [None, Some("--tensors"), Some("--spec"), Some("--program")] {
+        let args: Vec<&str> = ["inspect", model.as_str(), "--json"].into_iter().chain(view).collect();
+        let value: serde_json::Value = serde_json::from_str(&shown(&args)).unwrap();
+        assert!(value.is_object() || value.is_array());
+    }
+}
+
+#[test]
+fn logits_writes_one_tensor_and_the_interpreter_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, extra: &[&str]| {
+        let out = folder.path().join(name);
+        let model = golden("llama/mlx_4bit_g64_f16");
+        shown(&[&["logits", &model, "--tokens", "1, 2 3", "--out", out.to_str().unwrap()], extra].concat());
+        fs::read(out).unwrap()
+    };
+    let (fast, slow) = (write("fast", &["--threads", "2"]), write("slow", &["--reference"]));
+    let (fast, slow) =
+        (safetensors::SafeTensors::deserialize(&fast).unwrap(), safetensors::SafeTensors::deserialize(&slow).unwrap());
+    let (fast, slow) = (fast.tensor("logits").unwrap(), slow.tensor("logits").unwrap());
+    assert_eq!((fast.shape(), fast.dtype()), (&[3, 72][..], safetensors::Dtype::F32));
+    let floats = |bytes: &[u8]| -> Vec<f32> {
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    for (a, b) in floats(fast.data()).into_iter().zip(floats(slow.data())) {
+        assert!((a - b).abs() < 2e-2 * b.abs().max(1.0), "{a} against {b}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing half written is left");
+}
+
+#[test]
+fn errors_are_one_line_that_says_what_to_do() {
+    let model = golden("llama/bf16");
+    let cases: &[&[&str]] = &[
+        &["inspect", "no/such-model"],
+        &["inspect", "nonsense"],
+        &["logits", &model, "--tokens", "1 two 3", "--out", "x"],
+        &["logits", &model, "--tokens", "", "--out", "x"],
+        &["logits", &model, "--tokens", "1 999999", "--out", "x"],
+        &["logits", &model, "--tokens", "1", "--out", "/no/such/folder/x"],
+        &["run", &model, "hello"],
+        &["run", &model, "--raw", "hello"],
+        &["run", &model, "hello", "--temperature", "-1"],
+        &["run", &model, "hello", "--top-p", "7"],
+        &["run", &model, "hello", "--max-tokens", "0"],
+        &["run", &model, "hello", "--threads", "0"],
+        &["run", &model, "hello", "--context", "1000000"],
+        &["run", &model, ""],
+    ];
+    let mut all = String::new();
+    for args in cases {
+        let error = refused(args);
+        assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+        let shown = args.join(" ").replace(&root().display().to_string(), "ROOT");
+        all.push_str(&format!("$ ffai {shown}\n{error}"));
+    }
+    snapshot("errors", &all);
+}
+
+#[test]
+fn a_prompt_may_come_through_a_pipe_and_the_answer_as_json() {
+    let model = golden("llama/gguf_q4_1");
+    let args = ["run", &model, "--raw", "--max-tokens", "3", "--temperature", "0", "--json"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ffai"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"ab").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["usage"]["generated_tokens"], 3);
+    assert_eq!(answer["tokens"].as_array().unwrap().len(), 3);
+    assert_eq!(answer["finish"]["reason"], "length");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_answer() {
+    let model = golden("llama/gguf_q4_1");
+    let run = |seed: &str| {
+        shown(&["run", &model, "ab", "--raw", "--max-tokens", "12", "--temperature", "1.5", "--seed", seed])
+    };
+    assert_eq!(run("7"), run("7"));
+    assert!((8..14).any(|seed| run(&seed.to_string()) != run("7")));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let command = format!("{} inspect {} --tensors | head -n 1", env!("CARGO_BIN_EXE_ffai"), golden("llama/bf16"));
+    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}

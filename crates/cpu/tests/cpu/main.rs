@@ -1,0 +1,19 @@
+//! The CPU backend through its public face.
+
+mod conform;
+mod idle;
+mod invariance;
+mod model;
+mod step;
+
+use ffai_cpu::{Cpu, CpuOptions, Level};
+
+/// The backend at a level with some threads.
+fn cpu(level: Level, threads: usize) -> Cpu {
+    Cpu::new(CpuOptions { threads: Some(threads), level: Some(level) }).expect("a level of this machine")
+}
+
+/// The levels of this machine.
+fn levels() -> Vec<Level> {
+    Level::ALL.into_iter().filter(|level| level.is_available()).collect()
+}

@@ -1,0 +1,115 @@
+//! A random model of two layers, one of them with a window, small enough for many runs.
+
+use ffai_checkpoint::{Float, Storage};
+use ffai_cpu::Cpu;
+use ffai_model::{Activation, Attention, Head, Layer, Mlp, Norm, Pairing, Rope, Shape, Spec};
+use ffai_program::conform::{Bag, Rng, random_tensor};
+use ffai_program::{Backend, Executable, Output, Plan, Program, SeqStep, StepInputs, Want, Wanted, lower};
+
+pub(crate) const VOCAB: usize = 97;
+/// Tokens of the longest sequence.
+pub(crate) const CONTEXT: usize = 160;
+
+/// The program and its weights.
+pub(crate) struct Model {
+    pub(crate) program: Program,
+    pub(crate) weights: Bag,
+    pub(crate) plan: Plan,
+}
+
+/// A sequence under way: its tokens, how many have run, its pages.
+pub(crate) struct Sequence {
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) past: usize,
+    pub(crate) pages: Vec<u32>,
+}
+
+impl Model {
+    /// Matrices in `storage`; the inner width is more than a panel of columns.
+    pub(crate) fn new(storage: Storage) -> Model {
+        let spec = spec();
+        let mut rng = Rng(11);
+        let mut weights = Bag::default();
+        for decl in spec.weights() {
+            let tensor = match decl.shape {
+                Shape::Matrix { rows, cols } => random_tensor(&decl.role, storage, rows, cols, &mut rng),
+                Shape::Vector { len } => random_tensor(&decl.role, Storage::Dense(Float::BF16), 1, len, &mut rng),
+            };
+            weights.0.insert(decl.role, tensor);
+        }
+        let program = lower(&spec);
+        let plan = Plan::new(&program, 3, CONTEXT, 3 * CONTEXT);
+        Model {
+            plan: Plan { wanted: 3 * CONTEXT, page_tokens: 16, pages: vec![3 * CONTEXT / 16; 2], ..plan },
+            program,
+            weights,
+        }
+    }
+
+    pub(crate) fn compile(&self, cpu: &Cpu) -> Box<dyn Executable> {
+        cpu.compile(&self.program, &self.weights, &self.plan, &mut |_| {}).expect("a program that compiles")
+    }
+
+    /// A sequence on every third page, from page `n`.
+    pub(crate) fn sequence(&self, n: usize, tokens: Vec<u32>) -> Sequence {
+        let pages = (0..CONTEXT / self.plan.page_tokens).map(|p| (3 * p + n) as u32).collect();
+        Sequence { tokens, past: 0, pages }
+    }
+
+    /// The next `rows` tokens of each sequence in one step; gives the logits of each row, as bits.
+    pub(crate) fn step(&self, run: &mut dyn Executable, seqs: &mut [(&mut Sequence, usize)]) -> Vec<Vec<Vec<u32>>> {
+        let mut inputs = StepInputs::default();
+        for (seq, rows) in seqs.iter_mut().filter(|(_, rows)| *rows > 0) {
+            let taken = seq.past..seq.past + *rows;
+            inputs.positions.extend(taken.clone().map(|p| p as u32));
+            inputs.tokens.extend(&seq.tokens[taken]);
+            let pages = vec![seq.pages.clone(); self.program.states.len()];
+            inputs.seqs.push(SeqStep { rows: *rows, past: seq.past, pages, length_class: 0 });
+            seq.past += *rows;
+        }
+        inputs.want = (0..inputs.rows()).map(|row| Wanted { row, what: Want::Logits }).collect();
+        let mut outputs = run.step(&inputs).expect("a step that runs").into_iter();
+        seqs.iter().map(|(_, rows)| outputs.by_ref().take(*rows).map(bits).collect()).collect()
+    }
+}
+
+fn bits(output: Output) -> Vec<u32> {
+    match output {
+        Output::Logits(logits) => logits.into_iter().map(f32::to_bits).collect(),
+        other => panic!("logits were wanted, not {other:?}"),
+    }
+}
+
+fn spec() -> Spec {
+    let norm = Norm { eps: 1e-5 };
+    let layer = |window| {
+        let attention = Attention {
+            heads: 8,
+            kv_heads: 2,
+            head_dim: 16,
+            qkv_bias: false,
+            out_bias: true,
+            qk_norm: Some(norm),
+            rope: Some(0),
+            scale: 0.3,
+            window,
+        };
+        let mlp = Mlp { inner: 640, act: Activation::Silu, bias: true };
+        Layer::pre_norm(norm, [attention.into(), mlp.into()])
+    };
+    Spec {
+        family: "test",
+        hidden: 128,
+        vocab: VOCAB,
+        context: CONTEXT,
+        ropes: vec![Rope::fixed(16, Pairing::Half, (0..8).map(|i| 0.5f32.powi(i)).collect(), 1.0)],
+        layers: vec![layer(None), layer(Some(21))],
+        final_norm: norm,
+        head: Head { tied: false },
+    }
+}
+
+/// Random tokens.
+pub(crate) fn tokens(len: usize, rng: &mut Rng) -> Vec<u32> {
+    (0..len).map(|_| rng.below(VOCAB) as u32).collect()
+}

@@ -1,0 +1,109 @@
+//! Steps beside the arithmetic: pages, rows that are broken, inputs and options that are wrong.
+
+use ffai_checkpoint::{Float, Storage, Tensor};
+use ffai_cpu::{Cpu, CpuError, CpuOptions, Level};
+use ffai_program::conform::Rng;
+use ffai_program::{Backend, Output, SampleInputs, Sampling, StepError, StepInputs, Want};
+
+use crate::model::{Model, tokens};
+use crate::{cpu, levels};
+
+const F32: Storage = Storage::Dense(Float::F32);
+
+#[test]
+fn a_copied_page_serves_a_fork_as_the_page_itself_does() {
+    let model = Model::new(F32);
+    let mut run = model.compile(&cpu(Level::best(), 2));
+    let tokens = tokens(40, &mut Rng(3));
+    let mut seq = model.sequence(0, tokens.clone());
+    model.step(&mut *run, &mut [(&mut seq, 39)]);
+    let mut fork = model.sequence(1, tokens);
+    fork.past = 39;
+    for group in 0..model.program.states.len() {
+        for (from, to) in seq.pages.iter().zip(&fork.pages) {
+            run.copy_page(group, *from, *to);
+        }
+    }
+    let of_fork = model.step(&mut *run, &mut [(&mut fork, 1)]);
+    assert_eq!(of_fork, model.step(&mut *run, &mut [(&mut seq, 1)]));
+}
+
+/// A model whose token 5 has an embedding that is no number.
+fn broken() -> Model {
+    let mut model = Model::new(F32);
+    let embed = &model.weights.0["embed"];
+    let (rows, cols) = (embed.rows(), embed.cols());
+    let mut values = embed.to_f32();
+    values[5 * cols..6 * cols].fill(f32::NAN);
+    model.weights.0.insert("embed".to_owned(), Tensor::from_f32("embed", rows, cols, values));
+    model
+}
+
+#[test]
+fn a_row_without_finite_logits_is_not_finite_and_harms_no_other_sequence() {
+    let model = broken();
+    for level in levels() {
+        let mut run = model.compile(&cpu(level, 2));
+        let mut inputs = StepInputs::prompt(&model.program, &model.plan, &[1, 2, 3]);
+        let mut other = StepInputs::prompt(&model.program, &model.plan, &[5, 6]);
+        other.seqs[0].pages.iter_mut().for_each(|pages| *pages = vec![7]);
+        let alone = run.step(&inputs).unwrap();
+        inputs.tokens.append(&mut other.tokens);
+        inputs.positions.append(&mut other.positions);
+        inputs.seqs.append(&mut other.seqs);
+        let sample =
+            || Want::Sample(Box::new(SampleInputs { sampling: Sampling::greedy(), ..SampleInputs::default() }));
+        inputs.want.extend([3, 4].map(|row| ffai_program::Wanted { row, what: sample() }));
+        let outputs = run.step(&inputs).unwrap();
+        assert_eq!(outputs[..3], alone[..]);
+        assert_eq!(outputs[3..], [Output::NotFinite, Output::NotFinite]);
+    }
+}
+
+#[test]
+fn greedy_sampling_takes_the_best_logit() {
+    let model = Model::new(F32);
+    let mut run = model.compile(&cpu(Level::best(), 2));
+    let mut inputs = StepInputs::prompt(&model.program, &model.plan, &[1, 2, 3]);
+    let logits = run.step(&inputs).unwrap();
+    let sampling = Sampling::greedy();
+    inputs.want.iter_mut().for_each(|want| {
+        want.what = Want::Sample(Box::new(SampleInputs { sampling: sampling.clone(), ..SampleInputs::default() }));
+    });
+    for (token, logits) in run.step(&inputs).unwrap().iter().zip(&logits) {
+        let Output::Logits(logits) = logits else { panic!("logits were wanted") };
+        let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap();
+        assert_eq!(*token, Output::Token(best as u32));
+    }
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_errors() {
+    let model = Model::new(F32);
+    let mut run = model.compile(&cpu(Level::best(), 1));
+    let inputs = StepInputs::prompt(&model.program, &model.plan, &[1, 2, 97]);
+    assert_eq!(run.step(&inputs), Err(StepError::Token { token: 97, vocab: 97 }));
+    assert!(matches!(run.step(&StepInputs::default()), Err(StepError::Inputs { .. })));
+}
+
+#[test]
+fn a_weight_that_is_missing_is_an_error_with_its_role() {
+    let mut model = Model::new(F32);
+    model.weights.0.remove("layers.1.mlp.up");
+    let result = cpu(Level::best(), 1).compile(&model.program, &model.weights, &model.plan, &mut |_| {});
+    assert_eq!(result.err().unwrap().to_string(), "no tensor for role layers.1.mlp.up");
+}
+
+#[test]
+fn the_name_says_level_and_threads() {
+    assert_eq!(cpu(Level::Scalar, 1).name(), "cpu (scalar, 1 thread)");
+    assert_eq!(cpu(Level::Scalar, 3).name(), "cpu (scalar, 3 threads)");
+}
+
+#[test]
+fn a_number_of_threads_that_makes_no_sense_is_an_error() {
+    for threads in [0, Cpu::MOST_THREADS + 1] {
+        let result = Cpu::new(CpuOptions { threads: Some(threads), level: None });
+        assert!(matches!(result, Err(CpuError::Threads { .. })));
+    }
+}
