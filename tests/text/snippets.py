@@ -64,6 +64,7 @@ SNIPPETS = r"""
 {{ object.items()|list|length }} {{ object.keys()|list }} {{ object|length }} {{ object|list }} {{ object.items()|length }} {{ object|items|list|length }} {{ object.keys()|length }}
 {{ object|dictsort|map('first')|list }} {{ people|selectattr('age', 'defined')|list|length }} {{ people|rejectattr('age', 'defined')|map(attribute='name')|list }} {{ people|selectattr('name', 'equalto', 'Bob')|first }} {{ people[:2]|selectattr('age', '>', 26)|map(attribute='age')|list }}
 {{ list|sort }} {{ words|sort }} {{ words|sort(reverse=true) }} {{ people[:2]|sort(attribute='age')|map(attribute='name')|list }} {{ list|sum }} {{ list|max }} {{ list|min }} {{ [1,1,2]|unique|list }}
+{% set names = people|map(attribute='name') %}{{ names|list }} {% set both = list + words %}{{ both|length }}{{ both }}{% set r = list|reverse %}{{ r|list }}{% set s = people|selectattr('age', 'defined') %}{{ (s|list)|length }}{% set k = object.keys() %}{{ k|list }}
 {{ list|first }} {{ list|last }} {{ list|reverse|list }} {{ 'abc'|reverse }} {{ list|length }} {{ list|count }} {{ list|batch(2)|list }} {{ words|map('upper')|list }}
 {{ absent|default('d') }} {{ nothing|default('d') }} {{ nothing|default('d', true) }} {{ ''|d('e', true) }} {{ object.absent|default([])|length }}
 {{ '3'|int + 1 }} {{ 'x'|int }} {{ 'x'|int(5) }} {{ '2.5'|float }} {{ 2.6|round }} {{ 2.65|round(1) }} {{ -3|abs }} {{ 3.7|int }} {{ 7|float }}

@@ -131,11 +131,14 @@ fn fma_peak(level: Level, threads: usize) -> f64 {
         std::thread::scope(|s| {
             for _ in 0..threads {
                 s.spawn(move || {
-                    // SAFETY: the caller gives a level that the machine has.
                     match level {
-                        Level::Scalar => scalar_chains(STEPS),
+                        // SAFETY: the caller gives a level that the machine has.
+                        #[cfg(target_arch = "x86_64")]
                         Level::Avx2 => unsafe { avx2_chains(STEPS) },
+                        // SAFETY: likewise.
+                        #[cfg(target_arch = "x86_64")]
                         Level::Avx512 => unsafe { avx512_chains(STEPS) },
+                        _ => scalar_chains(STEPS),
                     }
                 });
             }
@@ -164,5 +167,7 @@ macro_rules! chains {
 }
 
 chains!(scalar_chains, 8, |x, y| *x * *y + *y);
+#[cfg(target_arch = "x86_64")]
 chains!(avx2_chains, 8, |x, y| x.mul_add(*y, *y), "avx2,fma");
+#[cfg(target_arch = "x86_64")]
 chains!(avx512_chains, 16, |x, y| x.mul_add(*y, *y), "avx512f,fma");

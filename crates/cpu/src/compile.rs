@@ -6,7 +6,7 @@ use ffai_checkpoint::Tensor;
 use ffai_program::{CompileError, NormW, Op, Plan, Program, Progress, Proj, W, WeightSource};
 
 use crate::exec::{Exec, Step};
-use crate::machine::{Machine, Needs};
+use crate::machine::{Machine, Needs, PANEL_ROWS};
 use crate::matrix::Matrix;
 use crate::ops::attend::Attend;
 use crate::ops::embed::Embed;
@@ -96,7 +96,7 @@ impl Compiler<'_> {
             tag: tag.to_owned(),
             problem: format!("no kernel reads {storage} weights"),
         })?;
-        self.needs.groups = self.needs.groups.max(matrix.groups());
+        self.needs.scales = self.needs.scales.max(matrix.scratch(PANEL_ROWS));
         self.needs.cols = self.needs.cols.max(matrix.cols());
         Ok(matrix)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ffai_program::{Buf, KvLayout, Plan, Program, Rows, StepInputs};
 
 use crate::floats::Floats;
-use crate::kernels::{attend, dot, tile};
+use crate::kernels::{attend, tile};
 use crate::pool::Pool;
 use crate::rope::Turns;
 use crate::select::Kernels;
@@ -66,8 +66,8 @@ pub(crate) struct Scratch {
 /// What the program's ops need at most.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Needs {
-    /// Scales in a row of any matrix.
-    pub(crate) groups: usize,
+    /// Floats for the scales of a panel of any matrix.
+    pub(crate) scales: usize,
     /// Columns of any matrix.
     pub(crate) cols: usize,
     /// Query heads of a key head.
@@ -124,7 +124,7 @@ impl Machine {
 impl Scratch {
     fn new(plan: &Plan, needs: Needs) -> Scratch {
         Scratch {
-            scales: Floats::new(2 * dot::ROWS * needs.groups),
+            scales: Floats::new(needs.scales),
             panel: Floats::new(PANEL_ROWS.next_multiple_of(tile::ROWS) * PANEL_COLS),
             sums: Floats::new(PANEL_ROWS.next_multiple_of(tile::ROWS) * BATCH * MOST_LANES),
             product: Floats::new(PANEL_ROWS * BATCH),

@@ -1,17 +1,31 @@
 //! A weight matrix with the kernels of its storage.
+#![expect(unsafe_code, reason = "kernels work on raw parts")]
 
-use ffai_checkpoint::{Float, Storage, Tensor};
+use std::ops::Range;
+
+use ffai_checkpoint::{Storage, Tensor};
 
 use crate::Level;
+use crate::floats::Floats;
+use crate::kernels::decode::Patch;
 use crate::kernels::source::Source;
 use crate::select::StorageKernels;
+use crate::simd::{Entry, UNIT};
 
 /// A matrix where it lies in its file.
 pub(crate) struct Matrix {
     tensor: Tensor,
-    /// Scales in a row, and their type.
-    scales: Option<(usize, Float)>,
+    scales: Option<Scales>,
     pub(crate) kernels: StorageKernels,
+}
+
+/// Scales and biases that are tensors of their own.
+struct Scales {
+    /// In a row.
+    groups: usize,
+    /// Bytes of one.
+    size: usize,
+    decode: Entry<Patch>,
 }
 
 impl Matrix {
@@ -19,7 +33,11 @@ impl Matrix {
     pub(crate) fn new(tensor: Tensor, level: Level) -> Option<Matrix> {
         let kernels = StorageKernels::new(level, tensor.storage())?;
         let scales = match tensor.storage() {
-            Storage::Affine(affine) => Some((affine.groups(tensor.cols()), affine.scales)),
+            Storage::Affine(affine) => Some(Scales {
+                groups: affine.groups(tensor.cols()),
+                size: affine.scales.size(),
+                decode: StorageKernels::new(level, Storage::Dense(affine.scales))?.decode,
+            }),
             Storage::Dense(_) | Storage::Block(_) => None,
         };
         Some(Matrix { tensor, scales, kernels })
@@ -38,21 +56,46 @@ impl Matrix {
         self.tensor.bytes_len() / self.rows()
     }
 
-    /// Scales in a row; 0 where the storage has none of its own.
-    pub(crate) fn groups(&self) -> usize {
-        self.scales.map_or(0, |(groups, _)| groups)
+    /// Floats of scratch that [`Matrix::source`] needs for some rows.
+    pub(crate) fn scratch(&self, rows: usize) -> usize {
+        2 * self.scales.as_ref().map_or(0, |s| (rows * s.groups).next_multiple_of(UNIT))
     }
 
-    /// The parts, valid for as long as the matrix.
-    pub(crate) fn source(&self) -> Source {
-        Source {
-            data: self.tensor.data().as_ptr(),
-            row_bytes: self.tensor.row_bytes(),
-            scales: self.tensor.scales().as_ptr(),
-            biases: self.tensor.biases().as_ptr(),
-            float: self.scales.map_or(Float::F32, |(_, float)| float),
-            groups: self.groups(),
+    /// Rows `rows` for kernels, their scales decoded into `scratch`. Valid for as long as both.
+    ///
+    /// # Panics
+    /// Where there are no such rows, or the scratch is too small.
+    pub(crate) fn source(&self, rows: Range<usize>, scratch: &Floats) -> Source {
+        let row_bytes = self.tensor.row_bytes();
+        let mut source = Source {
+            data: self.tensor.data()[rows.start * row_bytes..rows.end * row_bytes].as_ptr(),
+            row_bytes,
+            scales: scratch.ptr(),
+            biases: scratch.ptr(),
+            groups: 0,
+            units: 1,
             cols: self.cols(),
+        };
+        if let Some(scales) = &self.scales {
+            let needed = self.scratch(rows.len());
+            assert!(needed <= scratch.len(), "scales of {} rows", rows.len());
+            let biases = scratch.ptr().wrapping_add(needed / 2);
+            scales.decode(self.tensor.scales(), &rows, scratch.ptr());
+            scales.decode(self.tensor.biases(), &rows, biases);
+            source = Source { biases, groups: scales.groups, units: self.cols() / scales.groups / UNIT, ..source };
         }
+        source
+    }
+}
+
+impl Scales {
+    /// Writes the numbers of some rows, padded to a unit.
+    fn decode(&self, bytes: &[u8], rows: &Range<usize>, out: *mut f32) {
+        let count = rows.len() * self.groups;
+        let from = rows.start * self.groups * self.size;
+        let data = bytes[from..from + count * self.size].as_ptr();
+        let matrix = Source { data, row_bytes: 0, scales: out, biases: out, groups: 0, units: 1, cols: count };
+        // SAFETY: the numbers are there, and the caller has room for them in whole units.
+        unsafe { (self.decode)(&Patch { matrix, rows: 1, col: 0, cols: count, out, stride: 0 }) };
     }
 }

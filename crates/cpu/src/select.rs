@@ -65,21 +65,12 @@ impl StorageKernels {
 
 fn affine_of(level: Level, affine: Affine) -> Option<StorageKernels> {
     match affine.bits {
-        2 => grouped::<2>(level, affine.group),
-        3 => grouped::<3>(level, affine.group),
-        4 => grouped::<4>(level, affine.group),
-        5 => grouped::<5>(level, affine.group),
-        6 => grouped::<6>(level, affine.group),
-        8 => grouped::<8>(level, affine.group),
-        _ => None,
-    }
-}
-
-fn grouped<const BITS: usize>(level: Level, group: u32) -> Option<StorageKernels> {
-    match group {
-        32 => Some(of::<Codes<BITS, 1>>(level)),
-        64 => Some(of::<Codes<BITS, 2>>(level)),
-        128 => Some(of::<Codes<BITS, 4>>(level)),
+        2 => Some(of::<Codes<2>>(level)),
+        3 => Some(of::<Codes<3>>(level)),
+        4 => Some(of::<Codes<4>>(level)),
+        5 => Some(of::<Codes<5>>(level)),
+        6 => Some(of::<Codes<6>>(level)),
+        8 => Some(of::<Codes<8>>(level)),
         _ => None,
     }
 }

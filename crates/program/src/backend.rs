@@ -31,6 +31,12 @@ pub trait Backend {
     /// Its name, for people: `cpu (AVX-512, 2 threads)`.
     fn name(&self) -> String;
 
+    /// Bytes per second that the device reads from its memory, measured now with the means that steps have (the same threads, the
+    /// same card) over more bytes than its caches hold. None where that means nothing.
+    fn read_bandwidth(&self) -> Option<f64> {
+        None
+    }
+
     /// Makes a program ready to run within the capacities of a plan.
     ///
     /// # Errors

@@ -97,6 +97,7 @@ pub enum Error {
 }
 
 impl Error {
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`, which hands errors over by value")]
     pub(crate) fn malformed(origin: impl Into<String>, problem: impl ToString) -> Error {
         Error::Malformed { origin: origin.into(), problem: problem.to_string() }
     }

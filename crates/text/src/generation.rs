@@ -1,6 +1,7 @@
 //! `generation_config.json`: how a checkpoint wants to be sampled.
 
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
@@ -52,7 +53,11 @@ impl GenerationConfig {
     /// # Errors
     /// [`Error::Malformed`].
     pub fn from_json(bytes: &[u8]) -> Result<GenerationConfig> {
-        serde_json::from_slice(bytes).map_err(|e| Error::malformed("generation_config.json", e))
+        // By way of an object, because a struct may also be read from a list.
+        let object = serde_json::from_slice::<Map<String, Value>>(bytes);
+        object
+            .and_then(|object| serde_json::from_value(object.into()))
+            .map_err(|e| Error::malformed("generation_config.json", e))
     }
 
     /// How `generate()` of transformers chooses tokens with this configuration: greedily unless `do_sample` is true,

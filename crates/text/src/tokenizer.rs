@@ -1,6 +1,7 @@
 //! Text to ids and back.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
@@ -13,12 +14,21 @@ use crate::spelling::Spelling;
 /// Whether [`Tokenizer::encode`] adds BOS or EOS is decided by the post-processor in `tokenizer.json`, as in
 /// transformers 5, which ignores `add_bos_token` of `tokenizer_config.json` when there is a `tokenizer.json`. A GGUF
 /// says it in `tokenizer.ggml.add_bos_token` and `add_eos_token`.
-#[derive(Debug)]
 pub struct Tokenizer {
     inner: Inner,
     spelling: Spelling,
     specials: BTreeSet<u32>,
     bos: Option<u32>,
+}
+
+/// Without the vocabulary, which would be pages.
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("vocab_size", &self.vocab_size())
+            .field("bos", &self.bos)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Tokenizer {

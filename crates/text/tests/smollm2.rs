@@ -3,46 +3,45 @@
 //! The ids are made by `tests/text/tokens.py`, the renders by `tests/text/templates.py`.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ffai_checkpoint::{CATALOGUE, CacheDirs, Checkpoint};
 use ffai_text::{Detokenizer, Message, RenderInput, Text};
 use serde_json::Value;
 
-fn fixture(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/text").join(name);
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+fn rows(json: &str) -> Vec<Value> {
+    serde_json::from_str(json).expect("tokens.json is a list")
 }
 
 /// The cached file; without a Python to ask, nothing is downloaded.
 fn cached() -> Option<PathBuf> {
     let alias = CATALOGUE.iter().find(|alias| alias.alias == "smollm2")?;
-    let path = ffai_checkpoint::fetch(alias, &CacheDirs::from_env().ffai, &[], &mut |_| {}).ok();
+    let path = ffai_checkpoint::fetch(alias, &CacheDirs::from_env(), &[], &mut |_| {}).ok();
     if path.is_none() {
         std::io::stderr()
             .write_all(b"SKIPPED: SmolLM2 is not in the cache; `ffai run smollm2 hi` fetches it\n")
-            .unwrap();
+            .expect("stderr can be written");
     }
     path
 }
 
 fn check_tokens(text: &Text) {
-    for row in fixture("tokens.json").as_array().unwrap() {
-        let (string, expected) = (row["text"].as_str().unwrap(), &row["ids"]);
-        let ids = text.encode_prompt(string).unwrap();
+    for row in rows(include_str!("../../../tests/text/tokens.json")) {
+        let (string, expected) = (row["text"].as_str().expect("a text"), &row["ids"]);
+        let ids = text.encode_prompt(string).expect(string);
         assert_eq!(&Value::from(ids.clone()), expected, "{string:?}");
-        assert_eq!(text.tokenizer.decode(&ids, false).unwrap(), string);
+        assert_eq!(text.tokenizer.decode(&ids, false).expect(string), string);
         let mut stream = Detokenizer::new(&text.tokenizer).skip_special(false);
-        let pieces: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
+        let pieces: String = ids.iter().map(|&id| stream.push(id).expect(string)).collect();
         assert_eq!(pieces + &stream.finish(), string);
     }
 }
 
 fn check_renders(text: &Text) {
-    let fixture = fixture("templates.json");
-    for (name, expected) in fixture["foreign"]["smollm2"]["renders"].as_object().unwrap() {
+    let fixture: Value = serde_json::from_str(include_str!("../../../tests/text/templates.json")).expect("JSON");
+    for (name, expected) in fixture["foreign"]["smollm2"]["renders"].as_object().expect("an object") {
         let conversation = &fixture["conversations"][name];
-        let messages: Vec<Message> = serde_json::from_value(conversation["messages"].clone()).unwrap();
+        let messages: Vec<Message> = serde_json::from_value(conversation["messages"].clone()).expect(name);
         let input = RenderInput {
             messages,
             tools: conversation["tools"].as_array().cloned(),

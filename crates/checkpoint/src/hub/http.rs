@@ -1,10 +1,11 @@
 //! Requests to the Hub and the hosts that it sends us to. The token goes to the Hub alone.
 
 use std::io::Read;
+use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, BodyReader};
 
@@ -157,8 +158,23 @@ impl<'a> Client<'a> {
         }
         let unusable = |problem: String| HubError::Answer { host: host.clone(), problem };
         let request = request.body(()).map_err(|error| unusable(error.to_string()))?;
-        let (parts, body) = self.agent.run(request).map(Response::into_parts).map_err(|error| failure(error, &host))?;
+        let answer = self.agent.run(request).map_err(|error| match failure(error, &host) {
+            Failure::Passing { .. } if !self.can_resolve(uri) => {
+                Failure::Unreachable { host: host.clone(), reason: "its name cannot be resolved".into() }
+            }
+            failure => failure,
+        });
+        let (parts, body) = answer?.into_parts();
         Ok(Reply { status: parts.status.as_u16(), host, headers: parts.headers, body })
+    }
+}
+
+impl Client<'_> {
+    /// Whether the host has an address. The system's failure to find one has no kind of its own, so that it is asked
+    /// for again; a proxy finds addresses by itself.
+    fn can_resolve(&self, uri: &Uri) -> bool {
+        let Origin { host, port, .. } = Origin::of(uri);
+        self.remote.proxy.0.is_some() || (host.trim_matches(['[', ']']), port).to_socket_addrs().is_ok()
     }
 }
 
@@ -233,6 +249,7 @@ fn failure(error: ureq::Error, host: &str) -> Failure {
             Failure::Unreachable { host, reason: error.to_string() }
         }
         Error::Io(reason) if is_unreachable(reason.kind()) => Failure::Unreachable { host, reason: reason.to_string() },
+        Error::Io(reason) => Failure::Passing { reason: reason.to_string(), busy: None },
         other => Failure::Passing { reason: other.to_string(), busy: None },
     }
 }

@@ -260,7 +260,6 @@ unsafe fn sum_values<S: Simd, const Q: usize>(
 }
 
 /// The last coordinates of one query's output, at most a vector of them.
-#[expect(clippy::too_many_arguments, reason = "the arguments of the formula")]
 #[inline(always)]
 unsafe fn sum_part<S: Simd>(
     a: &Attention,

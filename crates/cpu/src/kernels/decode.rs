@@ -2,15 +2,13 @@
 
 use std::marker::PhantomData;
 
-use super::source::{Source, store};
+use super::source::Source;
 use crate::simd::load::{self, Loader};
 use crate::simd::{Kernel, Simd, UNIT};
 
-/// `out[i] = matrix[first + i, cols]` for whole units of columns, in the loader's order.
+/// `out[i] = matrix[i, col..col + cols]`, in the loader's order.
 pub(crate) struct Patch {
     pub(crate) matrix: Source,
-    /// The first row of the matrix.
-    pub(crate) first: usize,
     /// How many rows.
     pub(crate) rows: usize,
     /// First column; a multiple of every group.
@@ -20,8 +18,6 @@ pub(crate) struct Patch {
     /// `[rows, stride]`; a rest of columns is padded with zeros to a unit.
     pub(crate) out: *mut f32,
     pub(crate) stride: usize,
-    /// 2 floats for each group of a row.
-    pub(crate) scratch: *mut f32,
 }
 
 /// The kernel of [`Patch`] for a storage.
@@ -32,28 +28,29 @@ impl<L: Loader> Kernel for Decode<L> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(a: &Patch) {
+        let (first, units, rest) = (a.col / UNIT, a.cols / UNIT, a.cols % UNIT);
+        let in_group = a.matrix.units::<L>();
         for i in 0..a.rows {
-            row::<S, L>(a, a.first + i, a.out.add(i * a.stride));
+            let (row, out) = (a.matrix.row(i), a.out.add(i * a.stride));
+            for g in 0..units / in_group {
+                let group = L::group::<S>(row, first / in_group + g);
+                for u in 0..in_group {
+                    let unit = g * in_group + u;
+                    store::<S>(&L::unit::<S>(row, &group, first + unit), out.add(unit * UNIT));
+                }
+            }
+            if L::NUMBER > 0 && rest > 0 {
+                store::<S>(&load::tail::<S, L>(row, first + units, rest), out.add(units * UNIT));
+            }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn row<S: Simd, L: Loader>(a: &Patch, index: usize, out: *mut f32) {
-    let (first, units) = (a.col / UNIT, a.cols / UNIT);
-    let count = if a.matrix.groups > 0 { units / L::UNITS } else { 0 };
-    let row = a.matrix.row::<S>(index, (first / L::UNITS, count), a.scratch);
-    // Decoded scales begin at the patch; those in the data at the row.
-    let skip = if a.matrix.groups > 0 { 0 } else { first / L::UNITS };
-    for g in 0..units / L::UNITS {
-        let group = L::group::<S>(row, skip + g);
-        for u in 0..L::UNITS {
-            let unit = g * L::UNITS + u;
-            store::<S>(&L::unit::<S>(row, &group, first + unit), out.add(unit * UNIT));
-        }
-    }
-    let rest = a.cols % UNIT;
-    if L::NUMBER > 0 && rest > 0 {
-        store::<S>(&load::tail::<S, L>(row, first + units, rest), out.add(units * UNIT));
+unsafe fn store<S: Simd>(wide: &S::Wide, out: *mut f32) {
+    let mut i = 0;
+    while i < UNIT / S::LANES {
+        S::store(out.add(i * S::LANES), S::part(wide, i));
+        i += 1;
     }
 }

@@ -3,22 +3,18 @@
 use std::marker::PhantomData;
 
 use super::source::Source;
-use crate::simd::load::{self, Loader, Row};
+use crate::simd::load::{self, Loader};
 use crate::simd::{Kernel, Simd, UNIT};
 
-/// `out[i] = x . matrix[first + i]`.
+/// `out[i] = x . matrix[i]`.
 pub(crate) struct Dots {
     pub(crate) matrix: Source,
-    /// The first row of the matrix.
-    pub(crate) first: usize,
     /// How many rows.
     pub(crate) rows: usize,
     /// `[cols]`, in the loader's order, padded with zeros to whole units.
     pub(crate) x: *const f32,
     /// `[rows]`.
     pub(crate) out: *mut f32,
-    /// [`ROWS`] * 2 floats for each group of a row.
-    pub(crate) scratch: *mut f32,
 }
 
 /// Rows at once: their sums are independent, so that one multiply-add need not wait for the one before.
@@ -34,12 +30,12 @@ impl<L: Loader> Kernel for Dot<L> {
     unsafe fn run<S: Simd>(a: &Dots) {
         let mut done = 0;
         while done + ROWS <= a.rows {
-            let sums = S::sum4(chains::<S, L, ROWS>(a, a.first + done));
+            let sums = S::sum4(chains::<S, L, ROWS>(a, done));
             std::ptr::copy_nonoverlapping(sums.as_ptr(), a.out.add(done), ROWS);
             done += ROWS;
         }
         while done < a.rows {
-            *a.out.add(done) = S::sum(chains::<S, L, 1>(a, a.first + done)[0]);
+            *a.out.add(done) = S::sum(chains::<S, L, 1>(a, done)[0]);
             done += 1;
         }
     }
@@ -48,20 +44,19 @@ impl<L: Loader> Kernel for Dot<L> {
 /// The sums of `R` rows, lane by lane.
 #[inline(always)]
 unsafe fn chains<S: Simd, L: Loader, const R: usize>(a: &Dots, first: usize) -> [S::V; R] {
-    let groups = a.matrix.groups;
-    let mut rows = [a.matrix.row::<S>(first, (0, groups), a.scratch); R];
+    let mut rows = [a.matrix.row(first); R];
     for r in 1..R {
-        rows[r] = a.matrix.row::<S>(first + r, (0, groups), a.scratch.add(2 * groups * r));
+        rows[r] = a.matrix.row(first + r);
     }
     let mut sums = [S::splat(0.0); R];
-    let units = a.matrix.cols / UNIT;
-    for g in 0..units / L::UNITS {
+    let (units, in_group) = (a.matrix.cols / UNIT, a.matrix.units::<L>());
+    for g in 0..units / in_group {
         let mut group = [L::group::<S>(rows[0], g); R];
         for r in 1..R {
             group[r] = L::group::<S>(rows[r], g);
         }
-        for u in 0..L::UNITS {
-            let unit = g * L::UNITS + u;
+        for u in 0..in_group {
+            let unit = g * in_group + u;
             for r in 0..R {
                 let wide = L::unit::<S>(rows[r], &group[r], unit);
                 sums[r] = multiply::<S>(&wide, a.x.add(unit * UNIT), sums[r]);
@@ -71,8 +66,7 @@ unsafe fn chains<S: Simd, L: Loader, const R: usize>(a: &Dots, first: usize) -> 
     let rest = a.matrix.cols % UNIT;
     if L::NUMBER > 0 && rest > 0 {
         for r in 0..R {
-            let row: Row = rows[r];
-            let wide = load::tail::<S, L>(row, units, rest);
+            let wide = load::tail::<S, L>(rows[r], units, rest);
             sums[r] = multiply::<S>(&wide, a.x.add(units * UNIT), sums[r]);
         }
     }

@@ -8,6 +8,7 @@
     unsafe_op_in_unsafe_fn,
     reason = "the bodies of kernels lie under the contracts of their functions as a whole"
 )]
+#![expect(clippy::needless_range_loop, reason = "rows and lanes are indexed side by side, without closures")]
 
 pub(crate) mod attend;
 pub(crate) mod decode;

@@ -1,73 +1,39 @@
-//! A matrix as kernels see it.
+//! Some rows of a matrix as kernels see them.
 
-use ffai_checkpoint::Float;
+use crate::simd::load::{Loader, Row};
 
-use crate::simd::load::{Bf16, F16, F32, Loader, Row};
-use crate::simd::{Simd, UNIT, load};
-
-/// The parts of a matrix in its file. The pointers are valid for as long as the tensor they come from.
+/// Rows of a matrix in its file, from the first one of interest. The pointers are valid for as long as the tensor and the
+/// scratch that they come from.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {
     pub(crate) data: *const u8,
     /// Bytes of a row of `data`.
     pub(crate) row_bytes: usize,
-    /// Scales of type `float`, `[rows, groups]`.
-    pub(crate) scales: *const u8,
+    /// Scales, decoded, `[rows, groups]`.
+    pub(crate) scales: *const f32,
     /// Biases likewise.
-    pub(crate) biases: *const u8,
-    pub(crate) float: Float,
-    /// Scales in a row; 0 where storages have no scales of their own.
+    pub(crate) biases: *const f32,
+    /// Scales in a row; 0 where the storage keeps them in `data`.
     pub(crate) groups: usize,
+    /// Units that share a scale.
+    pub(crate) units: usize,
     pub(crate) cols: usize,
 }
 
 impl Source {
-    /// Row `index` with the scales `groups` decoded into `scratch`, which holds two floats for each of them. Groups are
-    /// then counted from `groups.start`.
+    /// Units in a group: known to the compiler where it is always one.
     #[inline(always)]
-    pub(crate) unsafe fn row<S: Simd>(&self, index: usize, groups: (usize, usize), scratch: *mut f32) -> Row {
-        let (first, count) = groups;
-        let biases = scratch.add(count);
-        if count > 0 {
-            let at = (index * self.groups + first) * self.float.size();
-            floats::<S>(self.float, self.scales.add(at), count, scratch);
-            floats::<S>(self.float, self.biases.add(at), count, biases);
+    pub(crate) fn units<L: Loader>(&self) -> usize {
+        if L::GROUPED { self.units } else { 1 }
+    }
+
+    /// Row `index`, counted from the first one of interest.
+    #[inline(always)]
+    pub(crate) unsafe fn row(&self, index: usize) -> Row {
+        Row {
+            data: self.data.add(index * self.row_bytes),
+            scales: self.scales.add(index * self.groups),
+            biases: self.biases.add(index * self.groups),
         }
-        Row { data: self.data.add(index * self.row_bytes), scales: scratch, biases }
-    }
-}
-
-/// Decodes `count` floats to `out`.
-#[inline(always)]
-unsafe fn floats<S: Simd>(float: Float, from: *const u8, count: usize, out: *mut f32) {
-    match float {
-        Float::F32 => dense::<S, F32>(from, count, out),
-        Float::F16 => dense::<S, F16>(from, count, out),
-        Float::BF16 => dense::<S, Bf16>(from, count, out),
-    }
-}
-
-#[inline(always)]
-unsafe fn dense<S: Simd, L: Loader>(from: *const u8, count: usize, out: *mut f32) {
-    let row = Row { data: from, scales: out, biases: out };
-    let units = count / UNIT;
-    for unit in 0..units {
-        store::<S>(&L::unit::<S>(row, &L::group::<S>(row, unit), unit), out.add(unit * UNIT));
-    }
-    let rest = count % UNIT;
-    if rest > 0 {
-        let mut last = [0.0f32; UNIT];
-        store::<S>(&load::tail::<S, L>(row, units, rest), last.as_mut_ptr());
-        std::ptr::copy_nonoverlapping(last.as_ptr(), out.add(units * UNIT), rest);
-    }
-}
-
-/// Writes a unit.
-#[inline(always)]
-pub(crate) unsafe fn store<S: Simd>(wide: &S::Wide, out: *mut f32) {
-    let mut i = 0;
-    while i < UNIT / S::LANES {
-        S::store(out.add(i * S::LANES), S::part(wide, i));
-        i += 1;
     }
 }

@@ -84,14 +84,15 @@ unsafe fn chains<S: Simd, const M: usize>(a: &Block, i: usize, row: usize, sums:
     let (w, x) = (a.w.add(row * a.w_stride), a.x.add(i * a.x_stride));
     let mut at = 0;
     while at < a.cols {
-        let mut ws = [S::load(w.add(at)); ROWS];
-        for r in 1..ROWS {
-            ws[r] = S::load(w.add(r * a.w_stride + at));
+        // One vector of weights at a time: the sums, the inputs and it fill the registers.
+        let mut xs = [S::load(x.add(at)); M];
+        for m in 1..M {
+            xs[m] = S::load(x.add(m * a.x_stride + at));
         }
-        for m in 0..M {
-            let x = S::load(x.add(m * a.x_stride + at));
-            for r in 0..ROWS {
-                block[m][r] = S::fma(ws[r], x, block[m][r]);
+        for r in 0..ROWS {
+            let w = S::load(w.add(r * a.w_stride + at));
+            for m in 0..M {
+                block[m][r] = S::fma(w, xs[m], block[m][r]);
             }
         }
         at += S::LANES;

@@ -45,18 +45,10 @@ impl Embed {
     }
 
     fn decode(&self, machine: &Machine, thread: usize, token: u32, cols: std::ops::Range<usize>, out: *mut f32) {
-        let patch = Patch {
-            matrix: self.table.source(),
-            first: token as usize,
-            rows: 1,
-            col: cols.start,
-            cols: cols.len(),
-            out,
-            stride: 0,
-            scratch: machine.scratch[thread].scales.ptr(),
-        };
-        // SAFETY: the token is below the table's rows (checked with the inputs), the columns are whole units or the rest, the
-        // output has room for them in whole units, the scratch is this thread's and made for the widest row.
+        let row = token as usize;
+        let matrix = self.table.source(row..row + 1, &machine.scratch[thread].scales);
+        let patch = Patch { matrix, rows: 1, col: cols.start, cols: cols.len(), out, stride: 0 };
+        // SAFETY: the columns are whole groups or the rest of the row, the output has room for them in whole units.
         unsafe { (self.table.kernels.decode)(&patch) };
         if self.table.kernels.order == Order::EvenOdd {
             // SAFETY: as above: `cols` floats were written, whole units in this order.

@@ -38,58 +38,52 @@ pub(crate) fn multiply(
     batch: Range<usize>,
     out: &Floats,
 ) {
-    assert!(rows.end <= matrix.rows() && batch.end <= x.n && rows.len() * batch.len() <= out.len());
+    assert!(batch.end <= x.n && rows.len() * batch.len() <= out.len());
+    let scratch = &machine.scratch[thread];
     if batch.len() == 1 {
-        one(&machine.scratch[thread], matrix, rows, x.row(batch.start, matrix.kernels.order), out);
+        one(scratch, matrix, rows, x.row(batch.start, matrix.kernels.order), out);
     } else {
-        many(machine, thread, matrix, rows, x, batch, out);
+        many(machine, scratch, matrix, rows, x, batch, out);
     }
 }
 
+/// A panel at a time, for the sake of its scales.
 fn one(scratch: &Scratch, matrix: &Matrix, rows: Range<usize>, x: *const f32, out: &Floats) {
-    assert!(2 * dot::ROWS * matrix.groups() <= scratch.scales.len());
-    let dots = Dots {
-        matrix: matrix.source(),
-        first: rows.start,
-        rows: rows.len(),
-        x,
-        out: out.ptr(),
-        scratch: scratch.scales.ptr(),
-    };
-    // SAFETY: the rows and the room for scales and results were checked; the input is padded (see `Input::prepare`), and
-    // scratch and results are this thread's.
-    unsafe { (matrix.kernels.dot)(&dots) };
+    for first in rows.clone().step_by(PANEL_ROWS) {
+        let panel = first..(first + PANEL_ROWS).min(rows.end);
+        let dots = Dots {
+            rows: panel.len(),
+            x,
+            out: out.ptr().wrapping_add(first - rows.start),
+            matrix: matrix.source(panel, &scratch.scales),
+        };
+        // SAFETY: the source has that many rows, the input is padded (see `Input::prepare`), the room for results was checked
+        // and is this thread's.
+        unsafe { (matrix.kernels.dot)(&dots) };
+    }
 }
 
 fn many(
     machine: &Machine,
-    thread: usize,
+    scratch: &Scratch,
     matrix: &Matrix,
     rows: Range<usize>,
     x: &Prepared,
     batch: Range<usize>,
     out: &Floats,
 ) {
-    let scratch = &machine.scratch[thread];
-    assert!(rows.len() <= PANEL_ROWS && batch.len() <= BATCH && 2 * matrix.groups() <= scratch.scales.len());
+    assert!(rows.len() <= PANEL_ROWS && batch.len() <= BATCH);
+    let source = matrix.source(rows.clone(), &scratch.scales);
     for col in (0..matrix.cols()).step_by(PANEL_COLS) {
         let cols = PANEL_COLS.min(matrix.cols() - col);
-        let patch = Patch {
-            matrix: matrix.source(),
-            first: rows.start,
-            rows: rows.len(),
-            col,
-            cols,
-            out: scratch.panel.ptr(),
-            stride: PANEL_COLS,
-            scratch: scratch.scales.ptr(),
-        };
+        let (panel, stride) = (scratch.panel.ptr(), PANEL_COLS);
+        let patch = Patch { matrix: source, rows: rows.len(), col, cols, out: panel, stride };
         // SAFETY: rows and columns lie in the matrix; the columns begin at a multiple of every group and end at one or with the
         // row; the panel holds them padded.
         unsafe { (matrix.kernels.decode)(&patch) };
         let block = Block {
-            w: scratch.panel.ptr(),
-            w_stride: PANEL_COLS,
+            w: panel,
+            w_stride: stride,
             rows: rows.len(),
             x: x.row(batch.start, matrix.kernels.order).wrapping_add(col),
             x_stride: x.stride,

@@ -10,6 +10,7 @@ const MAX_BYTES: usize = 32 << 20;
 const MAX_DEPTH: usize = 128;
 
 /// The filter, with the parameters that transformers gives it, in its order.
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over by value")]
 pub(super) fn filter(state: &State, value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, Error> {
     const NAMES: [&str; 4] = ["ensure_ascii", "indent", "separators", "sort_keys"];
     let mut given = [const { None::<Value> }; 4];

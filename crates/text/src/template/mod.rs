@@ -150,5 +150,3 @@ fn translate(name: &str, error: &minijinja::Error) -> Error {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod probe;

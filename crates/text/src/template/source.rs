@@ -158,7 +158,9 @@ mod tests {
         assert_eq!(prepare("{%- set x = [x, x] -%}"), "{%- set x =( [x, x] )|_bounded-%}");
         assert_eq!(prepare("{% set ns.a = a == b %}"), "{% set ns.a =( a == b )|_bounded%}");
         assert_eq!(prepare("{% set a, b = 1, 2 %}"), "{% set a, b =( 1, 2 )|_bounded%}");
-        for text in ["{% set x %}a = b{% endset %}", "{% set x | f(y=1) %}{% endset %}", "{% set x = %}", "{% set x = 1"] {
+        for text in
+            ["{% set x %}a = b{% endset %}", "{% set x | f(y=1) %}{% endset %}", "{% set x = %}", "{% set x = 1"]
+        {
             assert_eq!(prepare(text), text);
         }
     }

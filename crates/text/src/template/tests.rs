@@ -33,26 +33,33 @@ fn an_empty_conversation_is_an_error() {
 
 #[test]
 fn hostile_templates_are_stopped() {
-    let doubling = "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
-    let doubling_lists = "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x|tojson }}";
-    let doubling_text = doubling_lists.replace("|tojson", "");
+    let twice = |list: &str, then: &str| {
+        format!(
+            "{{% set ns = namespace(x={list}) %}}{{% for i in range(60) %}}{{% set ns.x = [ns.x, ns.x] %}}{{% endfor %}}{then}"
+        )
+    };
+    let deep = "{% set ns = namespace(x=1) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}";
     for template in [
         "{% for a in range(10000) %}{% for b in range(10000) %}{{ a }}{% endfor %}{% endfor %}",
         "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
         "{% for a in [[]] recursive %}{{ loop([a]) }}{% endfor %}",
-        doubling,
-        doubling_lists,
-        &doubling_text,
+        "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+        &twice("[1]", "{{ ns.x }}"),
+        &twice("[1]", "{{ ns.x ~ '' }}"),
+        &twice("{}", "{{ ns.x|tojson }}"),
+        &"{% set x = [x, x] %}".repeat(60),
+        "{% set x = range(10000)|list %}{% set x = x + x %}{% set x = x * 100 %}",
+        deep,
         "{% set x = 'a' * 10000000 %}{{ x.replace('a', x) }}",
         "{% set x = 'a' * 10000000 %}{{ x.join(x) }}",
+        "{% set x = 'a' * 1000000 %}{% for i in range(10000) %}{% set y = x.find('b') %}{% endfor %}",
         "{{ 'a'.ljust(1000000000000) }}",
         "{{ 'a'.center(18446744073709551615) }}",
         "{{ '{:>999999999}'.format(1) }}",
-        "{{ 'a'.format('{') * 99999999999 }}",
     ] {
         let started = std::time::Instant::now();
         let error = render(template).unwrap_err();
-        assert!(matches!(error, Error::TemplateLimit { .. } | Error::TemplateFailed { .. }), "{template}: {error:?}");
+        assert!(matches!(error, Error::TemplateLimit { .. }), "{template}: {error:?}");
         assert!(started.elapsed().as_secs() < 20, "{template} took {:?}", started.elapsed());
     }
 }
@@ -65,10 +72,14 @@ fn a_template_of_megabytes_is_not_compiled() {
 
 #[test]
 fn deeply_nested_source_is_an_error_and_no_crash() {
-    for source in ["(".repeat(100_000), "{% if x %}".repeat(100_000), "[".repeat(100_000), "not ".repeat(100_000)] {
-        let template = if source.starts_with('{') { source } else { format!("{{{{ {source} }}}}") };
-        assert!(ChatTemplate::new("default", &template[..template.len().min(MAX_SOURCE)]).is_err());
+    for code in ["(", "[", "-", "not ", "x.", "x|f|", "1+", "1~", "x if x else ", "{1:"] {
+        let template = format!("{{{{ {} }}}}", code.repeat(100_000));
+        assert!(matches!(ChatTemplate::new("default", &template), Err(Error::TemplateLimit { .. })), "{code}");
+        // As long as is allowed: an error or none, but no overflow.
+        drop(render(&format!("{{{{ {}1 }}}}", code.repeat(1000))));
     }
+    let blocks = "{% if x %}".repeat(100_000);
+    assert!(matches!(ChatTemplate::new("default", &blocks), Err(Error::TemplateLimit { .. })));
 }
 
 #[test]

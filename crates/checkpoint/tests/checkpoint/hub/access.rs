@@ -126,6 +126,16 @@ fn a_host_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_host_without_an_address_is_named_at_once() {
+    let mut world = World::new(Hub::new());
+    // Names that end so have no address, by RFC 6761.
+    world.dirs.remote.endpoint = "http://hub.invalid".into();
+    world.dirs.remote.patience.pause = std::time::Duration::from_secs(60);
+    let error = world.error("org/repo");
+    assert!(error.starts_with("`org/repo`: cannot reach hub.invalid (its name cannot be resolved)"), "{error}");
+}
+
+#[test]
 fn a_host_that_never_answers_is_given_up() {
     let world = World::new(Hub::with_model().fault("/api/models/", vec![Stall; 3]));
     assert!(world.error("org/repo").starts_with("`org/repo`: cannot reach HOST (no answer in time)"));

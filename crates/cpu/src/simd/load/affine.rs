@@ -3,12 +3,12 @@
 use super::{Loader, Order, Row};
 use crate::simd::Simd;
 
-/// Codes of `BITS` bits in groups of `UNITS * 32`.
-pub(crate) struct Codes<const BITS: usize, const UNITS: usize>;
+/// Codes of `BITS` bits.
+pub(crate) struct Codes<const BITS: usize>;
 
-impl<const BITS: usize, const UNITS: usize> Loader for Codes<BITS, UNITS> {
+impl<const BITS: usize> Loader for Codes<BITS> {
     type Group<S: Simd> = S::Lut;
-    const UNITS: usize = UNITS;
+    const GROUPED: bool = true;
     const ORDER: Order = if BITS == 4 { Order::EvenOdd } else { Order::Natural };
 
     #[inline(always)]

@@ -38,8 +38,8 @@ pub(crate) enum Order {
 pub(crate) trait Loader: 'static {
     /// What the units of a group have in common.
     type Group<S: Simd>: Copy;
-    /// Units in a group.
-    const UNITS: usize = 1;
+    /// Whether several units may share a group; how many is the source's to say.
+    const GROUPED: bool = false;
     /// The order of the numbers within a unit.
     const ORDER: Order = Order::Natural;
     /// Bytes of a number where rows may end within a unit, else 0.

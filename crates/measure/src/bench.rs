@@ -1,0 +1,246 @@
+//! How fast prompts are read and tokens decoded, and how near decoding comes to the memory's limit.
+
+use std::time::Instant;
+
+use ffai_model::Shape;
+use ffai_program::{Op, Plan, Program, W, conform::Rng};
+
+use crate::runner::{Rows, Runner, tokens};
+use crate::stats::quantile;
+use crate::{Error, Result, Subject};
+
+/// What is timed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bench {
+    /// Tokens of each prompt.
+    pub prompt: usize,
+    /// Tokens decoded after it.
+    pub decode: usize,
+    /// Numbers of sequences at once.
+    pub batches: Vec<usize>,
+    /// Counted runs; one more comes before them.
+    pub runs: usize,
+    /// Most prompt tokens in a step.
+    pub chunk: usize,
+    /// Longest sequence that memory is kept for; at least prompt + decode.
+    pub context: usize,
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Bench { prompt: 512, decode: 128, batches: vec![1], runs: 3, chunk: 256, context: 640 }
+    }
+}
+
+/// The median of several runs and their extremes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Spread {
+    /// Half the runs are below.
+    pub median: f64,
+    /// The least.
+    pub min: f64,
+    /// The greatest.
+    pub max: f64,
+}
+
+/// The figures of one number of sequences.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct BatchResult {
+    /// Sequences at once.
+    pub batch: usize,
+    /// Prompt tokens per second, over all sequences.
+    pub prefill: Spread,
+    /// Decoded tokens per second, over all sequences.
+    pub decode: Spread,
+    /// Seconds from the start of the prompts to the first token of the last sequence.
+    pub first_token: Spread,
+    /// Median seconds between two tokens of a sequence.
+    pub latency: f64,
+    /// 99th percentile of the same.
+    pub latency_p99: f64,
+    /// Bytes read in a decode step: weights with scales and biases, and the keys and values of the mean length.
+    pub bytes_per_step: f64,
+    /// Bytes per second of the decode steps over the read bandwidth.
+    pub share: Option<f64>,
+}
+
+/// All figures.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct BenchReport {
+    /// The backend.
+    pub backend: String,
+    /// Bytes of all weights.
+    pub weight_bytes: u64,
+    /// Bytes of weights read for each step.
+    pub step_weight_bytes: u64,
+    /// Bytes of keys and values of one token.
+    pub kv_token_bytes: u64,
+    /// Bytes per second that the same threads or card read, measured in the same run: the best of before and after.
+    pub read_bandwidth: Option<f64>,
+    /// The figures.
+    pub results: Vec<BatchResult>,
+}
+
+/// Times a subject. Prompts are random tokens; the end token is ignored. `progress` hears done and total runs.
+///
+/// # Errors
+/// A count of zero, a context that is too short, a backend that cannot run the model.
+pub fn bench(subject: Subject<'_>, bench: &Bench, progress: &mut dyn FnMut(usize, usize)) -> Result<BenchReport> {
+    check(bench)?;
+    let total = bench.batches.len() * (bench.runs + 1);
+    let before = subject.backend.read_bandwidth();
+    let traffic = Traffic::of(subject);
+    let mut results = Vec::new();
+    for (i, &batch) in bench.batches.iter().enumerate() {
+        let mut runner = subject.start(batch, bench.context, bench.chunk.max(batch))?;
+        let mut runs = Vec::new();
+        for run in 0..=bench.runs {
+            let times = time(&mut runner, batch, bench, subject.program.vocab)?;
+            if run > 0 {
+                runs.push(times);
+            }
+            progress(i * (bench.runs + 1) + run + 1, total);
+        }
+        results.push(traffic.result(batch, bench, &runs));
+    }
+    let bandwidth = before.into_iter().chain(subject.backend.read_bandwidth()).reduce(f64::max);
+    for result in &mut results {
+        let step = result.batch as f64 / result.decode.median;
+        result.share = bandwidth.map(|b| result.bytes_per_step / step / b);
+    }
+    Ok(BenchReport {
+        backend: subject.backend.name(),
+        weight_bytes: traffic.all,
+        step_weight_bytes: traffic.step,
+        kv_token_bytes: traffic.kv,
+        read_bandwidth: bandwidth,
+        results,
+    })
+}
+
+fn check(bench: &Bench) -> Result<()> {
+    let zero = |option| Err(Error::Option { option, value: "0".to_owned(), expected: "at least 1".to_owned() });
+    if bench.prompt == 0 {
+        return zero("prompt");
+    }
+    if bench.decode == 0 {
+        return zero("decode");
+    }
+    if bench.runs == 0 {
+        return zero("runs");
+    }
+    if bench.batches.is_empty() || bench.batches.contains(&0) {
+        return zero("batch");
+    }
+    let least = bench.prompt + bench.decode;
+    if bench.context < least {
+        let expected = format!("at least {least}, prompt and decoded tokens together");
+        return Err(Error::Option { option: "context", value: bench.context.to_string(), expected });
+    }
+    Ok(())
+}
+
+/// Seconds of one run.
+struct Times {
+    prefill: f64,
+    steps: Vec<f64>,
+}
+
+fn time(runner: &mut Runner, batch: usize, bench: &Bench, vocab: usize) -> Result<Times> {
+    let mut rng = Rng(batch as u64);
+    let prompts: Vec<Vec<u32>> =
+        (0..batch).map(|_| (0..bench.prompt).map(|_| rng.below(vocab) as u32).collect()).collect();
+    runner.reset();
+    let began = Instant::now();
+    let mut last = Vec::with_capacity(batch);
+    for (seq, prompt) in prompts.iter().enumerate() {
+        last.push(prefill(runner, batch, seq, prompt)?);
+    }
+    let prefill = began.elapsed().as_secs_f64();
+    let mut steps = Vec::with_capacity(bench.decode);
+    for _ in 0..bench.decode {
+        let step = Instant::now();
+        let chunks: Vec<&[u32]> = last.iter().map(std::slice::from_ref).collect();
+        let next = tokens(runner.step(&chunks, Rows::LastToken)?)?;
+        steps.push(step.elapsed().as_secs_f64());
+        last = next;
+    }
+    Ok(Times { prefill, steps })
+}
+
+/// Reads one prompt in chunks; its first token.
+fn prefill(runner: &mut Runner, batch: usize, seq: usize, prompt: &[u32]) -> Result<u32> {
+    let chunks: Vec<&[u32]> = prompt.chunks(runner.rows()).collect();
+    let mut drawn = Vec::new();
+    for (i, chunk) in chunks.iter().enumerate() {
+        let mut step: Vec<&[u32]> = vec![&[]; batch];
+        step[seq] = chunk;
+        let rows = if i + 1 == chunks.len() { Rows::LastToken } else { Rows::Nothing };
+        drawn = tokens(runner.step(&step, rows)?)?;
+    }
+    drawn.first().copied().ok_or_else(|| Error::Output { expected: "a token", got: "nothing".to_owned() })
+}
+
+/// Bytes that move.
+struct Traffic {
+    all: u64,
+    step: u64,
+    kv: u64,
+}
+
+impl Traffic {
+    fn of(subject: Subject<'_>) -> Traffic {
+        let program = subject.program;
+        let bytes = |i: usize| subject.weights.weight(&program.weights[i].role).map_or(0, |t| t.bytes_len() as u64);
+        let all: Vec<u64> = (0..program.weights.len()).map(bytes).collect();
+        let looked_up = |i: &usize| {
+            let used = |w: &W| w.0 as usize == *i;
+            matches!(program.weights[*i].shape, Shape::Matrix { .. }) && !multiplied(program).iter().any(used)
+        };
+        let rows: u64 = (0..all.len()).filter(|i| looked_up(i)).map(|i| all[i]).sum();
+        let plan = Plan::new(program, 1, Plan::PAGE_TOKENS, 1);
+        let kv = plan.footprint(program, 0).kv / Plan::PAGE_TOKENS as u64;
+        Traffic { all: all.iter().sum(), step: all.iter().sum::<u64>() - rows, kv }
+    }
+
+    fn result(&self, batch: usize, bench: &Bench, runs: &[Times]) -> BatchResult {
+        let spread = |value: &dyn Fn(&Times) -> f64| {
+            let values: Vec<f64> = runs.iter().map(value).collect();
+            Spread { median: quantile(&values, 0.5), min: quantile(&values, 0.0), max: quantile(&values, 1.0) }
+        };
+        let steps: Vec<f64> = runs.iter().flat_map(|r| r.steps.iter().copied()).collect();
+        let length = bench.prompt as f64 + bench.decode as f64 / 2.0;
+        BatchResult {
+            batch,
+            prefill: spread(&|t| (batch * bench.prompt) as f64 / t.prefill),
+            decode: spread(&|t| (batch * t.steps.len()) as f64 / t.steps.iter().sum::<f64>()),
+            first_token: spread(&|t| t.prefill),
+            latency: quantile(&steps, 0.5),
+            latency_p99: quantile(&steps, 0.99),
+            bytes_per_step: self.step as f64 + batch as f64 * length * self.kv as f64,
+            share: None,
+        }
+    }
+}
+
+/// The weights that products read whole. A table that is only looked up moves one row.
+fn multiplied(program: &Program) -> Vec<W> {
+    let weights = |op: &Op| match op {
+        Op::Project { outs, .. } => outs.iter().map(|p| p.w).collect(),
+        Op::Linear { proj, .. } => vec![proj.w],
+        Op::GateUp { gate, up, .. } => vec![*gate, *up],
+        Op::Embed { .. } | Op::RotateAppend { .. } | Op::Attend { .. } | Op::Gather { .. } => Vec::new(),
+    };
+    program.ops.iter().flat_map(|t| weights(&t.op)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_that_is_too_short_is_refused_with_numbers() {
+        let error = check(&Bench { context: 100, ..Bench::default() }).unwrap_err().to_string();
+        assert_eq!(error, "context is 100, it must be at least 640, prompt and decoded tokens together");
+    }
+}

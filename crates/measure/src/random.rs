@@ -1,0 +1,75 @@
+//! Weights of random bits in any shape and storage, made when they are asked for.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use ffai_checkpoint::{Float, Storage, Tensor};
+use ffai_model::{Shape, WeightDecl};
+use ffai_program::{
+    WeightSource,
+    conform::{Rng, random_tensor},
+};
+
+/// Random weights for a list of declarations: matrices in one storage (plain bf16 where their width is no multiple of its group),
+/// vectors around one in f32. The same seed gives the same bits.
+pub struct RandomWeights {
+    decls: HashMap<String, (usize, WeightDecl)>,
+    storage: Storage,
+    seed: u64,
+    made: RefCell<HashMap<String, Tensor>>,
+}
+
+impl RandomWeights {
+    /// For the weights of a spec.
+    pub fn new(decls: Vec<WeightDecl>, storage: Storage, seed: u64) -> Self {
+        let decls = decls.into_iter().enumerate().map(|(i, d)| (d.role.clone(), (i, d))).collect();
+        RandomWeights { decls, storage, seed, made: RefCell::default() }
+    }
+
+    /// Bytes of all weights.
+    pub fn bytes(&self) -> u64 {
+        self.decls.values().map(|(_, decl)| self.size(decl)).sum()
+    }
+
+    fn size(&self, decl: &WeightDecl) -> u64 {
+        match decl.shape {
+            Shape::Vector { len } => len as u64 * 4,
+            Shape::Matrix { rows, cols } => {
+                let storage = self.storage_for(cols);
+                let row = storage.row_bytes(cols).unwrap_or(0);
+                let scales = match storage {
+                    Storage::Affine(a) => 2 * a.groups(cols) * a.scales.size(),
+                    _ => 0,
+                };
+                rows as u64 * (row + scales) as u64
+            }
+        }
+    }
+
+    fn storage_for(&self, cols: usize) -> Storage {
+        let step = match self.storage {
+            Storage::Dense(_) => 1,
+            Storage::Affine(affine) => affine.group as usize,
+            Storage::Block(block) => block.block_len(),
+        };
+        if cols.is_multiple_of(step) { self.storage } else { Storage::Dense(Float::BF16) }
+    }
+
+    fn make(&self, index: usize, decl: &WeightDecl) -> Tensor {
+        let mut rng = Rng(self.seed.wrapping_add(index as u64));
+        match decl.shape {
+            Shape::Vector { len } => {
+                Tensor::from_f32(&decl.role, 1, len, (0..len).map(|_| 1.0 + 0.1 * rng.unit()).collect())
+            }
+            Shape::Matrix { rows, cols } => random_tensor(&decl.role, self.storage_for(cols), rows, cols, &mut rng),
+        }
+    }
+}
+
+impl WeightSource for RandomWeights {
+    fn weight(&self, role: &str) -> Option<Tensor> {
+        let (index, decl) = self.decls.get(role)?;
+        let mut made = self.made.borrow_mut();
+        Some(made.entry(role.to_owned()).or_insert_with(|| self.make(*index, decl)).clone())
+    }
+}
