@@ -20,6 +20,9 @@ pub(crate) struct Dots {
 /// Rows at once: their sums are independent, so that one multiply-add need not wait for the one before.
 pub(crate) const ROWS: usize = 4;
 
+/// How far ahead of the weights at work others are asked for, in bytes, unless the next rows begin before.
+const AHEAD: usize = 32 << 10;
+
 /// The kernel of [`Dots`] for a storage.
 pub(crate) struct Dot<L>(PhantomData<L>);
 
@@ -48,6 +51,7 @@ unsafe fn chains<S: Simd, L: Loader, const R: usize>(a: &Dots, first: usize) -> 
     for r in 1..R {
         rows[r] = a.matrix.row(first + r);
     }
+    let ahead = (R * a.matrix.row_bytes).min(AHEAD);
     let mut sums = [S::splat(0.0); R];
     let (units, in_group) = (a.matrix.cols / UNIT, a.matrix.units::<L>());
     for g in 0..units / in_group {
@@ -58,6 +62,7 @@ unsafe fn chains<S: Simd, L: Loader, const R: usize>(a: &Dots, first: usize) -> 
         for u in 0..in_group {
             let unit = g * in_group + u;
             for r in 0..R {
+                prefetch::<S, L>(rows[r].data.wrapping_add(ahead), unit);
                 let wide = L::unit::<S>(rows[r], &group[r], unit);
                 sums[r] = multiply::<S>(&wide, a.x.add(unit * UNIT), sums[r]);
             }
@@ -71,6 +76,20 @@ unsafe fn chains<S: Simd, L: Loader, const R: usize>(a: &Dots, first: usize) -> 
         }
     }
     sums
+}
+
+/// Asks for the lines of a unit, once each: hardware does not look far enough ahead in rows this short.
+#[inline(always)]
+unsafe fn prefetch<S: Simd, L: Loader>(row: *const u8, unit: usize) {
+    const LINE: usize = 64;
+    let p = row.wrapping_add(unit * L::BYTES);
+    if L::BYTES > LINE {
+        S::prefetch(p.wrapping_add(LINE));
+    }
+    let units = LINE / L::BYTES.min(LINE);
+    if unit.is_multiple_of(1 << units.ilog2()) {
+        S::prefetch(p);
+    }
 }
 
 #[inline(always)]

@@ -113,6 +113,8 @@ impl Simd for Scalar {
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
     }
     #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
+    #[inline(always)]
     unsafe fn part(wide: &Wide, i: usize) -> V {
         wide[i]
     }

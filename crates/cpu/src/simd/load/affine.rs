@@ -9,6 +9,7 @@ pub(crate) struct Codes<const BITS: usize>;
 impl<const BITS: usize> Loader for Codes<BITS> {
     type Group<S: Simd> = S::Lut;
     const GROUPED: bool = true;
+    const BYTES: usize = 4 * BITS;
     const ORDER: Order = if BITS == 4 { Order::EvenOdd } else { Order::Natural };
 
     #[inline(always)]
@@ -18,7 +19,7 @@ impl<const BITS: usize> Loader for Codes<BITS> {
 
     #[inline(always)]
     unsafe fn unit<S: Simd>(row: Row, lut: &S::Lut, index: usize) -> S::Wide {
-        let p = row.data.add(index * 4 * BITS);
+        let p = row.data.add(index * Self::BYTES);
         match BITS {
             4 => S::nibbles(p, lut),
             8 => S::bytes(p, lut),

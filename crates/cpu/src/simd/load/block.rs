@@ -22,6 +22,7 @@ macro_rules! block {
     ($name:ident, $bytes:literal, |$s:ident, $p:ident| $lut:expr, |$q:ident, $l:ident| $unit:expr) => {
         impl Loader for $name {
             type Group<S: Simd> = S::Lut;
+            const BYTES: usize = $bytes;
             #[inline(always)]
             unsafe fn group<$s: Simd>(row: Row, index: usize) -> $s::Lut {
                 let $p = row.data.add(index * $bytes);

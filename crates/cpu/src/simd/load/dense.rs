@@ -14,6 +14,7 @@ macro_rules! dense {
     ($name:ident, $bytes:literal, $read:ident) => {
         impl Loader for $name {
             type Group<S: Simd> = ();
+            const BYTES: usize = 32 * $bytes;
             const NUMBER: usize = $bytes;
             #[inline(always)]
             unsafe fn group<S: Simd>(_: Row, _: usize) {}

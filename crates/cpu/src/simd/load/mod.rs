@@ -42,6 +42,8 @@ pub(crate) trait Loader: 'static {
     const GROUPED: bool = false;
     /// The order of the numbers within a unit.
     const ORDER: Order = Order::Natural;
+    /// Bytes of a unit in the data.
+    const BYTES: usize;
     /// Bytes of a number where rows may end within a unit, else 0.
     const NUMBER: usize = 0;
 
