@@ -15,8 +15,9 @@ ORDER = {
     "program": {"checkpoint", "model"},
     "cpu": {"checkpoint", "model", "program"},
     "engine": {"program"},
+    "measure": {"checkpoint", "model", "program"},
     "text": {"checkpoint"},
-    "ffai": {"checkpoint", "model", "program", "cpu", "engine", "text"},
+    "ffai": {"checkpoint", "model", "program", "cpu", "engine", "measure", "text"},
     "cli": {"ffai"},
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::TypedValueParser};
 
 /// Runs language models from Hugging Face on the machine you have.
 #[derive(Debug, Parser)]
@@ -31,6 +31,24 @@ pub(crate) enum Command {
     Logits(LogitsArgs),
     /// Show what a model is: family, shapes, storages, bytes, capabilities
     Inspect(InspectArgs),
+    /// Time prompts and decoding, and compare them with the machine's memory
+    Bench(BenchArgs),
+    /// Check a model on this machine against the built-in interpreter
+    Verify(VerifyArgs),
+    /// Perplexity of a model over a text
+    Perplexity(PerplexityArgs),
+    /// What one model loses against another, token by token over a text
+    Compare(CompareArgs),
+    /// Say what this machine has and what is missing
+    Doctor(DoctorArgs),
+    /// Run every kernel's conformance cases on this machine
+    Selftest(SelftestArgs),
+    /// List aliases and the models in the caches
+    Models(ModelsArgs),
+    /// Download a model, or the newest revision of it
+    Pull(PullArgs),
+    /// Remove a model from the caches
+    Rm(RmArgs),
 }
 
 /// Where and how a model runs.
@@ -157,4 +175,173 @@ pub(crate) struct InspectArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Decoding is bytes moved over bandwidth: the share says how near it comes to what the same threads read in the same run.\n\
+With --random-weights the weights are random bits in the shape of a config.json; no tokenizer or download is needed.\n\n\
+Examples:\n  \
+  ffai bench smollm2\n  \
+  ffai bench --config bench/shapes/qwen3-0.6b.json --random-weights --bits 4 --batch 1,4,16")]
+pub(crate) struct BenchArgs {
+    /// Folder, .gguf file, org/repo or alias; or give --config
+    #[arg(required_unless_present = "config", conflicts_with = "config")]
+    pub(crate) model: Option<String>,
+    /// The config.json of a shape to fill with random weights
+    #[arg(long, value_name = "FILE", requires = "random_weights")]
+    pub(crate) config: Option<PathBuf>,
+    /// Use random weights in the shape of --config
+    #[arg(long, requires = "config")]
+    pub(crate) random_weights: bool,
+    /// Bits of the random weights: 16 is bf16, 32 is f32, others are MLX affine
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::builder::PossibleValuesParser::new(["2", "3", "4", "5", "6", "8", "16", "32"]).map(|s| s.parse::<u8>().unwrap_or(16)))]
+    pub(crate) bits: u8,
+    /// Group size of the random weights
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::builder::PossibleValuesParser::new(["32", "64", "128"]).map(|s| s.parse::<u32>().unwrap_or(64)))]
+    pub(crate) group_size: u32,
+    /// A GGUF type for the random weights instead of --bits
+    #[arg(long, value_name = "TYPE", value_enum, conflicts_with_all = ["bits", "group_size"])]
+    pub(crate) gguf: Option<GgufType>,
+    /// Tokens of the prompt
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(crate) prompt: usize,
+    /// Tokens to decode
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(crate) decode: usize,
+    /// Numbers of sequences at once, separated by commas
+    #[arg(long, value_name = "N,N", default_value = "1", value_delimiter = ',')]
+    pub(crate) batch: Vec<usize>,
+    /// Longest sequence to keep memory for; prompt and decoded tokens together unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) context: Option<usize>,
+    /// Counted runs, after one that warms up
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) runs: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GgufType {
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Runs the model on the device and on the interpreter, over the same tokens: the prompt in chunks, the last tokens one by one, and in\n\
+company of other sequences. On failure it names the first op that is off. Exit code 0: passed, 1: failed or refused.\n\n\
+Examples:\n  \
+  ffai verify smollm2\n  \
+  ffai verify ./my-model --tokens 512 --json")]
+pub(crate) struct VerifyArgs {
+    /// Folder, .gguf file, org/repo or alias
+    pub(crate) model: String,
+    /// How many tokens to run
+    #[arg(long, value_name = "N", default_value_t = 96)]
+    pub(crate) tokens: usize,
+    /// A text to run instead of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PerplexityArgs {
+    /// Folder, .gguf file, org/repo or alias
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) over: OverArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The divergence is that of B from A, so give the more exact model first.\n\n\
+Example:\n  \
+  ffai compare ./model-bf16 ./model-4bit --text wiki.txt")]
+pub(crate) struct CompareArgs {
+    /// The model that is taken as the truth
+    pub(crate) a: String,
+    /// The model that is judged; it must have the same tokenizer
+    pub(crate) b: String,
+    #[command(flatten)]
+    pub(crate) over: OverArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}
+
+/// A text and how it is cut.
+#[derive(Args, Debug)]
+pub(crate) struct OverArgs {
+    /// The text, UTF-8
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: PathBuf,
+    /// Tokens in a window
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(crate) context: usize,
+    /// Tokens from one window to the next; the context unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) stride: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SelftestArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ModelsArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Only the files that are needed are downloaded, into the cache that Python's tools share. An interrupted download goes on where it ended.\n\n\
+Examples:\n  \
+  ffai pull mlx-community/Qwen3-0.6B-4bit\n  \
+  ffai pull org/repo-GGUF:Q8_0")]
+pub(crate) struct PullArgs {
+    /// org/repo, org/repo@revision, org/repo:QUANT, org/repo/file.gguf, or alias
+    pub(crate) model: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RmArgs {
+    /// The name as `ffai models` lists it
+    pub(crate) model: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }

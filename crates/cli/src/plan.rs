@@ -152,7 +152,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<InspectPlan> {
     Ok(InspectPlan { model: args.model.clone(), context: args.context, view, json: args.json })
 }
 
-fn load(args: &DeviceArgs) -> Result<LoadOptions> {
+pub(crate) fn load(args: &DeviceArgs) -> Result<LoadOptions> {
     ensure!(args.threads != Some(0), "--threads must be at least 1");
     let device = match args.device {
         DeviceName::Auto => Device::Auto,

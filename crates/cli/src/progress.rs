@@ -21,12 +21,23 @@ impl LoadProgress {
         }
     }
 
-    fn fetching(&mut self, event: &FetchEvent) {
+    pub(crate) fn fetching(&mut self, event: &FetchEvent) {
         match event {
-            FetchEvent::Started { source, .. } => eprintln!("fetching {source}, once"),
+            FetchEvent::Started { source, .. } => eprintln!("fetching {source}"),
+            FetchEvent::Retrying { file, reason } => self.say(&format!("{file}: {reason}; trying again")),
+            FetchEvent::Waiting { file } => self.say(&format!("{file}: another process is downloading it; waiting")),
+            FetchEvent::Failed { source, message } => self.say(&format!("{source}: {message}")),
             FetchEvent::Downloading { done, total } => self.bar("downloading", *total, true).set_position(*done),
             FetchEvent::Unpacking { done, total } => self.bar("unpacking", *total, true).set_position(*done),
             _ => self.clear(),
+        }
+    }
+
+    /// A line above the bar.
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
         }
     }
 
@@ -53,5 +64,28 @@ impl LoadProgress {
 impl Drop for LoadProgress {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// A bar for work that is counted.
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(crate) fn new(name: &'static str) -> Bar {
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos} of {len}, {eta} left");
+        let bar = ProgressBar::new(0).with_message(name);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Bar(bar)
+    }
+
+    pub(crate) fn at(&mut self, done: usize, total: usize) {
+        self.0.set_length(total as u64);
+        self.0.set_position(done as u64);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }

@@ -16,6 +16,7 @@
 //! # Ok::<(), ffai_cpu::CpuError>(())
 //! ```
 
+mod bandwidth;
 mod compile;
 mod cores;
 mod exec;
@@ -119,6 +120,10 @@ impl Backend for Cpu {
     fn name(&self) -> String {
         let plural = if self.threads() == 1 { "" } else { "s" };
         format!("cpu ({}, {} thread{plural})", self.level, self.threads())
+    }
+
+    fn read_bandwidth(&self) -> Option<f64> {
+        Some(bandwidth::read(&self.pool))
     }
 
     fn compile(

@@ -96,6 +96,8 @@ impl Scales {
         let data = bytes[from..from + count * self.size].as_ptr();
         let matrix = Source { data, row_bytes: 0, scales: out, biases: out, groups: 0, units: 1, cols: count };
         // SAFETY: the numbers are there, and the caller has room for them in whole units.
-        unsafe { (self.decode)(&Patch { matrix, rows: 1, col: 0, cols: count, out, stride: 0 }) };
+        unsafe {
+            (self.decode)(&Patch { matrix, rows: 1, col: 0, cols: count, out, stride: 0, ahead: count * self.size })
+        };
     }
 }

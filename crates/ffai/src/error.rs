@@ -37,6 +37,17 @@ pub enum Error {
         /// What to do instead.
         hint: &'static str,
     },
+    /// A measurement was refused or failed.
+    #[error(transparent)]
+    Measure(#[from] ffai_measure::Error),
+    /// A file that was named could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A load option that makes no sense.
     #[error("{option} is {value}, it must be {expected}")]
     Option {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ffai_engine::{Engine, EngineHandle, EngineOptions, Request};
 use ffai_program::{Plan, Sampling};
-use ffai_text::{RenderInput, Text};
+use ffai_text::Text;
 
 use crate::{
     Capability, Description, Error, GenerateOptions, Generation, LoadEvent, LoadOptions, Prompt, Session, Spec, devices,
@@ -83,23 +83,17 @@ impl Model {
     /// A missing capability, a template that refuses the messages.
     pub fn encode(&self, prompt: &Prompt, options: &GenerateOptions) -> Result<Vec<u32>, Error> {
         match prompt {
-            Prompt::Tokens(tokens) => Ok(tokens.clone()),
-            Prompt::Raw(text) => Ok(self.text()?.encode_prompt(text)?),
-            Prompt::Chat(messages) => {
-                self.need(Capability::Chat, "continue plain text instead (--raw)")?;
-                let text = self.text()?;
-                if !options.tools.is_empty() {
-                    self.need(Capability::Tools, "ask without tools")?;
-                }
-                let input = RenderInput {
-                    messages: messages.clone(),
-                    tools: (!options.tools.is_empty()).then(|| options.tools.clone()),
-                    variables: options.template.clone(),
-                    add_generation_prompt: true,
-                    ..RenderInput::default()
-                };
-                Ok(text.encode_chat(None, &input)?)
+            Prompt::Tokens(_) => {}
+            Prompt::Raw(_) => self.need(Capability::Text, "give the prompt as token ids")?,
+            Prompt::Chat(_) if options.tools.is_empty() => {
+                self.need(Capability::Chat, "continue plain text instead (--raw)")?
             }
+            Prompt::Chat(_) => self.need(Capability::Tools, "ask without tools")?,
+        }
+        match (prompt, &self.inner.text) {
+            (Prompt::Tokens(tokens), _) => Ok(tokens.clone()),
+            (_, Some(text)) => Ok(prompt.encode(text, options)?),
+            (_, None) => Err(ffai_text::Error::NoTemplate.into()),
         }
     }
 

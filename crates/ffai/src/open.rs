@@ -4,7 +4,9 @@ use ffai_checkpoint::{CacheDirs, Checkpoint, FetchEvent, resolve};
 use ffai_model::{Spec, Weights};
 use ffai_program::{Backend, Executable, Output, Plan, Program, Progress, StepInputs, lower};
 
-use crate::{Capability, Error, LoadOptions, devices};
+use ffai_text::Text;
+
+use crate::{Capability, Error, GenerateOptions, LoadOptions, Prompt, devices};
 
 /// What happens while a model is loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +72,14 @@ impl Description {
             Capability::Tools => text.tokenizer && text.tools,
         };
         Ok(Capability::ALL.into_iter().filter(has).collect())
+    }
+
+    /// The token ids of a prompt, for work without an engine. Loads the tokenizer.
+    ///
+    /// # Errors
+    /// A checkpoint without tokenizer or chat template, a template that refuses the messages.
+    pub fn encode(&self, prompt: &Prompt, options: &GenerateOptions) -> Result<Vec<u32>, Error> {
+        Ok(prompt.encode(&Text::from_checkpoint(&self.checkpoint)?, options)?)
     }
 
     /// The plan for sequences of at most `context` tokens (none: the default), as [`crate::Model::load`] makes it.

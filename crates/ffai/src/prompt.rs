@@ -1,6 +1,8 @@
 //! What a model is asked to continue.
 
-use ffai_text::Message;
+use ffai_text::{Message, RenderInput, Text};
+
+use crate::GenerateOptions;
 
 /// What is to be continued.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +13,26 @@ pub enum Prompt {
     Raw(String),
     /// Token ids.
     Tokens(Vec<u32>),
+}
+
+impl Prompt {
+    /// The token ids.
+    pub(crate) fn encode(&self, text: &Text, options: &GenerateOptions) -> ffai_text::Result<Vec<u32>> {
+        match self {
+            Prompt::Tokens(tokens) => Ok(tokens.clone()),
+            Prompt::Raw(raw) => text.encode_prompt(raw),
+            Prompt::Chat(messages) => {
+                let input = RenderInput {
+                    messages: messages.clone(),
+                    tools: (!options.tools.is_empty()).then(|| options.tools.clone()),
+                    variables: options.template.clone(),
+                    add_generation_prompt: true,
+                    ..RenderInput::default()
+                };
+                text.encode_chat(None, &input)
+            }
+        }
+    }
 }
 
 /// A user's message.

@@ -145,7 +145,7 @@ unsafe fn page_of<S: Simd, const Q: usize>(a: &Attention, query: usize, page: us
     sum_values::<S, Q>(a, query, a.values.add(start), tokens, weights, &shrink);
 }
 
-/// `weights[i, t] = scale * q[i] . keys[t]`.
+/// `weights[i, t] = scale * q[i] . keys[t]`, four tokens at a time.
 #[inline(always)]
 unsafe fn scores<S: Simd, const Q: usize>(
     a: &Attention,
@@ -154,30 +154,80 @@ unsafe fn scores<S: Simd, const Q: usize>(
     tokens: usize,
     weights: *mut f32,
 ) {
-    let mut q = [a.q; Q];
-    for i in 0..Q {
+    let mut token = 0;
+    while token + 4 <= tokens {
+        let mut i = 0;
+        // As many sums as registers hold: four queries of sixteen lanes, or two of eight.
+        if S::LANES == 16 {
+            four_scores::<S, Q>(a, query, keys.add(token * a.dim), weights.add(token));
+            i = Q;
+        }
+        while i + 2 <= Q {
+            let weights = weights.add(i * a.page_tokens + token);
+            four_scores::<S, 2>(a, query + i, keys.add(token * a.dim), weights);
+            i += 2;
+        }
+        if i < Q {
+            let weights = weights.add(i * a.page_tokens + token);
+            four_scores::<S, 1>(a, query + i, keys.add(token * a.dim), weights);
+        }
+        token += 4;
+    }
+    while token < tokens {
+        for i in 0..Q {
+            let score = one_score::<S>(a, a.q.add(offset(a, query + i)), keys.add(token * a.dim));
+            *weights.add(i * a.page_tokens + token) = score;
+        }
+        token += 1;
+    }
+}
+
+/// Scores of `N` queries with four tokens.
+#[inline(always)]
+unsafe fn four_scores<S: Simd, const N: usize>(a: &Attention, query: usize, keys: *const f32, weights: *mut f32) {
+    let mut q = [a.q; N];
+    for i in 0..N {
         q[i] = a.q.add(offset(a, query + i));
     }
-    for t in 0..tokens {
-        let key = keys.add(t * a.dim);
-        let (mut sums, mut at) = ([S::splat(0.0); Q], 0);
-        while at + S::LANES <= a.dim {
-            let key = S::load(key.add(at));
-            for i in 0..Q {
-                sums[i] = S::fma(key, S::load(q[i].add(at)), sums[i]);
-            }
-            at += S::LANES;
+    let (mut sums, mut at) = ([[S::splat(0.0); 4]; N], 0);
+    while at < a.dim {
+        let width = (a.dim - at).min(S::LANES);
+        let mut key = [S::splat(0.0); 4];
+        for t in 0..4 {
+            key[t] = load::<S>(keys.add(t * a.dim + at), width);
         }
-        if at < a.dim {
-            let key = S::load_first(key.add(at), a.dim - at);
-            for i in 0..Q {
-                sums[i] = S::fma(key, S::load_first(q[i].add(at), a.dim - at), sums[i]);
+        for i in 0..N {
+            let q = load::<S>(q[i].add(at), width);
+            for t in 0..4 {
+                sums[i][t] = S::fma(key[t], q, sums[i][t]);
             }
         }
-        for i in 0..Q {
-            *weights.add(i * a.page_tokens + t) = S::sum(sums[i]) * a.scale;
+        at += S::LANES;
+    }
+    for i in 0..N {
+        let scores = S::sum4(sums[i]);
+        for t in 0..4 {
+            *weights.add(i * a.page_tokens + t) = scores[t] * a.scale;
         }
     }
+}
+
+/// The score of one query with one token.
+#[inline(always)]
+unsafe fn one_score<S: Simd>(a: &Attention, q: *const f32, key: *const f32) -> f32 {
+    let (mut sum, mut at) = (S::splat(0.0), 0);
+    while at < a.dim {
+        let width = (a.dim - at).min(S::LANES);
+        sum = S::fma(load::<S>(key.add(at), width), load::<S>(q.add(at), width), sum);
+        at += S::LANES;
+    }
+    S::sum(sum) * a.scale
+}
+
+/// `width` floats, at most a vector.
+#[inline(always)]
+unsafe fn load<S: Simd>(p: *const f32, width: usize) -> S::V {
+    if width == S::LANES { S::load(p) } else { S::load_first(p, width) }
 }
 
 /// Scores become weights relative to the greatest score so far; gives the factor on what was summed before.
@@ -211,7 +261,7 @@ unsafe fn soften<S: Simd>(state: *mut f32, weights: *mut f32, tokens: usize) -> 
     shrink[0]
 }
 
-/// `out[i] = shrink[i] * out[i] + weights[i] . values`, a few vectors of the head at a time.
+/// `out[i] = shrink[i] * out[i] + weights[i] . values`, as many vectors of the head at a time as registers hold sums for.
 #[inline(always)]
 unsafe fn sum_values<S: Simd, const Q: usize>(
     a: &Attention,
@@ -226,28 +276,12 @@ unsafe fn sum_values<S: Simd, const Q: usize>(
         out[i] = a.out.add(offset(a, query + i));
     }
     let mut at = 0;
+    while S::LANES == 16 && at + 4 * S::LANES <= a.dim {
+        sum_vectors::<S, Q, 4>(a, &out, at, values, tokens, weights, shrink);
+        at += 4 * S::LANES;
+    }
     while at + 2 * S::LANES <= a.dim {
-        let mut sums = [[S::splat(0.0); 2]; Q];
-        for i in 0..Q {
-            for d in 0..2 {
-                sums[i][d] = S::mul(S::load(out[i].add(at + d * S::LANES)), S::splat(shrink[i]));
-            }
-        }
-        for t in 0..tokens {
-            let value = values.add(t * a.dim + at);
-            let value = [S::load(value), S::load(value.add(S::LANES))];
-            for i in 0..Q {
-                let weight = S::splat(*weights.add(i * a.page_tokens + t));
-                for d in 0..2 {
-                    sums[i][d] = S::fma(weight, value[d], sums[i][d]);
-                }
-            }
-        }
-        for i in 0..Q {
-            for d in 0..2 {
-                S::store(out[i].add(at + d * S::LANES), sums[i][d]);
-            }
-        }
+        sum_vectors::<S, Q, 2>(a, &out, at, values, tokens, weights, shrink);
         at += 2 * S::LANES;
     }
     while at < a.dim {
@@ -256,6 +290,42 @@ unsafe fn sum_values<S: Simd, const Q: usize>(
             sum_part::<S>(a, out[i].add(at), width, values.add(at), tokens, weights.add(i * a.page_tokens), shrink[i]);
         }
         at += width;
+    }
+}
+
+/// `D` vectors from coordinate `at` on, of each query.
+#[inline(always)]
+unsafe fn sum_vectors<S: Simd, const Q: usize, const D: usize>(
+    a: &Attention,
+    out: &[*mut f32; Q],
+    at: usize,
+    values: *const f32,
+    tokens: usize,
+    weights: *const f32,
+    shrink: &[f32; Q],
+) {
+    let mut sums = [[S::splat(0.0); D]; Q];
+    for i in 0..Q {
+        for d in 0..D {
+            sums[i][d] = S::mul(S::load(out[i].add(at + d * S::LANES)), S::splat(shrink[i]));
+        }
+    }
+    for t in 0..tokens {
+        let mut value = [S::splat(0.0); D];
+        for d in 0..D {
+            value[d] = S::load(values.add(t * a.dim + at + d * S::LANES));
+        }
+        for i in 0..Q {
+            let weight = S::splat(*weights.add(i * a.page_tokens + t));
+            for d in 0..D {
+                sums[i][d] = S::fma(weight, value[d], sums[i][d]);
+            }
+        }
+    }
+    for i in 0..Q {
+        for d in 0..D {
+            S::store(out[i].add(at + d * S::LANES), sums[i][d]);
+        }
     }
 }
 
@@ -270,15 +340,11 @@ unsafe fn sum_part<S: Simd>(
     weights: *const f32,
     shrink: f32,
 ) {
-    let whole = width == S::LANES;
-    let old = if whole { S::load(out) } else { S::load_first(out, width) };
-    let mut sum = S::mul(old, S::splat(shrink));
+    let mut sum = S::mul(load::<S>(out, width), S::splat(shrink));
     for t in 0..tokens {
-        let value = values.add(t * a.dim);
-        let value = if whole { S::load(value) } else { S::load_first(value, width) };
-        sum = S::fma(S::splat(*weights.add(t)), value, sum);
+        sum = S::fma(S::splat(*weights.add(t)), load::<S>(values.add(t * a.dim), width), sum);
     }
-    if whole {
+    if width == S::LANES {
         S::store(out, sum);
     } else {
         S::store_first(out, width, sum);

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::source::Source;
+use super::source::{Source, prefetch};
 use crate::simd::load::{self, Loader};
 use crate::simd::{Kernel, Simd, UNIT};
 
@@ -18,6 +18,8 @@ pub(crate) struct Patch {
     /// `[rows, stride]`; a rest of columns is padded with zeros to a unit.
     pub(crate) out: *mut f32,
     pub(crate) stride: usize,
+    /// How far ahead data is asked for, in bytes: where the next piece of work begins.
+    pub(crate) ahead: usize,
 }
 
 /// The kernel of [`Patch`] for a storage.
@@ -36,6 +38,7 @@ impl<L: Loader> Kernel for Decode<L> {
                 let group = L::group::<S>(row, first / in_group + g);
                 for u in 0..in_group {
                     let unit = g * in_group + u;
+                    prefetch::<S, L>(row.data.wrapping_add(a.ahead), first + unit);
                     store::<S>(&L::unit::<S>(row, &group, first + unit), out.add(unit * UNIT));
                 }
             }

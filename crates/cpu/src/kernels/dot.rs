@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::source::Source;
+use super::source::{Source, prefetch};
 use crate::simd::load::{self, Loader};
 use crate::simd::{Kernel, Simd, UNIT};
 
@@ -76,20 +76,6 @@ unsafe fn chains<S: Simd, L: Loader, const R: usize>(a: &Dots, first: usize) -> 
         }
     }
     sums
-}
-
-/// Asks for the lines of a unit, once each: hardware does not look far enough ahead in rows this short.
-#[inline(always)]
-unsafe fn prefetch<S: Simd, L: Loader>(row: *const u8, unit: usize) {
-    const LINE: usize = 64;
-    let p = row.wrapping_add(unit * L::BYTES);
-    if L::BYTES > LINE {
-        S::prefetch(p.wrapping_add(LINE));
-    }
-    let units = LINE / L::BYTES.min(LINE);
-    if unit.is_multiple_of(1 << units.ilog2()) {
-        S::prefetch(p);
-    }
 }
 
 #[inline(always)]

@@ -1,5 +1,6 @@
 //! Some rows of a matrix as kernels see them.
 
+use crate::simd::Simd;
 use crate::simd::load::{Loader, Row};
 
 /// Rows of a matrix in its file, from the first one of interest. The pointers are valid for as long as the tensor and the
@@ -35,5 +36,19 @@ impl Source {
             scales: self.scales.add(index * self.groups),
             biases: self.biases.add(index * self.groups),
         }
+    }
+}
+
+/// Asks for the lines of a unit, once each: hardware does not look far enough ahead in rows this short.
+#[inline(always)]
+pub(super) unsafe fn prefetch<S: Simd, L: Loader>(row: *const u8, unit: usize) {
+    const LINE: usize = 64;
+    let p = row.wrapping_add(unit * L::BYTES);
+    if L::BYTES > LINE {
+        S::prefetch(p.wrapping_add(LINE));
+    }
+    let units = LINE / L::BYTES.min(LINE);
+    if unit.is_multiple_of(1 << units.ilog2()) {
+        S::prefetch(p);
     }
 }

@@ -77,7 +77,8 @@ fn many(
     for col in (0..matrix.cols()).step_by(PANEL_COLS) {
         let cols = PANEL_COLS.min(matrix.cols() - col);
         let (panel, stride) = (scratch.panel.ptr(), PANEL_COLS);
-        let patch = Patch { matrix: source, rows: rows.len(), col, cols, out: panel, stride };
+        let patch =
+            Patch { matrix: source, rows: rows.len(), col, cols, out: panel, stride, ahead: 4 * source.row_bytes };
         // SAFETY: rows and columns lie in the matrix; the columns begin at a multiple of every group and end at one or with the
         // row; the panel holds them padded.
         unsafe { (matrix.kernels.decode)(&patch) };

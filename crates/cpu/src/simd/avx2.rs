@@ -89,9 +89,20 @@ impl Simd for Avx2 {
     /// Lanes 4 apart, then 2 and 1.
     #[inline(always)]
     unsafe fn sum(v: __m256) -> f32 {
-        let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+        let four = four(v);
         let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
         _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
+
+    /// The additions of [`Simd::sum`], four vectors side by side.
+    #[inline(always)]
+    unsafe fn sum4(v: [__m256; 4]) -> [f32; 4] {
+        let [a, b, c, d] = [four(v[0]), four(v[1]), four(v[2]), four(v[3])];
+        let ab = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+        let cd = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
+        let mut out = [0.0; 4];
+        _mm_storeu_ps(out.as_mut_ptr(), _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab)));
+        out
     }
 
     #[inline(always)]
@@ -179,6 +190,11 @@ impl Simd for Avx2 {
             scaled(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.add(24).cast())), lut),
         ]
     }
+}
+
+#[inline(always)]
+unsafe fn four(v: __m256) -> __m128 {
+    _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v))
 }
 
 #[inline(always)]

@@ -1,0 +1,274 @@
+//! `ffai bench`, `verify`, `perplexity` and `compare`.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, ensure};
+use ffai::{
+    Capability, Description, Device, GenerateOptions, LoadOptions, Prompt,
+    measure::{
+        self, Affine, Agreement, Bench, BenchReport, Block, Comparison, Float, Perplexity, RandomModel, Spread,
+        Storage, Subject, Verification, VerifyOptions, Window,
+    },
+};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{BenchArgs, CompareArgs, GgufType, OverArgs, PerplexityArgs, VerifyArgs},
+    plan::load,
+    progress::{Bar, LoadProgress},
+    units::{bytes, table},
+};
+
+/// Public domain: the beginning of Lewis Carroll's "Alice's Adventures in Wonderland" (1865).
+const TEXT: &str = include_str!("alice.txt");
+
+pub(crate) fn bench(args: &BenchArgs) -> Result<ExitCode> {
+    let options = load(&args.device)?;
+    let backend = measure::backend(&options)?;
+    let context = args.context.unwrap_or(args.prompt + args.decode);
+    let bench = Bench {
+        prompt: args.prompt,
+        decode: args.decode,
+        batches: args.batch.clone(),
+        runs: args.runs,
+        chunk: options.chunk,
+        context,
+    };
+    let mut bar = Bar::new("timing");
+    let mut progress = |done, total| bar.at(done, total);
+    let (name, report) = match &args.config {
+        Some(config) => {
+            let storage = storage(args);
+            let model = RandomModel::open(config, storage, 1)?;
+            let subject = Subject { program: &model.program, weights: &model.weights, backend: &*backend };
+            let report = measure::bench(subject, &bench, &mut progress)?;
+            (format!("{}, random {storage}", config.display()), report)
+        }
+        None => {
+            let name = args.model.clone().unwrap_or_default();
+            let model = open(&name)?;
+            let subject = Subject { program: &model.program, weights: &model.weights, backend: &*backend };
+            (name, measure::bench(subject, &bench, &mut progress)?)
+        }
+    };
+    drop(bar);
+    print(args.json, || bench_json(&name, &bench, &report), || bench_text(&name, &bench, &report))
+}
+
+fn storage(args: &BenchArgs) -> Storage {
+    match (args.gguf, args.bits) {
+        (Some(GgufType::Q4_0), _) => Storage::Block(Block::Q4_0),
+        (Some(GgufType::Q4_1), _) => Storage::Block(Block::Q4_1),
+        (Some(GgufType::Q5_0), _) => Storage::Block(Block::Q5_0),
+        (Some(GgufType::Q5_1), _) => Storage::Block(Block::Q5_1),
+        (Some(GgufType::Q8_0), _) => Storage::Block(Block::Q8_0),
+        (None, 16) => Storage::Dense(Float::BF16),
+        (None, 32) => Storage::Dense(Float::F32),
+        (None, bits) => Storage::Affine(Affine { bits, group: args.group_size, scales: Float::BF16 }),
+    }
+}
+
+fn bench_text(name: &str, bench: &Bench, report: &BenchReport) -> String {
+    let heading = ["batch", "prefill tok/s", "decode tok/s", "first token", "latency", "p99", "bytes/step", "share"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for r in &report.results {
+        rows.push(vec![
+            r.batch.to_string(),
+            spread(&r.prefill),
+            spread(&r.decode),
+            format!("{:.3} s", r.first_token.median),
+            format!("{:.2} ms", r.latency * 1e3),
+            format!("{:.2} ms", r.latency_p99 * 1e3),
+            bytes(r.bytes_per_step as u64),
+            r.share.map_or("-".to_owned(), |s| format!("{:.0} %", s * 100.0)),
+        ]);
+    }
+    let bandwidth = report.read_bandwidth.map_or(String::new(), |b| format!("; read bandwidth {}/s", bytes(b as u64)));
+    format!(
+        "{name} on {}\nweights {}, {} of them read in a step; {} of keys and values a token{bandwidth}\n\
+         prompt {}, decode {}, median of {} runs (least to most)\n\n{}{}",
+        report.backend,
+        bytes(report.weight_bytes),
+        bytes(report.step_weight_bytes),
+        bytes(report.kv_token_bytes),
+        bench.prompt,
+        bench.decode,
+        bench.runs,
+        table(&rows, &[0, 1, 2, 3, 4, 5, 6, 7]),
+        peak_memory().map_or(String::new(), |b| format!("\npeak memory {}\n", bytes(b))),
+    )
+}
+
+fn spread(s: &Spread) -> String {
+    let digits = if s.median >= 100.0 { 0 } else { 1 };
+    format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.min, s.max)
+}
+
+fn bench_json(name: &str, bench: &Bench, report: &BenchReport) -> Value {
+    json!({
+        "model": name, "prompt": bench.prompt, "decode": bench.decode, "runs": bench.runs,
+        "report": report, "peak_memory_bytes": peak_memory(),
+    })
+}
+
+/// The most memory that this process had, mapped weights included, as Linux tells it.
+fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode> {
+    let model = open(&args.model)?;
+    let options = load(&args.device)?;
+    let tokens = verify_tokens(args, &model)?;
+    let (fast, slow) =
+        (measure::backend(&options)?, measure::backend(&LoadOptions { device: Device::Reference, ..options })?);
+    let subject = |backend| Subject { program: &model.program, weights: &model.weights, backend };
+    let mut bar = Bar::new("verifying");
+    let result = measure::verify(subject(&*fast), subject(&*slow), &tokens, &VerifyOptions::default(), &mut |d, t| {
+        bar.at(d, t)
+    })?;
+    drop(bar);
+    print(
+        args.json,
+        || json!({"model": args.model, "backend": fast.name(), "result": &result}),
+        || verify_text(&args.model, &fast.name(), &result),
+    )?;
+    Ok(if result.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The text's tokens; random ones from a fixed seed when the model has no tokenizer.
+fn verify_tokens(args: &VerifyArgs, model: &Description) -> Result<Vec<u32>> {
+    ensure!(args.tokens >= 4, "--tokens must be at least 4");
+    let most = args.tokens.min(model.spec.context);
+    if !model.capabilities()?.contains(&Capability::Text) {
+        ensure!(args.text.is_none(), "--text needs a tokenizer, and {} has none", args.model);
+        let mut rng = measure::conform::Rng(1);
+        return Ok((0..most).map(|_| rng.below(model.spec.vocab) as u32).collect());
+    }
+    let text = args.text.as_deref().map_or_else(|| Ok(TEXT.to_owned()), read)?;
+    let mut tokens = model.encode(&Prompt::Raw(text), &GenerateOptions::default())?;
+    ensure!(tokens.len() >= 4, "the text has only {} tokens, at least 4 are needed", tokens.len());
+    tokens.truncate(most);
+    Ok(tokens)
+}
+
+fn verify_text(name: &str, backend: &str, result: &Verification) -> String {
+    let heading = ["path", "positions", "logit error", "mean KL", "max KL", "other best token", ""];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(result.agreements.iter().map(agreement_row));
+    let verdict = match (&result.culprit, result.passed) {
+        (_, true) => "passed: the model computes what its files mean\n".to_owned(),
+        (Some(c), _) => format!(
+            "FAILED: the first op that is off is {} (writes {}, {:?} path): error {:.1e}, worst element {:.1e} of the mean square root\n",
+            c.tag, c.buf, c.path, c.error, c.element_error
+        ),
+        (None, _) => "FAILED: logits are off, though no single op is\n".to_owned(),
+    };
+    let t = result.thresholds;
+    format!(
+        "{name} on {backend} against the interpreter, {} tokens\n\n{}\nallowed: logit error {:e}, mean KL {:e}, other best token {:.0} % of the decided\n{verdict}",
+        result.tokens,
+        table(&rows, &[1, 2, 3, 4, 5]),
+        t.logit_error,
+        t.mean_kl,
+        t.disagreement * 100.0
+    )
+}
+
+fn agreement_row(a: &Agreement) -> Vec<String> {
+    vec![
+        format!("{:?}", a.path).to_lowercase(),
+        a.positions.to_string(),
+        format!("{:.1e}", a.logit_error),
+        format!("{:.1e}", a.mean_kl),
+        format!("{:.1e}", a.max_kl),
+        format!("{} of {}", a.disagreements, a.decided),
+        if a.passed { "ok".to_owned() } else { "FAILED".to_owned() },
+    ]
+}
+
+pub(crate) fn perplexity(args: &PerplexityArgs) -> Result<ExitCode> {
+    let model = open(&args.model)?;
+    let tokens = tokens_of(&model, &args.over, &args.model)?;
+    let backend = measure::backend(&load(&args.device)?)?;
+    let subject = Subject { program: &model.program, weights: &model.weights, backend: &*backend };
+    let mut bar = Bar::new("reading");
+    let result = measure::perplexity(subject, &tokens, window(&args.over), &mut |d, t| bar.at(d, t))?;
+    drop(bar);
+    print(args.json, || json!({"model": args.model, "result": &result}), || perplexity_line(&args.model, &result))
+}
+
+fn perplexity_line(name: &str, p: &Perplexity) -> String {
+    format!(
+        "{name}: perplexity {:.4} (95 %: {:.4} to {:.4}) over {} tokens\n",
+        p.perplexity, p.interval.0, p.interval.1, p.tokens
+    )
+}
+
+pub(crate) fn compare(args: &CompareArgs) -> Result<ExitCode> {
+    let (a, b) = (open(&args.a)?, open(&args.b)?);
+    let tokens = tokens_of(&a, &args.over, &args.a)?;
+    ensure!(
+        tokens == tokens_of(&b, &args.over, &args.b)?,
+        "the two models cut this text into different tokens: only models with the same tokenizer can be compared"
+    );
+    let backend = measure::backend(&load(&args.device)?)?;
+    let first = Subject { program: &a.program, weights: &a.weights, backend: &*backend };
+    let second = Subject { program: &b.program, weights: &b.weights, backend: &*backend };
+    let mut bar = Bar::new("reading");
+    let result = measure::compare(first, second, &tokens, window(&args.over), &mut |d, t| bar.at(d, t))?;
+    drop(bar);
+    print(args.json, || json!({"a": args.a, "b": args.b, "result": &result}), || compare_text(args, &result))
+}
+
+fn compare_text(args: &CompareArgs, c: &Comparison) -> String {
+    let percent = |x: f64| format!("{:.2} %", x * 100.0);
+    format!(
+        "{}{}KL divergence of the second from the first: mean {:.5} +- {:.5}, 99th percentile {:.4}, most {:.3} nats\n\
+         same best token: {} +- {}\n",
+        perplexity_line(&args.a, &c.a),
+        perplexity_line(&args.b, &c.b),
+        c.mean_kl.0,
+        c.mean_kl.1,
+        c.kl_p99,
+        c.max_kl,
+        percent(c.agreement.0),
+        percent(c.agreement.1),
+    )
+}
+
+fn window(over: &OverArgs) -> Window {
+    Window { context: over.context, stride: over.stride.unwrap_or(over.context) }
+}
+
+fn tokens_of(model: &Description, over: &OverArgs, name: &str) -> Result<Vec<u32>> {
+    let most = model.spec.context;
+    ensure!(over.context <= most, "--context is {}, {name} was made for at most {most} tokens", over.context);
+    Ok(model.encode(&Prompt::Raw(read(&over.text)?), &GenerateOptions::default())?)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}", path.display()))
+        .map_err(|e| anyhow::anyhow!("{e:#}"))
+}
+
+fn open(name: &str) -> Result<Description> {
+    let mut progress = LoadProgress::default();
+    Ok(Description::open(name, &mut |event| progress.on(&event))?)
+}
+
+/// Prints one or the other.
+pub(crate) fn print(as_json: bool, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<ExitCode> {
+    let text = if as_json { format!("{:#}\n", json()) } else { text() };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
