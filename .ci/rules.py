@@ -24,7 +24,7 @@ ORDER = {
 
 def tracked(pattern):
     out = subprocess.run(["git", "ls-files", pattern], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return [ROOT / line for line in out.splitlines()]
+    return [path for line in out.splitlines() if (path := ROOT / line).exists()]
 
 
 def no_family_outside_families():

@@ -95,9 +95,8 @@ impl Scales {
         let from = rows.start * self.groups * self.size;
         let data = bytes[from..from + count * self.size].as_ptr();
         let matrix = Source { data, row_bytes: 0, scales: out, biases: out, groups: 0, units: 1, cols: count };
+        let patch = Patch { matrix, rows: 1, col: 0, cols: count, out, stride: 0, ahead: count * self.size };
         // SAFETY: the numbers are there, and the caller has room for them in whole units.
-        unsafe {
-            (self.decode)(&Patch { matrix, rows: 1, col: 0, cols: count, out, stride: 0, ahead: count * self.size })
-        };
+        unsafe { (self.decode)(&patch) };
     }
 }

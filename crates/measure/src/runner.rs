@@ -95,7 +95,7 @@ impl Runner {
             });
             match rows {
                 Rows::AllLogits => {
-                    inputs.want.extend((first..first + chunk.len()).map(|row| Wanted { row, what: Want::Logits }))
+                    inputs.want.extend((first..first + chunk.len()).map(|row| Wanted { row, what: Want::Logits }));
                 }
                 Rows::LastToken => inputs.want.push(Wanted { row: first + chunk.len() - 1, what: greedy() }),
                 Rows::Nothing => {}

@@ -1,0 +1,157 @@
+//! Attention of some rows of one sequence, for the query heads of one key head.
+//!
+//! Keys are taken page by page at their absolute places, with an online softmax (Milakov and Gimelshein, 2018): what a query
+//! computes depends on its own place alone, so neighbours, batches and chunks cannot change it. Queries that see the same
+//! keys of a page share each read of it.
+
+mod scores;
+mod values;
+
+use scores::{scores, soften};
+use values::sum_values;
+
+use crate::simd::{Kernel, Simd};
+
+/// Queries that share a read of keys and values: their sums fit the registers.
+const QUERIES: usize = 4;
+
+/// Some rows of a sequence.
+pub(crate) struct Attention {
+    /// The first row's first query head of the group, `[rows, stride]`.
+    pub(crate) q: *const f32,
+    /// The same places of the output.
+    pub(crate) out: *mut f32,
+    /// Floats from row to row.
+    pub(crate) stride: usize,
+    pub(crate) rows: usize,
+    /// Query heads of the key head.
+    pub(crate) group: usize,
+    pub(crate) dim: usize,
+    pub(crate) scale: f32,
+    /// The first row's place in its sequence.
+    pub(crate) place: usize,
+    pub(crate) window: Option<usize>,
+    pub(crate) page_tokens: usize,
+    /// The sequence's pages; they cover the last row's place.
+    pub(crate) pages: *const u32,
+    /// The keys of the layer and head in page 0, `[page_tokens, dim]`.
+    pub(crate) keys: *const f32,
+    /// The values likewise.
+    pub(crate) values: *const f32,
+    /// Floats from page to page.
+    pub(crate) page: usize,
+    /// [`scratch`] floats.
+    pub(crate) scratch: *mut f32,
+}
+
+/// Floats of scratch for blocks of `rows` rows with `group` heads each.
+pub(crate) fn scratch(rows: usize, group: usize, page_tokens: usize) -> usize {
+    2 * rows * group + QUERIES * page_tokens
+}
+
+/// The kernel of [`Attention`].
+pub(crate) struct Attend;
+
+impl Kernel for Attend {
+    type Args = Attention;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(a: &Attention) {
+        begin(a);
+        let first = visible(a, 0).0 / a.page_tokens;
+        let last = (a.place + a.rows - 1) / a.page_tokens;
+        for page in first..=last {
+            let mut row = 0;
+            while row < a.rows {
+                let keys = within(a, row, page);
+                let mut end = row + 1;
+                while end < a.rows && within(a, end, page) == keys {
+                    end += 1;
+                }
+                if keys.0 < keys.1 {
+                    queries::<S>(a, (row * a.group, end * a.group), page, keys);
+                }
+                row = end;
+            }
+        }
+        end::<S>(a);
+    }
+}
+
+/// The places that a row sees, from and to.
+#[inline(always)]
+fn visible(a: &Attention, row: usize) -> (usize, usize) {
+    let end = a.place + row + 1;
+    (a.window.map_or(0, |w| end.saturating_sub(w)), end)
+}
+
+/// The tokens of a page that a row sees.
+#[inline(always)]
+fn within(a: &Attention, row: usize, page: usize) -> (usize, usize) {
+    let (from, to) = visible(a, row);
+    let start = page * a.page_tokens;
+    (from.clamp(start, start + a.page_tokens) - start, to.clamp(start, start + a.page_tokens) - start)
+}
+
+/// Where a query of the block lies in `q` and `out`.
+#[inline(always)]
+fn offset(a: &Attention, query: usize) -> usize {
+    query / a.group * a.stride + query % a.group * a.dim
+}
+
+/// The greatest score so far and the sum of the weights, of each query.
+#[inline(always)]
+unsafe fn begin(a: &Attention) {
+    let queries = a.rows * a.group;
+    for query in 0..queries {
+        *a.scratch.add(2 * query) = f32::NEG_INFINITY;
+        *a.scratch.add(2 * query + 1) = 0.0;
+        std::ptr::write_bytes(a.out.add(offset(a, query)), 0, a.dim);
+    }
+}
+
+#[inline(always)]
+unsafe fn end<S: Simd>(a: &Attention) {
+    for query in 0..a.rows * a.group {
+        let out = a.out.add(offset(a, query));
+        let total = *a.scratch.add(2 * query + 1);
+        for d in 0..a.dim {
+            *out.add(d) /= total;
+        }
+    }
+}
+
+/// Queries `from..to` of the block over the tokens `keys` of a page, which all of them see.
+#[inline(always)]
+unsafe fn queries<S: Simd>(a: &Attention, range: (usize, usize), page: usize, keys: (usize, usize)) {
+    let (mut from, to) = range;
+    while from + QUERIES <= to {
+        page_of::<S, QUERIES>(a, from, page, keys);
+        from += QUERIES;
+    }
+    match to - from {
+        3 => page_of::<S, 3>(a, from, page, keys),
+        2 => page_of::<S, 2>(a, from, page, keys),
+        1 => page_of::<S, 1>(a, from, page, keys),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+unsafe fn page_of<S: Simd, const Q: usize>(a: &Attention, query: usize, page: usize, keys: (usize, usize)) {
+    let start = *a.pages.add(page) as usize * a.page + keys.0 * a.dim;
+    let tokens = keys.1 - keys.0;
+    let weights = a.scratch.add(2 * a.rows * a.group);
+    scores::<S, Q>(a, query, a.keys.add(start), tokens, weights);
+    let mut shrink = [1.0f32; Q];
+    for i in 0..Q {
+        shrink[i] = soften::<S>(a.scratch.add(2 * (query + i)), weights.add(i * a.page_tokens), tokens);
+    }
+    sum_values::<S, Q>(a, query, a.values.add(start), tokens, weights, &shrink);
+}
+
+/// `width` floats, at most a vector.
+#[inline(always)]
+unsafe fn load<S: Simd>(p: *const f32, width: usize) -> S::V {
+    if width == S::LANES { S::load(p) } else { S::load_first(p, width) }
+}

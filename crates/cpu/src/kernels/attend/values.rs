@@ -1,0 +1,94 @@
+//! The weighted sum of values.
+
+use super::{Attention, load, offset};
+use crate::simd::Simd;
+
+/// `out[i] = shrink[i] * out[i] + weights[i] . values`, as many vectors of the head at a time as registers hold sums for.
+#[inline(always)]
+pub(super) unsafe fn sum_values<S: Simd, const Q: usize>(
+    a: &Attention,
+    query: usize,
+    values: *const f32,
+    tokens: usize,
+    weights: *const f32,
+    shrink: &[f32; Q],
+) {
+    let mut out = [a.out; Q];
+    for i in 0..Q {
+        out[i] = a.out.add(offset(a, query + i));
+    }
+    let mut at = 0;
+    while S::LANES == 16 && at + 4 * S::LANES <= a.dim {
+        sum_vectors::<S, Q, 4>(a, &out, at, values, tokens, weights, shrink);
+        at += 4 * S::LANES;
+    }
+    while at + 2 * S::LANES <= a.dim {
+        sum_vectors::<S, Q, 2>(a, &out, at, values, tokens, weights, shrink);
+        at += 2 * S::LANES;
+    }
+    while at < a.dim {
+        let width = (a.dim - at).min(S::LANES);
+        for i in 0..Q {
+            sum_part::<S>(a, out[i].add(at), width, values.add(at), tokens, weights.add(i * a.page_tokens), shrink[i]);
+        }
+        at += width;
+    }
+}
+
+/// `D` vectors from coordinate `at` on, of each query.
+#[inline(always)]
+unsafe fn sum_vectors<S: Simd, const Q: usize, const D: usize>(
+    a: &Attention,
+    out: &[*mut f32; Q],
+    at: usize,
+    values: *const f32,
+    tokens: usize,
+    weights: *const f32,
+    shrink: &[f32; Q],
+) {
+    let mut sums = [[S::splat(0.0); D]; Q];
+    for i in 0..Q {
+        for d in 0..D {
+            sums[i][d] = S::mul(S::load(out[i].add(at + d * S::LANES)), S::splat(shrink[i]));
+        }
+    }
+    for t in 0..tokens {
+        let mut value = [S::splat(0.0); D];
+        for d in 0..D {
+            value[d] = S::load(values.add(t * a.dim + at + d * S::LANES));
+        }
+        for i in 0..Q {
+            let weight = S::splat(*weights.add(i * a.page_tokens + t));
+            for d in 0..D {
+                sums[i][d] = S::fma(weight, value[d], sums[i][d]);
+            }
+        }
+    }
+    for i in 0..Q {
+        for d in 0..D {
+            S::store(out[i].add(at + d * S::LANES), sums[i][d]);
+        }
+    }
+}
+
+/// The last coordinates of one query's output, at most a vector of them.
+#[inline(always)]
+unsafe fn sum_part<S: Simd>(
+    a: &Attention,
+    out: *mut f32,
+    width: usize,
+    values: *const f32,
+    tokens: usize,
+    weights: *const f32,
+    shrink: f32,
+) {
+    let mut sum = S::mul(load::<S>(out, width), S::splat(shrink));
+    for t in 0..tokens {
+        sum = S::fma(S::splat(*weights.add(t)), load::<S>(values.add(t * a.dim), width), sum);
+    }
+    if width == S::LANES {
+        S::store(out, sum);
+    } else {
+        S::store_first(out, width, sum);
+    }
+}
