@@ -133,7 +133,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     let subject = |backend| Subject { program: &model.program, weights: &model.weights, backend };
     let mut bar = Bar::new("verifying");
     let result = measure::verify(subject(&*fast), subject(&*slow), &tokens, &VerifyOptions::default(), &mut |d, t| {
-        bar.at(d, t)
+        bar.at(d, t);
     })?;
     drop(bar);
     print(

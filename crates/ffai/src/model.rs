@@ -86,7 +86,7 @@ impl Model {
             Prompt::Tokens(_) => {}
             Prompt::Raw(_) => self.need(Capability::Text, "give the prompt as token ids")?,
             Prompt::Chat(_) if options.tools.is_empty() => {
-                self.need(Capability::Chat, "continue plain text instead (--raw)")?
+                self.need(Capability::Chat, "continue plain text instead (--raw)")?;
             }
             Prompt::Chat(_) => self.need(Capability::Tools, "ask without tools")?,
         }
