@@ -1,6 +1,6 @@
 //! How fast a model runs, and whether it runs right.
 //!
-//! * [`bench`] times prompts and decoding on any backend and says which share of the machine's read bandwidth decoding reaches.
+//! * [`bench()`] times prompts and decoding on any backend and says which share of the machine's read bandwidth decoding reaches.
 //! * [`verify`] runs a checkpoint on a backend and on the interpreter, teacher-forced over the same tokens, and names the first op
 //!   that is off.
 //! * [`perplexity`] and [`compare`] say what a quantization costs.
