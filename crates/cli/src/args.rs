@@ -295,9 +295,9 @@ pub(crate) struct OverArgs {
     /// The text, UTF-8
     #[arg(long, value_name = "FILE")]
     pub(crate) text: PathBuf,
-    /// Tokens in a window
-    #[arg(long, value_name = "N", default_value_t = 512)]
-    pub(crate) context: usize,
+    /// Tokens in a window; 512 or the model's own limit, whichever is less, unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) context: Option<usize>,
     /// Tokens from one window to the next; the context unless given
     #[arg(long, value_name = "N")]
     pub(crate) stride: Option<usize>,

@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, fs, process::ExitCode};
 
 use anyhow::Result;
-use ffai::{CacheDirs, LoadOptions, cached, measure};
+use ffai::{
+    LoadOptions,
+    cache::{CacheDirs, cached},
+    measure,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -147,8 +151,11 @@ pub(crate) fn selftest(args: &SelftestArgs) -> Result<ExitCode> {
 
 /// Op and storage without the shape: `linear affine 4-bit g64 (bf16 scales)`.
 fn kind(name: &str) -> &str {
-    let end = name.find(" [").or_else(|| name.find(" over ")).unwrap_or(name.len());
-    name[..end].trim_end_matches(|c: char| c.is_ascii_digit()).trim_end()
+    match (name.split_once(" ["), name.split_once(' ')) {
+        (Some((kind, _)), _) => kind,
+        (None, Some(("attention", _))) => "attention",
+        _ => name,
+    }
 }
 
 fn selftest_text(backend: &str, rows: &BTreeMap<String, Row>, failed: &[&String]) -> String {

@@ -197,11 +197,12 @@ fn agreement_row(a: &Agreement) -> Vec<String> {
 
 pub(crate) fn perplexity(args: &PerplexityArgs) -> Result<ExitCode> {
     let model = open(&args.model)?;
-    let tokens = tokens_of(&model, &args.over, &args.model)?;
+    let window = window(&args.over, &model, &args.model)?;
+    let tokens = tokens_of(&model, &args.over)?;
     let backend = measure::backend(&load(&args.device)?)?;
     let subject = Subject { program: &model.program, weights: &model.weights, backend: &*backend };
     let mut bar = Bar::new("reading");
-    let result = measure::perplexity(subject, &tokens, window(&args.over), &mut |d, t| bar.at(d, t))?;
+    let result = measure::perplexity(subject, &tokens, window, &mut |d, t| bar.at(d, t))?;
     drop(bar);
     print(args.json, || json!({"model": args.model, "result": &result}), || perplexity_line(&args.model, &result))
 }
@@ -215,16 +216,18 @@ fn perplexity_line(name: &str, p: &Perplexity) -> String {
 
 pub(crate) fn compare(args: &CompareArgs) -> Result<ExitCode> {
     let (a, b) = (open(&args.a)?, open(&args.b)?);
-    let tokens = tokens_of(&a, &args.over, &args.a)?;
+    window(&args.over, &b, &args.b)?;
+    let window = window(&args.over, &a, &args.a)?;
+    let tokens = tokens_of(&a, &args.over)?;
     ensure!(
-        tokens == tokens_of(&b, &args.over, &args.b)?,
+        tokens == tokens_of(&b, &args.over)?,
         "the two models cut this text into different tokens: only models with the same tokenizer can be compared"
     );
     let backend = measure::backend(&load(&args.device)?)?;
     let first = Subject { program: &a.program, weights: &a.weights, backend: &*backend };
     let second = Subject { program: &b.program, weights: &b.weights, backend: &*backend };
     let mut bar = Bar::new("reading");
-    let result = measure::compare(first, second, &tokens, window(&args.over), &mut |d, t| bar.at(d, t))?;
+    let result = measure::compare(first, second, &tokens, window, &mut |d, t| bar.at(d, t))?;
     drop(bar);
     print(args.json, || json!({"a": args.a, "b": args.b, "result": &result}), || compare_text(args, &result))
 }
@@ -245,13 +248,14 @@ fn compare_text(args: &CompareArgs, c: &Comparison) -> String {
     )
 }
 
-fn window(over: &OverArgs) -> Window {
-    Window { context: over.context, stride: over.stride.unwrap_or(over.context) }
+fn window(over: &OverArgs, model: &Description, name: &str) -> Result<Window> {
+    let most = model.spec.context;
+    let context = over.context.unwrap_or(most.min(512));
+    ensure!(context <= most, "--context is {context}, {name} was made for at most {most} tokens");
+    Ok(Window { context, stride: over.stride.unwrap_or(context) })
 }
 
-fn tokens_of(model: &Description, over: &OverArgs, name: &str) -> Result<Vec<u32>> {
-    let most = model.spec.context;
-    ensure!(over.context <= most, "--context is {}, {name} was made for at most {most} tokens", over.context);
+fn tokens_of(model: &Description, over: &OverArgs) -> Result<Vec<u32>> {
     Ok(model.encode(&Prompt::Raw(read(&over.text)?), &GenerateOptions::default())?)
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use ffai::{CATALOGUE, CacheDirs, CachedModel, cached};
+use ffai::cache::{self, CATALOGUE, CacheDirs, CachedModel, cached};
 use serde_json::json;
 
 use crate::{
@@ -56,7 +56,7 @@ fn age(modified: Option<SystemTime>) -> String {
 
 pub(crate) fn pull(args: &PullArgs) -> Result<ExitCode> {
     let mut progress = LoadProgress::default();
-    let path = ffai::pull(&args.model, &CacheDirs::from_env(), &mut |event| progress.fetching(&event))?;
+    let path = cache::pull(&args.model, &CacheDirs::from_env(), &mut |event| progress.fetching(&event))?;
     drop(progress);
     writeln!(io::stdout(), "{}", path.display())?;
     Ok(ExitCode::SUCCESS)
@@ -74,7 +74,7 @@ pub(crate) fn remove(args: &RmArgs) -> Result<ExitCode> {
             bail!("nothing was removed");
         }
     }
-    let freed = ffai::remove(&args.model, &CacheDirs::from_env())?;
+    let freed = cache::remove(&args.model, &CacheDirs::from_env())?;
     writeln!(io::stdout(), "{} freed", bytes(freed))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 #[derive(Debug, Default)]
 pub(crate) struct LoadProgress {
     bar: Option<ProgressBar>,
+    /// A source that failed: worth a line only when another one is tried; else it is the error.
+    failed: Option<String>,
 }
 
 impl LoadProgress {
@@ -23,10 +25,15 @@ impl LoadProgress {
 
     pub(crate) fn fetching(&mut self, event: &FetchEvent) {
         match event {
-            FetchEvent::Started { source, .. } => eprintln!("fetching {source}"),
+            FetchEvent::Started { source, .. } => {
+                if let Some(failed) = self.failed.take() {
+                    self.say(&failed);
+                }
+                self.say(&format!("fetching {source}"));
+            }
             FetchEvent::Retrying { file, reason } => self.say(&format!("{file}: {reason}; trying again")),
             FetchEvent::Waiting { file } => self.say(&format!("{file}: another process is downloading it; waiting")),
-            FetchEvent::Failed { source, message } => self.say(&format!("{source}: {message}")),
+            FetchEvent::Failed { source, message } => self.failed = Some(format!("{source}: {message}")),
             FetchEvent::Downloading { done, total } => self.bar("downloading", *total, true).set_position(*done),
             FetchEvent::Unpacking { done, total } => self.bar("unpacking", *total, true).set_position(*done),
             _ => self.clear(),

@@ -18,7 +18,7 @@ fn root() -> PathBuf {
 
 fn ffai(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ffai"));
-    command.env("HF_HUB_CACHE", "/nowhere").env("HF_HUB_OFFLINE", "1");
+    command.env("HF_HUB_CACHE", "/nowhere").env("FFAI_CACHE", "/nowhere/ffai").env("HF_HUB_OFFLINE", "1");
     command.args(args).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -50,6 +50,11 @@ fn help_teaches() {
         ("help-run", vec!["run", "--help"]),
         ("help-logits", vec!["logits", "--help"]),
         ("help-inspect", vec!["inspect", "--help"]),
+        ("help-bench", vec!["bench", "--help"]),
+        ("help-verify", vec!["verify", "--help"]),
+        ("help-perplexity", vec!["perplexity", "--help"]),
+        ("help-compare", vec!["compare", "--help"]),
+        ("help-pull", vec!["pull", "--help"]),
     ] {
         snapshot(name, &shown(&args));
     }
@@ -113,6 +118,14 @@ fn errors_are_one_line_that_says_what_to_do() {
         &["run", &model, "hello", "--threads", "0"],
         &["run", &model, "hello", "--context", "1000000"],
         &["run", &model, ""],
+        &["bench", &model, "--prompt", "8", "--decode", "8", "--context", "10"],
+        &["bench", &model, "--batch", "0"],
+        &["verify", &model, "--tokens", "2"],
+        &["verify", &model, "--text", "x"],
+        &["perplexity", &golden("llama/gguf_q4_1"), "--text", "/no/such/text"],
+        &["perplexity", &golden("llama/gguf_q4_1"), "--text", "Cargo.toml", "--context", "9999"],
+        &["rm", "no/such-model"],
+        &["rm", "--yes", "no/such-model"],
     ];
     let mut all = String::new();
     for args in cases {
@@ -158,4 +171,61 @@ fn a_closed_pipe_is_no_error() {
     let command = format!("{} inspect {} --tensors | head -n 1", env!("CARGO_BIN_EXE_ffai"), golden("llama/bf16"));
     let output = Command::new("sh").args(["-c", &command]).output().unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn json(args: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&shown(args)).unwrap()
+}
+
+#[test]
+fn verify_passes_a_model_that_is_right() {
+    for model in ["llama/gguf_q4_1", "qwen3/mlx_overrides", "llama/rope_dynamic_beyond"] {
+        let result = json(&["verify", &golden(model), "--tokens", "48", "--json"]);
+        assert_eq!(result["result"]["passed"], true, "{result}");
+        assert_eq!(result["result"]["agreements"].as_array().unwrap().len(), 3);
+        assert_eq!(result["result"]["culprit"], serde_json::Value::Null);
+    }
+    assert!(shown(&["verify", &golden("llama/bf16"), "--tokens", "20"]).contains("passed"));
+}
+
+#[test]
+fn bench_times_random_weights_of_any_storage() {
+    let config = golden("qwen3/bf16_new_config") + "/config.json";
+    let common =
+        ["bench", "--config", &config, "--random-weights", "--prompt", "8", "--decode", "4", "--runs", "1", "--json"];
+    let more: [&[&str]; 3] =
+        [&["--bits", "16"], &["--bits", "32", "--batch", "1,3"], &["--bits", "4", "--group-size", "32"]];
+    for more in more {
+        let report = json(&[&common[..], more].concat());
+        for result in report["report"]["results"].as_array().unwrap() {
+            assert!(result["decode"]["median"].as_f64().unwrap() > 0.0);
+            assert!(result["share"].as_f64().unwrap() > 0.0);
+        }
+    }
+}
+
+#[test]
+fn bench_times_a_checkpoint_without_a_tokenizer() {
+    let text = shown(&["bench", &golden("llama/bf16"), "--prompt", "8", "--decode", "4", "--runs", "1"]);
+    assert!(text.contains("share") && text.contains("read bandwidth"), "{text}");
+}
+
+#[test]
+fn perplexity_and_compare_agree_on_one_model() {
+    let (model, folder) = (golden("llama/gguf_q4_1"), tempfile::tempdir().unwrap());
+    let text = folder.path().join("text");
+    fs::write(&text, "abc abd abe ".repeat(30)).unwrap();
+    let over = ["--text", text.to_str().unwrap(), "--context", "64", "--stride", "32", "--json"];
+    let alone = json(&[&["perplexity", &model], &over[..]].concat());
+    let both = json(&[&["compare", &model, &model], &over[..]].concat());
+    assert_eq!(alone["result"]["perplexity"], both["result"]["b"]["perplexity"]);
+    assert_eq!(both["result"]["agreement"][0], 1.0);
+    assert_eq!(both["result"]["mean_kl"][0], 0.0);
+}
+
+#[test]
+fn doctor_and_models_answer_without_a_network() {
+    assert!(json(&["doctor", "--json"])["backend"]["value"].as_str().unwrap().starts_with("cpu"));
+    let models = json(&["models", "--json"]);
+    assert!(models["aliases"].as_array().unwrap().iter().any(|a| a["alias"] == "smollm2"));
 }

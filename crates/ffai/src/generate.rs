@@ -80,10 +80,16 @@ pub struct Generation<'a> {
 }
 
 impl<'a> Generation<'a> {
-    pub(crate) fn new(events: EventStream, text: Option<&'a Text>, options: &GenerateOptions) -> Self {
+    /// `continues` says that the answer goes on with a text, rather than being one of its own: then a space at its
+    /// beginning belongs to it.
+    pub(crate) fn new(events: EventStream, text: Option<&'a Text>, options: &GenerateOptions, continues: bool) -> Self {
+        let detokenizer = |t: &'a Text| match continues {
+            true => Detokenizer::continuing(&t.tokenizer),
+            false => Detokenizer::new(&t.tokenizer),
+        };
         Generation {
             events: Some(events),
-            detokenizer: text.map(|t| Detokenizer::new(&t.tokenizer)),
+            detokenizer: text.map(detokenizer),
             stop: StopStrings::new(options.stop.iter().cloned()),
             ready: VecDeque::new(),
             usage: Usage::default(),

@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+pub mod cache;
 mod capability;
 mod devices;
 mod error;
@@ -56,7 +57,7 @@ mod session;
 pub use capability::Capability;
 pub use devices::Device;
 pub use error::Error;
-pub use ffai_checkpoint::{CATALOGUE, CacheDirs, CachedModel, FetchEvent, cached, pull, remove};
+pub use ffai_checkpoint::FetchEvent;
 pub use ffai_engine::Usage;
 pub use ffai_model::{Fate, Spec};
 pub use ffai_program::{Footprint, Program};

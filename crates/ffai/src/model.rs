@@ -64,9 +64,10 @@ impl Model {
     /// # Errors
     /// A prompt that does not fit the context, an option out of range, a capability that is missing.
     pub fn generate(&self, prompt: impl Into<Prompt>, options: &GenerateOptions) -> Result<Generation<'_>, Error> {
-        let tokens = self.encode(&prompt.into(), options)?;
-        let request = self.request(tokens, options);
-        Ok(Generation::new(self.inner.engine.submit(request)?, self.inner.text.as_ref(), options))
+        let prompt = prompt.into();
+        let request = self.request(self.encode(&prompt, options)?, options);
+        let events = self.inner.engine.submit(request)?;
+        Ok(Generation::new(events, self.inner.text.as_ref(), options, prompt.is_continued()))
     }
 
     /// A new, empty session as long as the context.

@@ -16,6 +16,11 @@ pub enum Prompt {
 }
 
 impl Prompt {
+    /// Whether the answer goes on with the prompt's own text.
+    pub(crate) fn is_continued(&self) -> bool {
+        !matches!(self, Prompt::Chat(_))
+    }
+
     /// The token ids.
     pub(crate) fn encode(&self, text: &Text, options: &GenerateOptions) -> ffai_text::Result<Vec<u32>> {
         match self {

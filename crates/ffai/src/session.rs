@@ -44,7 +44,8 @@ impl Session {
     /// # Errors
     /// As [`Model::generate`].
     pub fn generate(&mut self, prompt: impl Into<Prompt>, options: &GenerateOptions) -> Result<Generation<'_>, Error> {
-        let tokens = self.model.encode(&prompt.into(), options)?;
+        let prompt = prompt.into();
+        let tokens = self.model.encode(&prompt, options)?;
         let common = self.tokens()?.iter().zip(&tokens).take_while(|(a, b)| a == b).count();
         // At least one token has to run, or there would be nothing to continue.
         let kept = common.min(tokens.len().saturating_sub(1));
@@ -52,7 +53,7 @@ impl Session {
         let mut request = self.model.request(tokens[kept..].to_vec(), options);
         request.session = Some(self.id);
         let events = self.engine().submit(request)?;
-        Ok(Generation::new(events, self.model.inner().text.as_ref(), options))
+        Ok(Generation::new(events, self.model.inner().text.as_ref(), options, prompt.is_continued()))
     }
 
     /// Appends tokens; gives the logits behind each of them, `[vocab]` each.

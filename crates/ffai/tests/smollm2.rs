@@ -5,7 +5,7 @@
 
 use std::{fs, path::Path, sync::OnceLock};
 
-use ffai::{Error, Event, Finish, GenerateOptions, LoadOptions, Message, Model, Prompt};
+use ffai::{Capability, Error, Event, Finish, GenerateOptions, LoadOptions, Message, Model, Prompt};
 use serde_json::Value;
 
 /// The model, loaded once for all tests; none when it cannot be fetched.
@@ -124,4 +124,19 @@ fn a_dropped_answer_is_cancelled() {
     drop(generation);
     let short = model.generate("Hi", &GenerateOptions::greedy().max_tokens(2)).unwrap().completion().unwrap();
     assert_eq!(short.usage.generated_tokens, 2);
+}
+
+#[test]
+fn what_is_not_enabled_is_not_loaded() {
+    if model().is_none() {
+        return;
+    }
+    let options = LoadOptions { enable: Some(vec![Capability::Tokens]), ..LoadOptions::default() };
+    let bare = Model::load_with("smollm2", &options, &mut |_| {}).unwrap();
+    assert_eq!(bare.capabilities(), [Capability::Tokens]);
+    let refused = bare.generate("Hi", &GenerateOptions::greedy()).err().unwrap().to_string();
+    assert_eq!(refused, "the model was loaded without its chat template: continue plain text instead (--raw)");
+    let tokens = Prompt::Tokens(vec![1, 2, 3]);
+    let answer = bare.generate(tokens, &GenerateOptions::greedy().max_tokens(3)).unwrap().completion().unwrap();
+    assert_eq!((answer.tokens.len(), answer.text.as_str()), (3, ""));
 }

@@ -11,6 +11,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::api::RemoteFile;
 use super::digest::Etag;
@@ -128,8 +129,7 @@ impl RepoCache {
             return Ok(());
         }
         // Under another name first: whoever opens the file meanwhile sees the old one or the new one.
-        let temporary = folder.join(format!(".{}.link", file.etag.as_str()));
-        let _ = fs::remove_file(&temporary);
+        let temporary = folder.join(aside());
         let placed = match symlink(&target, &temporary) {
             Ok(()) => fs::rename(&temporary, &path),
             // Some systems have no links, or only for administrators; then the file itself moves, as in Python.
@@ -146,10 +146,16 @@ impl RepoCache {
         }
         let folder = path.parent().unwrap_or(&path);
         self.create(folder)?;
-        let temporary = folder.join(format!(".{commit}.tmp"));
+        let temporary = folder.join(aside());
         fs::write(&temporary, commit).map_err(HubError::write(&path, 0))?;
         fs::rename(&temporary, &path).map_err(HubError::write(&path, 0))
     }
+}
+
+/// A name that no other process or thread uses at the same time.
+fn aside() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!(".{}-{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 #[cfg(unix)]
