@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,20 +47,20 @@ def arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def ffai_bench(args: argparse.Namespace, model: list) -> dict:
+def ffai_bench(args: argparse.Namespace, model: list, limit: float | None) -> dict:
     """The report of one warm-up and one counted run of `ffai bench`."""
     sizes = ["--prompt", args.prompt, "--decode", args.decode, "--threads", args.threads]
-    return json.loads(output([args.ffai, "bench", *model, *sizes, "--runs", 1, "--json"]))["report"]
+    return json.loads(output([args.ffai, "bench", *model, *sizes, "--runs", 1, "--json"], limit))["report"]
 
 
-def run(args: argparse.Namespace, model: list, rival: Callable[[], Sample]) -> tuple[list[Pair], dict]:
+def run(args: argparse.Namespace, model: list, rival: Callable[[float | None], Sample]) -> tuple[list[Pair], dict]:
     """Pairs until enough of them are quiet, at most three times as many; and ffai's last report."""
     if args.rounds < 1:
         raise SystemExit("--rounds must be at least 1")
     pairs = []
     while len(pairs) < 3 * args.rounds and sum(_counts(p, args) for p in pairs) < args.rounds:
-        ours, report, noise = _measured(args, lambda: _ours(args, model))
-        theirs, _, more = _measured(args, lambda: (rival(), None))
+        ours, report, noise = _measured(args, lambda limit: _ours(args, model, limit))
+        theirs, _, more = _measured(args, lambda limit: (rival(limit), None))
         pairs.append(Pair(ours, theirs, report["read_bandwidth"], max(noise, more)))
         print(f"pair {len(pairs)}: others used {pairs[-1].others:.0%} of the processors", file=sys.stderr)
     return pairs, report
@@ -69,16 +70,23 @@ def _counts(pair: Pair, args: argparse.Namespace) -> bool:
     return pair.others <= args.quiet
 
 
-def _ours(args: argparse.Namespace, model: list) -> tuple[Sample, dict]:
-    report = ffai_bench(args, model)
+def _ours(args: argparse.Namespace, model: list, limit: float | None) -> tuple[Sample, dict]:
+    report = ffai_bench(args, model, limit)
     result = report["results"][0]
     return Sample(result["prefill"]["median"], result["decode"]["median"], result["bytes_per_step"]), report
 
 
-def _measured(args: argparse.Namespace, engine: Callable) -> tuple:
-    quiet.wait(args.quiet, args.patience)
-    watch = quiet.Watch()
-    return (*engine(), watch.others())
+def _measured(args: argparse.Namespace, engine: Callable[[float | None], tuple]) -> tuple:
+    """What the engine returns, and what others used meanwhile. A disturbed run is begun again while there is patience."""
+    end = time.monotonic() + args.patience
+    while True:
+        quiet.wait(args.quiet, end - time.monotonic())
+        watch = quiet.Watch()
+        try:
+            limit = 2 * args.quiet if time.monotonic() < end else None
+            return (*engine(limit), watch.others())
+        except quiet.Disturbed:
+            continue
 
 
 def _share(sample: Sample, pair: Pair) -> float:

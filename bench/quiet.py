@@ -46,9 +46,33 @@ def wait(limit: float, patience: float) -> None:
             return
 
 
-def output(command: list) -> str:
-    """What a command prints; its errors end this program."""
-    done = subprocess.run([str(c) for c in command], check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{Path(str(command[0])).name}: {done.stderr.strip() or f'exit code {done.returncode}'}")
-    return done.stdout
+class Disturbed(Exception):
+    """A command was stopped because others kept the processors busy."""
+
+
+def output(command: list, limit: float | None = None) -> str:
+    """What a command prints; its errors end this program. With a limit, the command is stopped as soon as others use more
+    of the processors for a second."""
+    with subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        while True:
+            before, busy = _of(child.pid), _busy()
+            try:
+                out, errors = child.communicate(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                others = (_busy() - busy) - (_of(child.pid) - before)
+                if limit is not None and others / (os.cpu_count() or 1) > limit:
+                    child.kill()
+                    raise Disturbed from None
+    if child.returncode:
+        raise SystemExit(f"{Path(str(command[0])).name}: {errors.strip() or f'exit code {child.returncode}'}")
+    return out
+
+
+def _of(pid: int) -> float:
+    """Seconds of processor time of a running child."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return 0.0
+    fields = stat.read_text().rsplit(")", 1)[-1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

