@@ -122,6 +122,9 @@ pub(crate) struct RunArgs {
     /// Longest conversation, in tokens; the model's own limit or 8192, whichever is less, unless given
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,
+    /// Refuse to load a model that needs more than this, such as 4GB or 800MB
+    #[arg(long, value_name = "BYTES", value_parser = crate::units::parse_bytes)]
+    pub(crate) memory_limit: Option<u64>,
     /// Print one JSON object instead of streaming text
     #[arg(long)]
     pub(crate) json: bool,
@@ -162,6 +165,9 @@ pub(crate) struct InspectArgs {
     /// Tokens of context to count memory for; the model's own limit unless given
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,
+    /// Sequences at once to count memory for
+    #[arg(long, value_name = "B", default_value_t = 1)]
+    pub(crate) batch: usize,
     /// Print the spec: the model as data
     #[arg(long, group = "what")]
     pub(crate) spec: bool,

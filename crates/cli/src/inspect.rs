@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
-use ffai::{Description, Fate, LoadOptions};
+use ffai::{Description, Fate, LoadOptions, measure};
 use serde_json::{Value, json};
 
 use crate::{
@@ -68,11 +68,12 @@ fn kinds(model: &Description) -> Vec<Kind> {
     kinds
 }
 
-/// Memory for one sequence of the longest length.
-fn memory(model: &Description, plan: &InspectPlan) -> (usize, ffai::Footprint) {
+/// Memory under the plan that loading would make.
+fn memory(model: &Description, plan: &InspectPlan) -> Result<(usize, ffai::Footprint)> {
     let context = plan.context.unwrap_or(model.spec.context);
-    let options = LoadOptions { context: Some(context), parallel: 1, ..LoadOptions::default() };
-    (context, model.plan(&options).footprint(&model.program, model.weights.bytes()))
+    let options = LoadOptions { context: Some(context), parallel: plan.batch, ..LoadOptions::default() };
+    let backend = measure::backend(&options)?;
+    Ok((context, model.footprint(&*backend, &model.plan(&options))))
 }
 
 fn parameters(model: &Description) -> u64 {
@@ -81,7 +82,7 @@ fn parameters(model: &Description) -> u64 {
 
 fn summary(model: &Description, plan: &InspectPlan) -> Result<String> {
     let spec = &model.spec;
-    let (context, memory) = memory(model, plan);
+    let (context, memory) = memory(model, plan)?;
     let capabilities: Vec<String> = model.capabilities()?.iter().map(ToString::to_string).collect();
     let facts = [
         ("model", model.checkpoint.path().display().to_string()),
@@ -102,14 +103,16 @@ fn summary(model: &Description, plan: &InspectPlan) -> Result<String> {
         ("weights", memory.weights),
         ("keys and values", memory.kv),
         ("buffers", memory.buffers),
+        ("scratch", memory.scratch),
         ("together", memory.total()),
     ];
     let needs: Vec<Vec<String>> = needs.into_iter().map(|(name, n)| vec![format!("  {name}"), bytes(n)]).collect();
     let notes = notes(model);
     Ok(format!(
-        "{}\n{}\nmemory for one sequence of {context} tokens\n{}{notes}",
+        "{}\n{}\nmemory for {} of {context} tokens\n{}{notes}",
         table(&facts, &[]),
         table(&rows, &[3, 4]),
+        if plan.batch == 1 { "one sequence".to_owned() } else { format!("{} sequences", plan.batch) },
         table(&needs, &[1])
     ))
 }
@@ -130,7 +133,7 @@ fn notes(model: &Description) -> String {
 
 fn summary_json(model: &Description, plan: &InspectPlan) -> Result<Value> {
     let spec = &model.spec;
-    let (context, memory) = memory(model, plan);
+    let (context, memory) = memory(model, plan)?;
     let kinds = kinds(model).into_iter().map(
         |k| json!({"role": k.role, "storage": k.storage, "shape": k.shape, "weights": k.weights, "bytes": k.bytes}),
     );
@@ -145,7 +148,7 @@ fn summary_json(model: &Description, plan: &InspectPlan) -> Result<Value> {
         "capabilities": model.capabilities()?.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "weights": kinds.collect::<Vec<_>>(),
         "memory": {
-            "context": context, "weights": memory.weights, "kv": memory.kv, "buffers": memory.buffers, "total": memory.total(),
+            "context": context, "batch": plan.batch, "weights": memory.weights, "kv": memory.kv, "buffers": memory.buffers, "scratch": memory.scratch, "total": memory.total(),
         },
     }))
 }

@@ -47,6 +47,7 @@ pub(crate) struct LogitsPlan {
 pub(crate) struct InspectPlan {
     pub(crate) model: String,
     pub(crate) context: Option<usize>,
+    pub(crate) batch: usize,
     pub(crate) view: View,
     pub(crate) json: bool,
 }
@@ -66,6 +67,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<RunPlan> {
     let load = LoadOptions {
         context: args.context,
         parallel: 1,
+        memory_limit: args.memory_limit,
         enable: args.raw.then(|| vec![Capability::Text]),
         ..load(&args.device)?
     };
@@ -144,13 +146,14 @@ fn tokens(text: &str) -> Result<Vec<u32>> {
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<InspectPlan> {
     ensure!(args.context != Some(0), "--context must be at least 1");
+    ensure!(args.batch != 0, "--batch must be at least 1");
     let view = match (args.spec, args.program, args.tensors) {
         (true, ..) => View::Spec,
         (_, true, _) => View::Program,
         (.., true) => View::Tensors,
         _ => View::Summary,
     };
-    Ok(InspectPlan { model: args.model.clone(), context: args.context, view, json: args.json })
+    Ok(InspectPlan { model: args.model.clone(), context: args.context, batch: args.batch, view, json: args.json })
 }
 
 pub(crate) fn load(args: &DeviceArgs) -> Result<LoadOptions> {

@@ -19,6 +19,24 @@ pub(crate) fn bytes(n: u64) -> String {
     format!("{value:.digits$} {}", units[unit])
 }
 
+/// Bytes as people write them: `4GB`, `1.5 GiB`, `800000`.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = (text[..end].parse::<f64>().ok(), text[end..].trim().to_ascii_lowercase());
+    let factor = match unit.as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => f64::NAN,
+    };
+    let bytes = number.map(|n| n * factor).filter(|b| b.is_finite());
+    bytes.map(|b| b as u64).ok_or_else(|| "expected a number of bytes such as 4GB or 800MB".to_owned())
+}
+
 /// Counts with three digits: `135 M`.
 pub(crate) fn count(n: u64) -> String {
     match n {
@@ -53,6 +71,15 @@ mod tests {
     fn bytes_have_three_digits() {
         let shown = [0, 999, 1000, 12_345, 999_600, 93_800_000, 1_192_000_000].map(bytes);
         assert_eq!(shown, ["0 B", "999 B", "1.00 kB", "12.3 kB", "1.00 MB", "93.8 MB", "1.19 GB"]);
+    }
+
+    #[test]
+    fn bytes_are_read_as_people_write_them() {
+        assert_eq!(
+            ["4GB", "1.5 GiB", "800000", "2k"].map(parse_bytes),
+            [Ok(4_000_000_000), Ok(1_610_612_736), Ok(800_000), Ok(2000)]
+        );
+        assert!(parse_bytes("many").is_err() && parse_bytes("4 apples").is_err());
     }
 
     #[test]

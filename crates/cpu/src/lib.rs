@@ -122,6 +122,10 @@ impl Backend for Cpu {
         format!("cpu ({}, {} thread{plural})", self.level, self.threads())
     }
 
+    fn scratch(&self, program: &Program, plan: &Plan) -> u64 {
+        machine::Machine::scratch_bytes(program, plan, self.threads())
+    }
+
     fn read_bandwidth(&self) -> Option<f64> {
         Some(bandwidth::read(&self.pool))
     }

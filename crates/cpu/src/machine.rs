@@ -97,6 +97,15 @@ impl Machine {
         }
     }
 
+    /// Bytes beside buffers and pages: the inputs of products, and what each thread keeps.
+    pub(crate) fn scratch_bytes(program: &Program, plan: &Plan, threads: usize) -> u64 {
+        let cols = program.weights.iter().map(|w| w.shape.dims().1).max().unwrap_or(0);
+        let inputs = 2 * plan.rows.max(plan.wanted) * Machine::stride(cols);
+        let rows = PANEL_ROWS.next_multiple_of(tile::ROWS);
+        let thread = rows * PANEL_COLS + rows * BATCH * MOST_LANES + 2 * PANEL_ROWS * BATCH;
+        ((inputs + threads * thread) * size_of::<f32>()) as u64
+    }
+
     /// Floats from row to row of a product's input: padded to whole units, and such that rows do not fall on the same lines
     /// of the first cache.
     pub(crate) fn stride(cols: usize) -> usize {

@@ -48,6 +48,7 @@ mod devices;
 mod error;
 mod generate;
 pub mod measure;
+mod memory;
 mod model;
 mod open;
 mod options;

@@ -7,7 +7,8 @@ use ffai_program::{Plan, Sampling};
 use ffai_text::Text;
 
 use crate::{
-    Capability, Description, Error, GenerateOptions, Generation, LoadEvent, LoadOptions, Prompt, Session, Spec, devices,
+    Capability, Description, Error, GenerateOptions, Generation, LoadEvent, LoadOptions, Prompt, Session, Spec,
+    devices, memory,
 };
 
 /// A loaded model. Clones share it; requests of all clones and threads run side by side on its engine.
@@ -50,6 +51,7 @@ impl Model {
         };
         let plan = description.plan(options);
         let backend = devices::backend(options)?;
+        memory::check(description.footprint(&*backend, &plan), options.memory_limit)?;
         let executable = description.compile(&*backend, &plan, on)?;
         let engine =
             Engine::new(executable, &description.program, plan.clone(), EngineOptions { chunk: options.chunk })?;

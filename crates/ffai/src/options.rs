@@ -18,6 +18,9 @@ pub struct LoadOptions {
     pub parallel: usize,
     /// Most prompt tokens in one step. It changes how smoothly requests share the machine, never what they answer.
     pub chunk: usize,
+    /// Most bytes that weights, keys and values, buffers and scratch may take together; none means the memory that is available
+    /// now, as far as the system tells. A model that needs more is refused before its weights are touched.
+    pub memory_limit: Option<u64>,
     /// What to enable of that which the model declares; none means everything. What is not enabled is not loaded.
     pub enable: Option<Vec<Capability>>,
 }
@@ -29,7 +32,15 @@ impl LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        LoadOptions { device: Device::Auto, threads: None, context: None, parallel: 4, chunk: 256, enable: None }
+        LoadOptions {
+            device: Device::Auto,
+            threads: None,
+            context: None,
+            parallel: 4,
+            chunk: 256,
+            memory_limit: None,
+            enable: None,
+        }
     }
 }
 

@@ -31,6 +31,11 @@ pub trait Backend {
     /// Its name, for people: `cpu (AVX-512, 2 threads)`.
     fn name(&self) -> String;
 
+    /// Bytes that a compiled program keeps besides weights, pages and the program's buffers, within 2 % of all four together.
+    fn scratch(&self, _program: &Program, _plan: &Plan) -> u64 {
+        0
+    }
+
     /// Bytes per second that the device reads from its memory, measured now with the means that steps have (the same threads, the
     /// same card) over more bytes than its caches hold. None where that means nothing.
     fn read_bandwidth(&self) -> Option<f64> {

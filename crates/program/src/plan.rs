@@ -28,6 +28,8 @@ pub struct Footprint {
     pub kv: u64,
     /// Activations.
     pub buffers: u64,
+    /// What the backend keeps for itself: [`crate::Backend::scratch`].
+    pub scratch: u64,
 }
 
 impl Plan {
@@ -63,6 +65,7 @@ impl Plan {
             weights,
             kv: program.states.iter().zip(&self.pages).map(kv).sum::<u64>() * float,
             buffers: buffers.sum::<u64>() * float,
+            scratch: 0,
         }
     }
 
@@ -78,7 +81,7 @@ impl Plan {
 impl Footprint {
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.weights + self.kv + self.buffers
+        self.weights + self.kv + self.buffers + self.scratch
     }
 }
 
