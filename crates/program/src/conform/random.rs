@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ffai_checkpoint::{Affine, Block, Dtype, Entry, Float, Int, Storage, Tensor};
+use ffai_checkpoint::{Affine, Block, Dtype, Entry, Float, Int, Microscaled, Storage, Tensor};
 
 /// SplitMix64 (Steele et al., 2014).
 #[derive(Clone, Debug)]
@@ -43,6 +43,7 @@ pub fn storages() -> Vec<Storage> {
         .into_iter()
         .chain(blocks.map(Storage::Block))
         .chain(affine.map(Storage::Affine))
+        .chain(Microscaled::ALL.map(Storage::Microscaled))
         .collect()
 }
 
@@ -62,6 +63,7 @@ pub fn random_tensor(name: &str, storage: Storage, rows: usize, cols: usize, rng
             let biases = floats(name, a.scales, &[rows, groups], || -size * (1.0 + 0.3 * rng.unit()));
             Tensor::affine(&weight, &scales, &biases, cols).expect("a well-formed affine tensor")
         }
+        Storage::Microscaled(micro) => microscaled(name, micro, [rows, cols], size, rng),
         Storage::Block(block) => dense(&blocks(name, block, rows, cols, size, rng)),
     }
 }
@@ -95,6 +97,28 @@ fn push(bytes: &mut Vec<u8>, float: Float, value: f32) {
         Float::F16 => bytes.extend(half::f16::from_f32(value).to_le_bytes()),
         Float::BF16 => bytes.extend(half::bf16::from_f32(value).to_le_bytes()),
     }
+}
+
+/// Scales are near the power of two that makes the largest elements so large; a global scale brings those of nvfp4 near 1.
+fn microscaled(name: &str, micro: Microscaled, [rows, cols]: [usize; 2], size: f32, rng: &mut Rng) -> Tensor {
+    let words = cols * usize::from(micro.bits()) / 32;
+    let mut codes = rng.bytes(rows * words * 4);
+    let (one, largest) = match micro {
+        Microscaled::Nvfp4 => (0x38, 6.0),
+        Microscaled::Mxfp4 => (127 + (2.0 * size / 6.0).log2() as i32, 6.0),
+        Microscaled::Mxfp8 => (127 + (2.0 * size / 448.0).log2() as i32, 448.0),
+    };
+    if micro == Microscaled::Mxfp8 {
+        // Seven ones are not a number.
+        codes.iter_mut().filter(|code| **code & 0x7f == 0x7f).for_each(|code| *code -= 1);
+    }
+    let groups = micro.groups(cols);
+    let scales = (0..rows * groups).map(|_| (one + rng.below(3) as i32 - 1) as u8).collect();
+    let global = floats("global", Float::F32, &[], || 2.0 * size / largest * Microscaled::GLOBAL);
+    let weight = entry(name, Dtype::Int(Int::U32), &[rows, words], codes);
+    let scales = entry(name, Dtype::Int(Int::U8), &[rows, groups], scales);
+    let global = (micro == Microscaled::Nvfp4).then_some(&global);
+    Tensor::microscaled(&weight, &scales, global, cols).expect("a well-formed microscaled tensor")
 }
 
 /// Random blocks: scale (and minimum) first, then random codes.
