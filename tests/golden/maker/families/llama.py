@@ -124,6 +124,23 @@ MLX = {
         20,
     ),
     "mlx_biases": ({**G32, **ONE, **TIED, "attention_bias": True, "mlp_bias": True}, Mlx(4, 32, "f16"), 20),
+    "mlx_mxfp4_bf16": (
+        {**G32, **ONE, **TIED},
+        Mlx(4, 32, "bf16", {"*.k_proj": (8, 64)}, micro="mxfp4", mode=False),
+        20,
+    ),
+    "mlx_mxfp8_f16": ({**G32, **ONE, **TIED, "attention_bias": True}, Mlx(8, 32, "f16", micro="mxfp8"), 20),
+    "mlx_nvfp4_bf16": ({**G32, **ONE}, Mlx(4, 16, "bf16", micro="nvfp4"), 20),
+    "mlx_nvfp4_global_scale": (
+        {**G32, **ONE, **TIED, "mlp_bias": True},
+        Mlx(4, 16, "bf16", micro="nvfp4", global_scale=("*.mlp.*", "model.embed_tokens", "*.q_proj")),
+        20,
+    ),
+    "mlx_every_mode": (
+        {**G32, **ONE, **TIED},
+        Mlx(4, 64, "f16", {"*.q_proj": "mxfp4", "*.v_proj": "mxfp8", "*.gate_proj": "nvfp4", "*.down_proj": "mxfp4"}),
+        20,
+    ),
     # The group does not divide 88: down_proj stays plain, and nothing in the config says so.
     "mlx_group_does_not_divide": ({**G32, **ONE, **TIED, "intermediate_size": 88}, Mlx(4, 32, "bf16"), 20),
 }

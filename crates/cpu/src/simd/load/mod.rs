@@ -3,10 +3,12 @@
 mod affine;
 mod block;
 mod dense;
+mod microscaled;
 
 pub(crate) use affine::Codes;
 pub(crate) use block::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 pub(crate) use dense::{Bf16, F16, F32};
+pub(crate) use microscaled::{Mxfp4, Mxfp8, Nvfp4};
 
 use super::Simd;
 
