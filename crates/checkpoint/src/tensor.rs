@@ -41,7 +41,9 @@ impl Tensor {
             Dtype::Int(_) | Dtype::Other(_) => return Err(wrong_dtype(entry, READ)),
         };
         let (rows, cols) = matrix(entry)?;
-        let row_bytes = storage.row_bytes(cols).ok_or_else(|| wrong_shape(entry, "whole blocks of 32 in each row"))?;
+        let row_bytes = storage
+            .row_bytes(cols)
+            .ok_or_else(|| wrong_shape(entry, &format!("whole blocks of {} in each row", storage.step())))?;
         expect_bytes(entry, rows, row_bytes)?;
         Ok(Tensor::whole(entry, rows, cols, storage))
     }

@@ -103,7 +103,7 @@ impl<'a> Binder<'a> {
             return Err(wrong_type(
                 entry,
                 decl,
-                "a float type, an MLX quantization with .scales, or a supported GGUF type",
+                "f32, f16, bf16, an MLX quantization with .scales, or one of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K and MXFP4 of GGUF; use a version in one of these",
             ));
         }
         expect_shape(entry, decl)?;

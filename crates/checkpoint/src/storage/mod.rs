@@ -3,6 +3,7 @@
 mod affine;
 mod block;
 mod dense;
+mod k;
 mod microscaled;
 
 use std::fmt;

@@ -3,7 +3,7 @@
 use crate::{Affine, Dtype, Entry, Error, Microscaled, Result};
 
 /// What [`Tensor::dense`] takes.
-pub(super) const READ: &str = "f32, f16, bf16, Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0";
+pub(super) const READ: &str = "f32, f16, bf16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K or MXFP4";
 
 /// `[rows, cols]` of an entry; its dimensions must not be empty, nor their product overflow.
 pub(super) fn matrix(entry: &Entry) -> Result<(usize, usize)> {

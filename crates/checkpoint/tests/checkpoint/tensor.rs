@@ -144,8 +144,8 @@ fn integers_are_no_dense_tensor() {
         matches!(&error, Error::UnsupportedDtype { tensor, dtype, .. } if tensor == "w.weight" && dtype == "u32"),
         "{error}"
     );
-    let error = Tensor::dense(&entry("w", Dtype::Other("Q4_K".into()), &[256], vec![0; 144])).unwrap_err();
-    assert!(error.to_string().contains("`w` is stored as Q4_K"), "{error}");
+    let error = Tensor::dense(&entry("w", Dtype::Other("IQ4_XS".into()), &[256], vec![0; 136])).unwrap_err();
+    assert!(error.to_string().contains("`w` is stored as IQ4_XS"), "{error}");
 }
 
 #[test]
