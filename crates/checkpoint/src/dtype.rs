@@ -15,7 +15,7 @@ pub enum Dtype {
     Block(Block),
     /// Plain integers: packed codes of quantized weights, token tables.
     Int(Int),
-    /// A type that is not read, by the name its format gives it (`F8_E4M3`, `Q4_K`).
+    /// A type that is not read, by the name its format gives it (`F8_E4M3`, `IQ4_XS`).
     Other(String),
 }
 

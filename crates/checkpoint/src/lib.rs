@@ -48,7 +48,7 @@ pub use hub::{
 };
 pub use open::{Checkpoint, Layout};
 pub use quantization::{Mode, Module, Params, Quantization};
-pub use storage::{Affine, Block, Float, Storage};
+pub use storage::{Affine, Block, Float, Microscaled, Storage};
 pub use tensor::Tensor;
 
 /// The result of everything in this crate.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{Affine, Error, Hparams, Result};
+use crate::{Affine, Error, Hparams, Microscaled, Result};
 
 /// The quantization of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Module {
 pub struct Params {
     /// Bits of a code: 2, 3, 4, 5, 6 or 8.
     pub bits: u8,
-    /// Numbers in a group: 32, 64 or 128.
+    /// Numbers in a group: 32, 64 or 128; 16 for nvfp4.
     pub group: u32,
     /// The kind of code.
     pub mode: Mode,
@@ -45,6 +45,8 @@ pub struct Params {
 pub enum Mode {
     /// `w = scale * code + bias`.
     Affine,
+    /// `w = scale * element`, small floats with a byte of scale for each group.
+    Microscaled(Microscaled),
 }
 
 impl Quantization {
@@ -96,19 +98,37 @@ fn module(object: &Hparams, path: &str, default: Params) -> Result<Option<(Strin
 }
 
 fn params(object: &Hparams) -> Result<Params> {
-    let mode = match object.text("mode")? {
-        None | Some("affine") => Mode::Affine,
-        Some(other) => return Err(unsupported(object, other)),
-    };
+    match object.text("mode")? {
+        None | Some("affine") => affine(object),
+        Some(other) => match Microscaled::ALL.into_iter().find(|micro| micro.name() == other) {
+            Some(micro) => microscaled(object, micro),
+            None => Err(unsupported(object, other)),
+        },
+    }
+}
+
+fn affine(object: &Hparams) -> Result<Params> {
     let bits = match object.count("bits")? {
         None => OWN.bits,
+        Some(1) => return Err(unsupported(object, "MLX affine with 1 bit")),
         Some(bits) => one_of(object, "bits", bits, &Affine::BITS)?,
     };
     let group = match object.count("group_size")? {
         None => OWN.group,
         Some(group) => one_of(object, "group_size", group, &Affine::GROUPS)?,
     };
-    Ok(Params { bits, group, mode })
+    Ok(Params { bits, group, mode: Mode::Affine })
+}
+
+/// Bits and group follow from the mode; where they are given too, they must agree.
+fn microscaled(object: &Hparams, micro: Microscaled) -> Result<Params> {
+    let (bits, group) = (micro.bits(), micro.group());
+    for (key, expected) in [("bits", usize::from(bits)), ("group_size", group as usize)] {
+        if object.count(key)?.is_some_and(|got| got != expected) {
+            return Err(object.invalid(key, format!("{expected}, as mode {micro} has it")));
+        }
+    }
+    Ok(Params { bits, group, mode: Mode::Microscaled(micro) })
 }
 
 fn one_of<T: Copy + std::fmt::Debug + TryFrom<usize> + PartialEq>(

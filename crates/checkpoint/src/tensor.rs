@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::check::{READ, bits, expect_bytes, expect_shape, group, matrix, wrong_dtype, wrong_shape};
+use self::check::{READ, bits, expect_bytes, expect_shape, global, group, matrix, mode, wrong_dtype, wrong_shape};
 use crate::storage::AffineRow;
-use crate::{Affine, Bytes, Dtype, Entry, Error, Float, Int, Result, Storage};
+use crate::{Affine, Bytes, Dtype, Entry, Error, Float, Int, Microscaled, Result, Storage};
 
 /// A matrix `[rows, cols]` in one storage; a vector is `[1, n]`, a stack of experts `[E, r, c]` has `E * r` rows.
 ///
@@ -24,6 +24,8 @@ pub struct Tensor {
     data: Bytes,
     scales: Bytes,
     biases: Bytes,
+    /// What scales are multiplied by.
+    factor: f32,
 }
 
 impl Tensor {
@@ -39,7 +41,9 @@ impl Tensor {
             Dtype::Int(_) | Dtype::Other(_) => return Err(wrong_dtype(entry, READ)),
         };
         let (rows, cols) = matrix(entry)?;
-        let row_bytes = storage.row_bytes(cols).ok_or_else(|| wrong_shape(entry, "whole blocks of 32 in each row"))?;
+        let row_bytes = storage
+            .row_bytes(cols)
+            .ok_or_else(|| wrong_shape(entry, &format!("whole blocks of {} in each row", storage.step())))?;
         expect_bytes(entry, rows, row_bytes)?;
         Ok(Tensor::whole(entry, rows, cols, storage))
     }
@@ -66,6 +70,10 @@ impl Tensor {
         let outer = weight.shape.split_last().map_or([].as_slice(), |(_, outer)| outer);
         expect_shape(scales, &[outer, &[groups]].concat())?;
         expect_shape(biases, &scales.shape)?;
+        if packed.checked_mul(32) == Some(cols) {
+            let problem = "MLX affine with 1 bit is not supported; use a version with 2 bits or more";
+            return Err(Error::tensor(&weight.file, &weight.name, problem));
+        }
         let bits = bits(packed, cols).ok_or_else(|| {
             wrong_shape(weight, &format!("a last dimension of {cols} * bits / 32 with bits in {:?}", Affine::BITS))
         })?;
@@ -80,6 +88,39 @@ impl Tensor {
         tensor.shape = [outer, &[cols]].concat();
         tensor.scales = scales.bytes.clone();
         tensor.biases = biases.bytes.clone();
+        Ok(tensor)
+    }
+
+    /// An MLX tensor of mxfp4, mxfp8 or nvfp4 with `cols` numbers a row: `weight` u32 `[.., rows, cols * bits / 32]`, `scales`
+    /// u8 `[.., rows, cols / group]`, and for nvfp4 a global scale where there is one, a single number. The mode follows from
+    /// the shapes and `cols`.
+    ///
+    /// # Errors
+    /// Every mismatch of type or shape, naming the entry that is wrong.
+    pub fn microscaled(weight: &Entry, scales: &Entry, global_scale: Option<&Entry>, cols: usize) -> Result<Tensor> {
+        if weight.dtype != Dtype::Int(Int::U32) {
+            return Err(wrong_dtype(weight, "u32 codes"));
+        }
+        if scales.dtype != Dtype::Int(Int::U8) {
+            return Err(wrong_dtype(scales, "u8 scales"));
+        }
+        let (rows, packed) = matrix(weight)?;
+        let (_, groups) = matrix(scales)?;
+        let outer = weight.shape.split_last().map_or([].as_slice(), |(_, outer)| outer);
+        expect_shape(scales, &[outer, &[groups]].concat())?;
+        let micro = mode(packed, groups, cols).ok_or_else(|| {
+            let last = |m: Microscaled| m.row_bytes(cols).map(|bytes| format!("{} ({m})", bytes / 4));
+            let known: Vec<_> = Microscaled::ALL.into_iter().filter_map(last).collect();
+            wrong_shape(weight, &format!("a last dimension for rows of {cols} with {groups} scales: {known:?}"))
+        })?;
+        expect_bytes(weight, rows, packed.saturating_mul(4))?;
+        expect_bytes(scales, rows, groups)?;
+        let mut tensor = Tensor::whole(weight, rows, cols, Storage::Microscaled(micro));
+        tensor.shape = [outer, &[cols]].concat();
+        tensor.scales = scales.bytes.clone();
+        if let Some(entry) = global_scale {
+            tensor.factor = global(entry, micro)? / Microscaled::GLOBAL;
+        }
         Ok(tensor)
     }
 
@@ -112,6 +153,7 @@ impl Tensor {
             data: entry.bytes.clone(),
             scales: Bytes::default(),
             biases: Bytes::default(),
+            factor: 1.0,
         }
     }
 
@@ -155,7 +197,7 @@ impl Tensor {
         &self.data
     }
 
-    /// The scales of an affine tensor, row after row; empty for others.
+    /// The scales of an affine or microscaled tensor, row after row; empty for others.
     pub fn scales(&self) -> &[u8] {
         &self.scales
     }
@@ -163,6 +205,14 @@ impl Tensor {
     /// The biases of an affine tensor, row after row; empty for others.
     pub fn biases(&self) -> &[u8] {
         &self.biases
+    }
+
+    /// What each byte of [`Tensor::scales`] stands for, a global scale included; none unless the tensor is microscaled.
+    pub fn scale_table(&self) -> Option<[f32; 256]> {
+        match self.storage {
+            Storage::Microscaled(micro) => Some(std::array::from_fn(|byte| micro.scale(byte as u8) * self.factor)),
+            Storage::Dense(_) | Storage::Affine(_) | Storage::Block(_) => None,
+        }
     }
 
     /// Bytes of a row in [`Tensor::data`].
@@ -208,6 +258,10 @@ impl Tensor {
                 let codes = self.part(&self.data, row);
                 let (scales, biases) = (self.part(&self.scales, row), self.part(&self.biases, row));
                 affine.decode(&AffineRow { codes, scales, biases }, out);
+            }
+            Storage::Microscaled(micro) => {
+                let (codes, scales) = (self.part(&self.data, row), self.part(&self.scales, row));
+                micro.decode(codes, scales, |byte| micro.scale(byte) * self.factor, out);
             }
         }
     }

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::TypedValueParser};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use ffai::measure::{Block, Microscaled};
 
 /// Runs language models from Hugging Face on the machine you have.
 #[derive(Debug, Parser)]
@@ -207,8 +211,11 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::builder::PossibleValuesParser::new(["32", "64", "128"]).map(|s| s.parse::<u32>().unwrap_or(64)))]
     pub(crate) group_size: u32,
     /// A GGUF type for the random weights instead of --bits
-    #[arg(long, value_name = "TYPE", value_enum, conflicts_with_all = ["bits", "group_size"])]
-    pub(crate) gguf: Option<GgufType>,
+    #[arg(long, value_name = "TYPE", ignore_case = true, conflicts_with_all = ["bits", "group_size", "mode"], value_parser = named(Block::ALL, Block::name))]
+    pub(crate) gguf: Option<Block>,
+    /// A mode of MLX without biases for the random weights instead of --bits
+    #[arg(long, value_name = "MODE", ignore_case = true, conflicts_with_all = ["bits", "group_size"], value_parser = named(Microscaled::ALL, Microscaled::name))]
+    pub(crate) mode: Option<Microscaled>,
     /// Tokens of the prompt
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub(crate) prompt: usize,
@@ -231,13 +238,13 @@ pub(crate) struct BenchArgs {
     pub(crate) device: DeviceArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum GgufType {
-    Q4_0,
-    Q4_1,
-    Q5_0,
-    Q5_1,
-    Q8_0,
+/// One of `all`, by its name.
+fn named<T: Copy + Send + Sync + 'static, const N: usize>(
+    all: [T; N],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let same = move |typed: &str| all.into_iter().find(|&one| name(one).eq_ignore_ascii_case(typed));
+    PossibleValuesParser::new(all.map(name)).try_map(move |typed| same(&typed).ok_or("no such name"))
 }
 
 #[derive(Args, Debug)]

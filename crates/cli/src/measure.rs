@@ -11,14 +11,14 @@ use anyhow::{Context, Result, ensure};
 use ffai::{
     Capability, Description, Device, GenerateOptions, LoadOptions, Prompt,
     measure::{
-        self, Affine, Agreement, Bench, BenchReport, Block, Comparison, Float, Perplexity, RandomModel, Spread,
-        Storage, Subject, Verification, VerifyOptions, Window,
+        self, Affine, Agreement, Bench, BenchReport, Comparison, Float, Perplexity, RandomModel, Spread, Storage,
+        Subject, Verification, VerifyOptions, Window,
     },
 };
 use serde_json::{Value, json};
 
 use crate::{
-    args::{BenchArgs, CompareArgs, GgufType, OverArgs, PerplexityArgs, VerifyArgs},
+    args::{BenchArgs, CompareArgs, OverArgs, PerplexityArgs, VerifyArgs},
     plan::load,
     progress::{Bar, LoadProgress},
     units::{bytes, table},
@@ -61,15 +61,12 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<ExitCode> {
 }
 
 fn storage(args: &BenchArgs) -> Storage {
-    match (args.gguf, args.bits) {
-        (Some(GgufType::Q4_0), _) => Storage::Block(Block::Q4_0),
-        (Some(GgufType::Q4_1), _) => Storage::Block(Block::Q4_1),
-        (Some(GgufType::Q5_0), _) => Storage::Block(Block::Q5_0),
-        (Some(GgufType::Q5_1), _) => Storage::Block(Block::Q5_1),
-        (Some(GgufType::Q8_0), _) => Storage::Block(Block::Q8_0),
-        (None, 16) => Storage::Dense(Float::BF16),
-        (None, 32) => Storage::Dense(Float::F32),
-        (None, bits) => Storage::Affine(Affine { bits, group: args.group_size, scales: Float::BF16 }),
+    match (args.gguf, args.mode, args.bits) {
+        (Some(block), ..) => Storage::Block(block),
+        (_, Some(micro), _) => Storage::Microscaled(micro),
+        (.., 16) => Storage::Dense(Float::BF16),
+        (.., 32) => Storage::Dense(Float::F32),
+        (.., bits) => Storage::Affine(Affine { bits, group: args.group_size, scales: Float::BF16 }),
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use ffai_checkpoint::{Affine, Block, Float, Storage};
+use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 use ffai_cpu::{Cpu, CpuOptions, Level};
 use ffai_model::{Shape, WeightDecl};
 use ffai_program::conform::{Bag, Rng, random_tensor};
@@ -41,8 +41,9 @@ fn main() {
 fn storages() -> Vec<Storage> {
     let affine = |bits| Storage::Affine(Affine { bits, group: 64, scales: Float::BF16 });
     let dense = [Float::F32, Float::F16, Float::BF16].map(Storage::Dense);
-    let blocks = [Block::Q4_0, Block::Q4_1, Block::Q5_0, Block::Q5_1, Block::Q8_0].map(Storage::Block);
-    dense.into_iter().chain(Affine::BITS.map(affine)).chain(blocks).collect()
+    let blocks = Block::ALL.map(Storage::Block);
+    let micro = Microscaled::ALL.map(Storage::Microscaled);
+    dense.into_iter().chain(Affine::BITS.map(affine)).chain(micro).chain(blocks).collect()
 }
 
 fn line(cpu: &Cpu, storage: Storage) {

@@ -19,13 +19,19 @@ pub(crate) struct Matrix {
     pub(crate) kernels: StorageKernels,
 }
 
-/// Scales and biases that are tensors of their own.
+/// Scales, and for some storages biases, that are tensors of their own.
 struct Scales {
     /// In a row.
     groups: usize,
-    /// Bytes of one.
-    size: usize,
-    decode: Entry<Patch>,
+    decode: Decode,
+}
+
+/// How they become floats.
+enum Decode {
+    /// Scales and biases of so many bytes each.
+    Floats { size: usize, decode: Entry<Patch> },
+    /// Scales of a byte each, no biases.
+    Table(Box<[f32; 256]>),
 }
 
 impl Matrix {
@@ -35,8 +41,14 @@ impl Matrix {
         let scales = match tensor.storage() {
             Storage::Affine(affine) => Some(Scales {
                 groups: affine.groups(tensor.cols()),
-                size: affine.scales.size(),
-                decode: StorageKernels::new(level, Storage::Dense(affine.scales))?.decode,
+                decode: Decode::Floats {
+                    size: affine.scales.size(),
+                    decode: StorageKernels::new(level, Storage::Dense(affine.scales))?.decode,
+                },
+            }),
+            Storage::Microscaled(micro) => Some(Scales {
+                groups: micro.groups(tensor.cols()),
+                decode: Decode::Table(Box::new(tensor.scale_table()?)),
             }),
             Storage::Dense(_) | Storage::Block(_) => None,
         };
@@ -73,7 +85,7 @@ impl Matrix {
             scales: scratch.ptr(),
             biases: scratch.ptr(),
             groups: 0,
-            units: 1,
+            units: self.tensor.storage().step().div_ceil(UNIT),
             cols: self.cols(),
         };
         if let Some(scales) = &self.scales {
@@ -81,22 +93,33 @@ impl Matrix {
             assert!(needed <= scratch.len(), "scales of {} rows", rows.len());
             let biases = scratch.ptr().wrapping_add(needed / 2);
             scales.decode(self.tensor.scales(), &rows, scratch.ptr());
-            scales.decode(self.tensor.biases(), &rows, biases);
-            source = Source { biases, groups: scales.groups, units: self.cols() / scales.groups / UNIT, ..source };
+            if matches!(scales.decode, Decode::Floats { .. }) {
+                scales.decode(self.tensor.biases(), &rows, biases);
+            }
+            source = Source { biases, groups: scales.groups, ..source };
         }
         source
     }
 }
 
 impl Scales {
-    /// Writes the numbers of some rows, padded to a unit.
+    /// Writes the numbers of some rows; what follows in their last unit has no meaning.
     fn decode(&self, bytes: &[u8], rows: &Range<usize>, out: *mut f32) {
-        let count = rows.len() * self.groups;
-        let from = rows.start * self.groups * self.size;
-        let data = bytes[from..from + count * self.size].as_ptr();
-        let matrix = Source { data, row_bytes: 0, scales: out, biases: out, groups: 0, units: 1, cols: count };
-        let patch = Patch { matrix, rows: 1, col: 0, cols: count, out, stride: 0, ahead: count * self.size };
-        // SAFETY: the numbers are there, and the caller has room for them in whole units.
-        unsafe { (self.decode)(&patch) };
+        let numbers = rows.start * self.groups..rows.end * self.groups;
+        match &self.decode {
+            Decode::Floats { size, decode } => {
+                let (data, cols) = (bytes[numbers.start * size..numbers.end * size].as_ptr(), numbers.len());
+                let matrix = Source { data, row_bytes: 0, scales: out, biases: out, groups: 0, units: 1, cols };
+                let patch = Patch { matrix, rows: 1, col: 0, cols, out, stride: 0, ahead: cols * size };
+                // SAFETY: the numbers are there, and the caller has room for them in whole units.
+                unsafe { decode(&patch) };
+            }
+            Decode::Table(table) => {
+                for (i, &byte) in bytes[numbers].iter().enumerate() {
+                    // SAFETY: the caller has room for all of them.
+                    unsafe { *out.add(i) = table[usize::from(byte)] };
+                }
+            }
+        }
     }
 }

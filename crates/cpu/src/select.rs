@@ -1,6 +1,6 @@
 //! Which kernel runs when: by level and storage here, by the number of rows in `ops/linear.rs`.
 
-use ffai_checkpoint::{Affine, Block, Float, Storage};
+use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 
 use crate::Level;
 use crate::kernels::attend::{Attend, Attention};
@@ -11,7 +11,10 @@ use crate::kernels::gate::{Activate, Gate};
 use crate::kernels::prepare::{Prepare, PrepareRow};
 use crate::kernels::rotate::{Turn, TurnRow};
 use crate::kernels::tile::{self, Tile};
-use crate::simd::load::{Bf16, Codes, F16, F32, Loader, Order, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
+use crate::simd::load::{
+    Bf16, BlockMxfp4, Codes, F16, F32, Loader, Mxfp4, Mxfp8, Nvfp4, Order, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K,
+    Q6K, Q8_0,
+};
 use crate::simd::{Entry, entry};
 
 /// The kernels of a level that no storage matters to.
@@ -58,7 +61,16 @@ impl StorageKernels {
             Storage::Block(Block::Q5_0) => of::<Q5_0>(level),
             Storage::Block(Block::Q5_1) => of::<Q5_1>(level),
             Storage::Block(Block::Q8_0) => of::<Q8_0>(level),
+            Storage::Block(Block::Q2K) => of::<Q2K>(level),
+            Storage::Block(Block::Q3K) => of::<Q3K>(level),
+            Storage::Block(Block::Q4K) => of::<Q4K>(level),
+            Storage::Block(Block::Q5K) => of::<Q5K>(level),
+            Storage::Block(Block::Q6K) => of::<Q6K>(level),
+            Storage::Block(Block::Mxfp4) => of::<BlockMxfp4>(level),
             Storage::Affine(affine) => affine_of(level, affine)?,
+            Storage::Microscaled(Microscaled::Mxfp4) => of::<Mxfp4>(level),
+            Storage::Microscaled(Microscaled::Mxfp8) => of::<Mxfp8>(level),
+            Storage::Microscaled(Microscaled::Nvfp4) => of::<Nvfp4>(level),
         })
     }
 }

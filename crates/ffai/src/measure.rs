@@ -17,7 +17,7 @@
 //! # }
 //! ```
 
-pub use ffai_checkpoint::{Affine, Block, Float, Storage};
+pub use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 pub use ffai_cpu::Level;
 pub use ffai_measure::{
     Agreement, BatchResult, Bench, BenchReport, Comparison, Culprit, Path, Perplexity, RandomWeights, Spread, Subject,

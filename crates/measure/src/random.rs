@@ -37,22 +37,13 @@ impl RandomWeights {
             Shape::Matrix { rows, cols } => {
                 let storage = self.storage_for(cols);
                 let row = storage.row_bytes(cols).unwrap_or(0);
-                let scales = match storage {
-                    Storage::Affine(a) => 2 * a.groups(cols) * a.scales.size(),
-                    _ => 0,
-                };
-                rows as u64 * (row + scales) as u64
+                rows as u64 * (row + storage.row_scales(cols)) as u64
             }
         }
     }
 
     fn storage_for(&self, cols: usize) -> Storage {
-        let step = match self.storage {
-            Storage::Dense(_) => 1,
-            Storage::Affine(affine) => affine.group as usize,
-            Storage::Block(block) => block.block_len(),
-        };
-        if cols.is_multiple_of(step) { self.storage } else { Storage::Dense(Float::BF16) }
+        if cols.is_multiple_of(self.storage.step()) { self.storage } else { Storage::Dense(Float::BF16) }
     }
 
     fn make(&self, index: usize, decl: &WeightDecl) -> Tensor {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use ffai_checkpoint::{Affine, Checkpoint, Dtype, Entry, Module, Quantization, Storage, Tensor};
+use ffai_checkpoint::{Affine, Checkpoint, Dtype, Entry, Int, Mode, Module, Quantization, Storage, Tensor};
 
 use crate::{
     Error, Result, Shape, Spec, WeightDecl,
@@ -73,6 +73,7 @@ impl<'a> Binder<'a> {
         match decl.shape {
             Shape::Vector { .. } => self.vector(entry, decl),
             Shape::Matrix { cols, .. } => match companion(&name, "scales").and_then(|s| self.checkpoint.entry(&s)) {
+                Some(scales) if scales.dtype == Dtype::Int(Int::U8) => self.microscaled(entry, scales, cols, decl),
                 Some(scales) => self.affine(entry, scales, cols, decl),
                 None => self.plain(entry, decl),
             },
@@ -102,7 +103,7 @@ impl<'a> Binder<'a> {
             return Err(wrong_type(
                 entry,
                 decl,
-                "a float type, an MLX quantization with .scales, or a supported GGUF type",
+                "f32, f16, bf16, an MLX quantization with .scales, or one of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K and MXFP4 of GGUF; use a version in one of these",
             ));
         }
         expect_shape(entry, decl)?;
@@ -116,14 +117,30 @@ impl<'a> Binder<'a> {
         let name = companion(&entry.name, "biases").unwrap_or_default();
         let biases = self.entry(&name, decl)?;
         let tensor = Tensor::affine(entry, scales, biases, cols)?;
+        self.quantized(entry, [Some(scales), Some(biases)], tensor, decl)
+    }
+
+    /// The modes of MLX without biases have scales of bytes.
+    fn microscaled(&mut self, entry: &Entry, scales: &Entry, cols: usize, decl: &WeightDecl) -> Result<Tensor> {
+        let global = companion(&entry.name, "global_scale").and_then(|name| self.checkpoint.entry(&name));
+        let tensor = Tensor::microscaled(entry, scales, global, cols)?;
+        self.quantized(entry, [Some(scales), global], tensor, decl)
+    }
+
+    fn quantized(
+        &mut self,
+        entry: &Entry,
+        parts: [Option<&Entry>; 2],
+        tensor: Tensor,
+        decl: &WeightDecl,
+    ) -> Result<Tensor> {
         let (rows, _) = decl.shape.dims();
         if tensor.rows() != rows {
             return Err(wrong_shape(entry, decl, format!("[{}, {}]", tensor.rows(), tensor.cols())));
         }
         let note = self.compare_config(entry, Some(tensor.storage()))?;
         self.mark(&entry.name, decl, note);
-        self.mark(&scales.name, decl, None);
-        self.mark(&biases.name, decl, None);
+        parts.into_iter().flatten().for_each(|part| self.mark(&part.name, decl, None));
         Ok(tensor)
     }
 
@@ -135,8 +152,9 @@ impl<'a> Binder<'a> {
         let same = |module: Module| match (module, got) {
             (Module::Plain, None) => true,
             (Module::Quantized(p), Some(Storage::Affine(Affine { bits, group, .. }))) => {
-                (p.bits, p.group) == (bits, group)
+                (p.mode, p.bits, p.group) == (Mode::Affine, bits, group)
             }
+            (Module::Quantized(p), Some(Storage::Microscaled(micro))) => p.mode == Mode::Microscaled(micro),
             _ => false,
         };
         let own = config.modules.get(module).copied();
@@ -163,8 +181,9 @@ impl<'a> Binder<'a> {
     fn unread(&self, entry: &Entry) -> Option<Fate> {
         let head = self.names.tensor("head").unwrap_or_default();
         let is_head = entry.name == head
-            || companion(&head, "scales").as_ref() == Some(&entry.name)
-            || companion(&head, "biases").as_ref() == Some(&entry.name);
+            || ["scales", "biases", "global_scale"]
+                .iter()
+                .any(|part| companion(&head, part).as_ref() == Some(&entry.name));
         if self.spec.head.tied && is_head {
             return Some(Fate::Ignored { reason: "the head is tied to the embedding" });
         }
@@ -196,7 +215,10 @@ impl<'a> Binder<'a> {
 fn show(module: Module) -> String {
     match module {
         Module::Plain => "plain".to_owned(),
-        Module::Quantized(p) => format!("affine {}-bit g{}", p.bits, p.group),
+        Module::Quantized(p) => match p.mode {
+            Mode::Affine => format!("affine {}-bit g{}", p.bits, p.group),
+            Mode::Microscaled(micro) => micro.to_string(),
+        },
     }
 }
 

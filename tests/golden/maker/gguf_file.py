@@ -1,5 +1,6 @@
 """GGUF v3 as the converter of llama.cpp writes it: vectors in F32, matrices in one type, a tokenizer in metadata."""
 
+import zlib
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -29,28 +30,43 @@ NAMES = [
     ("model.layers.#.mlp.down_proj.", "blk.#.ffn_down."),
 ]
 FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "BF16": 32}
+FILE_TYPES |= {"Q2_K": 10, "Q3_K": 12, "Q4_K": 15, "Q5_K": 17, "Q6_K": 18, "MXFP4": 38}
+# Types that gguf-py cannot write: where they keep their halves, as multiples of one that makes the numbers average 0.
+HALVES = {
+    Type.Q2_K: {80: 1.0, 82: 1.5},
+    Type.Q3_K: {108: 1.0},
+    Type.Q4_K: {0: 1.0, 2: 7.5},
+    Type.Q5_K: {0: 1.0, 2: 15.5},
+    Type.Q6_K: {208: 1.0},
+}
 # Architectures whose q and k rows are stored with the two halves of each head interleaved, and by which head count.
 PERMUTED = {"llama": {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}}
 
 
 @dataclass(frozen=True)
 class Gguf:
-    """`main` is the type of matrices, `types` changes it for patterns of GGUF names. No config.json is written."""
+    """`main` is the type of matrices, `types` changes it for patterns of GGUF names; K types are random blocks. `splits` is
+    the number of files. No config.json is written: llama3 factors become the tensor rope_freqs.weight."""
 
     main: str
     pre: str
     types: dict[str, str] = field(default_factory=dict)
+    splits: int = 1
 
     def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes model.gguf; returns the stored values as f32, rows in the order of the Hugging Face checkpoint."""
-        writer = gguf.GGUFWriter(folder / "model.gguf", config["model_type"])
+        split = {"split_max_tensors": -(-(len(weights) + 1) // self.splits)} if self.splits > 1 else {}
+        writer = gguf.GGUFWriter(folder / "model.gguf", config["model_type"], **split)
         self._add_hparams(writer, config)
         add_tokenizer(writer, config, self.pre)
         stored = {}
+        if (scaling := config.get("rope_scaling")) is not None:
+            factors = llama3_factors(config, scaling)
+            writer.add_tensor("rope_freqs.weight", factors)
         for name, value in weights.items():
             heads = heads_permuted(config, name)
             target, kind = gguf_name(name), self._type(gguf_name(name), value)
-            data = gguf.quants.quantize(interleave(value, heads), kind)
+            data = encode(target, interleave(value, heads), kind)
             writer.add_tensor(target, data, raw_dtype=kind)
             values = gguf.quants.dequantize(data, kind).astype(np.float32).reshape(value.shape)
             stored[name] = deinterleave(values, heads)
@@ -84,6 +100,34 @@ class Gguf:
             writer.add_rope_dimension_count(head_dim(config))
         writer.add_file_type(FILE_TYPES[self.main])
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def encode(name: str, value: np.ndarray, kind: Type) -> np.ndarray:
+    """Rows of blocks; random ones with the same standard deviation for types that gguf-py cannot write."""
+    if kind not in HALVES:
+        return gguf.quants.quantize(value, kind)
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    length, size = gguf.GGML_QUANT_SIZES[kind]
+    blocks = rng.integers(0, 256, (value.size // length, size), dtype=np.uint8)
+
+    def set_halves(d: float) -> None:
+        for at, factor in HALVES[kind].items():
+            blocks[:, at : at + 2] = np.array([d * factor], dtype=np.float16).view(np.uint8)
+
+    set_halves(1.0)
+    set_halves(value.std() / gguf.quants.dequantize(blocks, kind).std())
+    return blocks.reshape(value.shape[0], -1)
+
+
+def llama3_factors(config: dict[str, Any], scaling: dict[str, Any]) -> np.ndarray:
+    """What llama.cpp's converter writes: the frequencies are divided by these."""
+    assert scaling["rope_type"] == "llama3"
+    dim, factor = head_dim(config), scaling["factor"]
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    length = scaling["original_max_position_embeddings"]
+    wavelengths = 2 * np.pi * config["rope_theta"] ** (np.arange(0, dim, 2) / dim)
+    smooth = np.clip((length / wavelengths - low) / (high - low), 0, 1)
+    return (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
 
 
 def gguf_name(name: str) -> str:

@@ -1,7 +1,7 @@
-"""MLX affine quantization in the layout of mlx-lm: `.weight` (u32), `.scales`, `.biases`, settings in config.json.
+"""MLX quantization in the layout of mlx-lm: `.weight` (u32), `.scales`, `.biases`, settings in config.json.
 
-MLX makes codes, scales and biases; the values are read back by `dequantize` below, which is the definition
-(w = scale * q + bias in f32) and is asserted against MLX.
+MLX makes codes, scales and biases; the values are read back by `dequantize` and `dequantize_micro` below, which are
+the definitions (w = scale * q + bias, w = scale * element, in f32) and are asserted against MLX.
 """
 
 from dataclasses import dataclass, field
@@ -15,14 +15,19 @@ import numpy as np
 from .case import json_text
 
 MX = {"f32": mx.float32, "bf16": mx.bfloat16, "f16": mx.float16}
-Setting = tuple[int, int] | None | bool
+Setting = tuple[int, int] | str | None | bool
+MICRO = {"mxfp4": (4, 32), "mxfp8": (8, 32), "nvfp4": (4, 16)}
+E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Mlx:
     """`bits` and `group` are the default; `dtype` is that of scales, biases, norms and modules left plain.
 
-    `modules` maps a pattern of module paths to (bits, group), to None (left plain, no entry in config.json) or to
+    `micro` is a mode without biases (mxfp4, mxfp8, nvfp4) as the default; `global_scale` are patterns of nvfp4 modules
+    that get a global scale.
+
+    `modules` maps a pattern of module paths to (bits, group), to a mode without biases, to None (left plain, no entry in config.json) or to
     False (left plain, with the entry `false`); the first match counts. `entries` says which modules get an entry in
     config.json: "changed" (those that differ from the default), "all" (as the mixed recipes of mlx-lm write it) or
     "none" (then only the shapes tell). `mode` is written by newer versions of mlx-lm. `index` adds the index that
@@ -36,6 +41,8 @@ class Mlx:
     entries: str = "changed"
     mode: bool = True
     index: bool = False
+    micro: str | None = None
+    global_scale: tuple[str, ...] = ()
 
     def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes config.json, the weights; returns the stored values as f32."""
@@ -51,25 +58,42 @@ class Mlx:
             if not setting:
                 tensors[name], stored[name] = array, numpy(array)
                 continue
-            bits, group = setting
-            parts = mx.quantize(array, group_size=group, bits=bits)
-            tensors |= zip((name, f"{module}.scales", f"{module}.biases"), parts, strict=True)
-            stored[name] = dequantize(*parts, bits=bits, group=group)
-            if self.entries == "all" or (self.entries == "changed" and setting != (self.bits, self.group)):
-                entries[module] = self._params(bits, group)
-        self._write_files(folder, config, {**self._params(self.bits, self.group), **entries}, tensors)
+            if isinstance(setting, str):
+                parts, stored[name] = self._micro(module, array, setting)
+                tensors |= {name: parts.pop("weight")} | {f"{module}.{part}": value for part, value in parts.items()}
+            else:
+                bits, group = setting
+                parts = mx.quantize(array, group_size=group, bits=bits)
+                tensors |= zip((name, f"{module}.scales", f"{module}.biases"), parts, strict=True)
+                stored[name] = dequantize(*parts, bits=bits, group=group)
+            if self.entries == "all" or (self.entries == "changed" and setting != self._default()):
+                entries[module] = self._params(setting)
+        self._write_files(folder, config, {**self._params(self._default()), **entries}, tensors)
         return stored
+
+    def _default(self) -> Setting:
+        return self.micro or (self.bits, self.group)
+
+    def _micro(self, module: str, array: mx.array, mode: str) -> tuple[dict[str, mx.array], np.ndarray]:
+        """Parts by name, and the values."""
+        scale = None
+        if mode == "nvfp4" and any(fnmatch(module, pattern) for pattern in self.global_scale):
+            scale = mx.abs(array).max().astype(mx.float32)
+        weight, scales = mx.quantize(array, mode=mode, global_scale=scale)
+        parts = {"weight": weight, "scales": scales} | ({} if scale is None else {"global_scale": scale})
+        return parts, dequantize_micro(weight, scales, scale, mode)
 
     def _setting(self, module: str, value: np.ndarray) -> Setting:
         if value.ndim != 2:
             return None
-        default = (self.bits, self.group)
-        setting = next((s for pattern, s in self.modules.items() if fnmatch(module, pattern)), default)
+        setting = next((s for pattern, s in self.modules.items() if fnmatch(module, pattern)), self._default())
         # mlx-lm leaves alone, without an entry, what the group does not divide.
-        return None if setting and value.shape[1] % setting[1] else setting
+        return None if setting and value.shape[1] % MICRO.get(setting, setting)[1] else setting
 
-    def _params(self, bits: int, group: int) -> dict[str, Any]:
-        return {"group_size": group, "bits": bits} | ({"mode": "affine"} if self.mode else {})
+    def _params(self, setting: Setting) -> dict[str, Any]:
+        bits, group = MICRO.get(setting, setting)
+        mode = setting if isinstance(setting, str) else "affine"
+        return {"group_size": group, "bits": bits} | ({"mode": mode} if self.mode or mode != "affine" else {})
 
     def _write_files(self, folder: Path, config: dict, quantization: dict, tensors: dict[str, mx.array]) -> None:
         config = config | {"quantization": quantization, "quantization_config": quantization}
@@ -99,3 +123,26 @@ def dequantize(weight: mx.array, scales: mx.array, biases: mx.array, *, bits: in
     by_mlx = np.array(mx.dequantize(weight, *wide, group_size=group, bits=bits))
     np.testing.assert_allclose(values, by_mlx, rtol=0, atol=1e-6 * float(np.abs(values).max()))
     return values
+
+
+def dequantize_micro(weight: mx.array, scales: mx.array, global_scale: mx.array | None, mode: str) -> np.ndarray:
+    """f32 [rows, cols]: elements of E2M1 (the even one in the low half of a byte) or E4M3, scales of E8M0 or E4M3."""
+    rows, (bits, group) = weight.shape[0], MICRO[mode]
+    codes = np.array(weight).view(np.uint8)
+    elements = e4m3(codes) if bits == 8 else E2M1[np.stack([codes & 15, codes >> 4], axis=-1).reshape(rows, -1)]
+    factors = e4m3(np.array(scales)) if mode == "nvfp4" else np.ldexp(np.float32(1), np.array(scales).astype(int) - 127)
+    if global_scale is not None:
+        factors = factors * (np.float32(global_scale) / np.float32(448 * 6))
+    grouped = elements.reshape(rows, -1, group)
+    values = (factors[..., None].astype(np.float32) * grouped).reshape(rows, -1).astype(np.float32)
+    settings = {"group_size": group, "bits": bits, "mode": mode, "global_scale": global_scale, "dtype": mx.float32}
+    by_mlx = np.array(mx.dequantize(weight, scales, **settings))
+    np.testing.assert_allclose(values, by_mlx, rtol=0, atol=1e-6 * float(np.abs(values).max()))
+    return values
+
+
+def e4m3(codes: np.ndarray) -> np.ndarray:
+    """4 bits of exponent biased by 7, 3 of mantissa, the sign on top; no code for infinity."""
+    exponent, mantissa = (codes >> 3 & 15).astype(int), (codes & 7).astype(np.float32)
+    size = np.where(exponent == 0, mantissa * 2.0**-9, np.ldexp(8 + mantissa, exponent - 10))
+    return np.where(codes & 128, -size, size).astype(np.float32)

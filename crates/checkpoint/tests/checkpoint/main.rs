@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod alias;
+mod blocks;
 mod gguf;
 mod gguf_file;
 mod gguf_hparams;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ffai_checkpoint::{Error, Hparams, Mode, Module, Params, Quantization, Result};
+use ffai_checkpoint::{Error, Hparams, Microscaled, Mode, Module, Params, Quantization, Result};
 
 fn read(rest: &str) -> Result<Option<Quantization>> {
     let json = format!(r#"{{"model_type": "llama", {rest}}}"#);
@@ -43,6 +43,19 @@ fn a_module_of_its_own_inherits_nothing() {
 }
 
 #[test]
+fn microscaled_modes_are_read_and_a_module_without_a_mode_is_affine() {
+    let quantization = read(
+        r#""quantization": {"group_size": 32, "bits": 4, "mode": "mxfp4",
+            "lm_head": {"group_size": 64, "bits": 8}, "model.embed_tokens": {"mode": "nvfp4"}}"#,
+    );
+    let quantization = quantization.unwrap().unwrap();
+    let micro = |bits, group, mode| Params { bits, group, mode: Mode::Microscaled(mode) };
+    assert_eq!(quantization.default, micro(4, 32, Microscaled::Mxfp4));
+    assert_eq!(quantization.module("lm_head"), Module::Quantized(params(8, 64)));
+    assert_eq!(quantization.module("model.embed_tokens"), Module::Quantized(micro(4, 16, Microscaled::Nvfp4)));
+}
+
+#[test]
 fn the_copy_is_read_where_it_stands_alone() {
     let quantization = read(r#""quantization_config": {"group_size": 64, "bits": 4}"#).unwrap().unwrap();
     assert_eq!(quantization.default, params(4, 64));
@@ -56,8 +69,10 @@ fn other_methods_are_refused_by_name() {
         (r#"{"quant_method": "gptq", "bits": 4, "group_size": 128}"#, "gptq"),
         (r#"{"quant_method": "compressed-tensors"}"#, "compressed-tensors"),
         (r#"{"load_in_8bit": true}"#, "bitsandbytes"),
-        (r#"{"group_size": 32, "bits": 4, "mode": "mxfp4"}"#, "mxfp4"),
-        (r#"{"group_size": 64, "bits": 4, "lm_head": {"mode": "nvfp4", "bits": 4, "group_size": 64}}"#, "nvfp4"),
+        (r#"{"group_size": 32, "bits": 4, "mode": "mxint4"}"#, "mxint4"),
+        (r#"{"group_size": 64, "bits": 4, "lm_head": {"mode": "fp4", "bits": 4, "group_size": 64}}"#, "fp4"),
+        (r#"{"group_size": 64, "bits": 1}"#, "MLX affine with 1 bit"),
+        (r#"{"group_size": 64, "bits": 4, "lm_head": {"bits": 1}}"#, "MLX affine with 1 bit"),
     ];
     for (json, expected) in cases {
         let error = read(&format!(r#""quantization_config": {json}"#)).unwrap_err();
@@ -72,6 +87,11 @@ fn broken_descriptions_name_their_key() {
         (r#"{"group_size": 64}"#, "`quantization.bits` is missing"),
         (r#"{"group_size": 64, "bits": 7}"#, "`quantization.bits` is 7, expected one of [2, 3, 4, 5, 6, 8]"),
         (r#"{"group_size": 48, "bits": 4}"#, "`quantization.group_size` is 48, expected one of [32, 64, 128]"),
+        (
+            r#"{"group_size": 64, "bits": 4, "mode": "mxfp4"}"#,
+            "`quantization.group_size` is 64, expected 32, as mode mxfp4",
+        ),
+        (r#"{"group_size": 32, "bits": 4, "mode": "mxfp8"}"#, "`quantization.bits` is 4, expected 8, as mode mxfp8"),
         (r#"{"group_size": 64, "bits": 260}"#, "`quantization.bits` is 260, expected one of [2, 3, 4, 5, 6, 8]"),
         (r#"{"group_size": 64, "bits": 4, "lm_head": {"bits": "x"}}"#, r#"`quantization.lm_head.bits` is "x""#),
         ("4", "`quantization` is 4, expected an object"),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ffai_checkpoint::{Affine, Dtype, Entry, Error, Float, Int, Storage, Tensor};
+use ffai_checkpoint::{Affine, Dtype, Entry, Error, Float, Int, Microscaled, Storage, Tensor};
 use half::bf16;
 use proptest::prelude::*;
 
@@ -144,8 +144,8 @@ fn integers_are_no_dense_tensor() {
         matches!(&error, Error::UnsupportedDtype { tensor, dtype, .. } if tensor == "w.weight" && dtype == "u32"),
         "{error}"
     );
-    let error = Tensor::dense(&entry("w", Dtype::Other("Q4_K".into()), &[256], vec![0; 144])).unwrap_err();
-    assert!(error.to_string().contains("`w` is stored as Q4_K"), "{error}");
+    let error = Tensor::dense(&entry("w", Dtype::Other("IQ4_XS".into()), &[256], vec![0; 136])).unwrap_err();
+    assert!(error.to_string().contains("`w` is stored as IQ4_XS"), "{error}");
 }
 
 #[test]
@@ -185,4 +185,83 @@ fn affine_parts_that_disagree_are_named() {
     for (error, expected) in cases {
         assert!(error.contains(expected), "{error}\n{expected}");
     }
+}
+
+fn bytes(name: &str, shape: &[usize], bytes: Vec<u8>) -> Entry {
+    entry(name, Dtype::Int(Int::U8), shape, bytes)
+}
+
+fn words(shape: &[usize], bytes: Vec<u8>) -> Entry {
+    entry("w.weight", Dtype::Int(Int::U32), shape, bytes)
+}
+
+#[test]
+fn mxfp4_is_a_nibble_times_a_power_of_two() {
+    let weight = words(&[2, 4], [[0x10; 16], [0xf7; 16]].concat());
+    let tensor = Tensor::microscaled(&weight, &bytes("w.scales", &[2, 1], vec![128, 0]), None, 32).unwrap();
+    assert_eq!(tensor.storage(), Storage::Microscaled(Microscaled::Mxfp4));
+    let tiny = 6.0 * 2f32.powi(-127);
+    assert_eq!(tensor.to_f32()[..4], [0.0, 1.0, 0.0, 1.0]);
+    assert_eq!(tensor.to_f32()[32..36], [tiny, -tiny, tiny, -tiny]);
+    assert_eq!((tensor.shape(), tensor.bytes_len()), ([2, 32].as_slice(), 32 + 2));
+    assert_eq!(tensor.rows_range(1..2).to_f32(), tensor.to_f32()[32..]);
+}
+
+#[test]
+fn mxfp8_has_subnormals_and_one_code_that_is_no_number() {
+    let mut codes = vec![0; 32];
+    codes[..6].copy_from_slice(&[0x01, 0x07, 0x08, 0x7e, 0xb8, 0x7f]);
+    let tensor = Tensor::microscaled(&words(&[8], codes), &bytes("w.scales", &[1], vec![127]), None, 32).unwrap();
+    assert_eq!(tensor.storage(), Storage::Microscaled(Microscaled::Mxfp8));
+    assert_eq!(tensor.to_f32()[..5], [2f32.powi(-9), 7.0 * 2f32.powi(-9), 2f32.powi(-6), 448.0, -1.0]);
+    assert!(tensor.to_f32()[5].is_nan());
+}
+
+#[test]
+fn nvfp4_has_two_scales_in_32_and_may_have_a_global_one() {
+    let (weight, scales) = (words(&[1, 4], vec![0x2a; 16]), bytes("w.scales", &[1, 2], vec![0x38, 0x41]));
+    let tensor = |global: Option<&Entry>| Tensor::microscaled(&weight, &scales, global, 32).unwrap();
+    assert_eq!(tensor(None).storage(), Storage::Microscaled(Microscaled::Nvfp4));
+    let numbers = tensor(None).to_f32();
+    assert_eq!((&numbers[..2], &numbers[16..18]), ([-1.0, 1.0].as_slice(), [-2.25, 2.25].as_slice()));
+    let scaled = tensor(Some(&f32s("w.global_scale", &[1], &[1344.0])));
+    assert_eq!(scaled.to_f32()[16..18], [-1.125, 1.125]);
+    let table = scaled.scale_table().unwrap();
+    assert_eq!((table[0x38], table[0x41]), (0.5, 1.125));
+}
+
+#[test]
+fn microscaled_parts_that_disagree_are_named() {
+    let (w, s) = (words(&[2, 8], vec![0; 64]), bytes("w.scales", &[2, 2], vec![0; 4]));
+    let error =
+        |w: &Entry, s: &Entry, g: Option<&Entry>, cols| Tensor::microscaled(w, s, g, cols).unwrap_err().to_string();
+    Tensor::microscaled(&w, &s, None, 64).unwrap();
+    let scale = |shape: &[usize], values: &[f32]| f32s("w.global_scale", shape, values);
+    let nv = bytes("w.scales", &[2, 4], vec![0; 8]);
+    let cases = [
+        (
+            error(&f32s("w.weight", &[2, 8], &[0.0; 16]), &s, None, 64),
+            "`w.weight` is stored as f32, expected u32 codes",
+        ),
+        (error(&w, &parts("w.scales", 2, 2), None, 64), "`w.scales` is stored as f32, expected u8 scales"),
+        (error(&w, &bytes("w.scales", &[3, 2], vec![0; 6]), None, 64), "`w.scales` has shape [3, 2], expected [2, 2]"),
+        (
+            error(&w, &s, None, 96),
+            "`w.weight` has shape [2, 8], expected a last dimension for rows of 96 with 2 scales",
+        ),
+        (error(&w, &bytes("w.scales", &[2, 2], vec![0; 3]), None, 64), "`w.scales`: 3 bytes, expected 2 rows of 2"),
+        (error(&w, &s, Some(&scale(&[], &[1.0])), 64), "`w.global_scale`: mxfp4 has no global scale"),
+        (error(&w, &nv, Some(&scale(&[2], &[1.0; 2])), 64), "`w.global_scale` has shape [2], expected a single number"),
+        (error(&w, &nv, Some(&scale(&[], &[f32::NAN])), 64), "`w.global_scale`: is NaN, expected a finite number"),
+    ];
+    for (error, expected) in cases {
+        assert!(error.contains(expected), "{error}\n{expected}");
+    }
+}
+
+#[test]
+fn affine_codes_of_one_bit_are_refused_by_name() {
+    let weight = words(&[1, 2], vec![0; 8]);
+    let error = Tensor::affine(&weight, &parts("w.scales", 1, 1), &parts("w.biases", 1, 1), 64).unwrap_err();
+    assert!(error.to_string().contains("`w.weight`: MLX affine with 1 bit is not supported"), "{error}");
 }

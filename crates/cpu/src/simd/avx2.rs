@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::unpack::Unpack;
-use super::{Kernel, Simd};
+use super::{E2M1, Kernel, Simd};
 
 #[derive(Clone, Copy)]
 pub(super) struct Avx2;
@@ -21,6 +21,7 @@ impl Simd for Avx2 {
     type V = __m256;
     type Wide = [__m256; 4];
     type Lut = Lut;
+    type Codes = __m256i;
     const LANES: usize = 8;
     const TILE: usize = 3;
 
@@ -190,6 +191,40 @@ impl Simd for Avx2 {
             scaled(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.add(24).cast())), lut),
         ]
     }
+    #[inline(always)]
+    unsafe fn e2m1(p: *const u8, first: __m256, second: __m256) -> [__m256; 4] {
+        let [a, b, c, d] = halves(p);
+        [e2m1_times(a, first), e2m1_times(b, second), e2m1_times(c, first), e2m1_times(d, second)]
+    }
+    #[inline(always)]
+    unsafe fn e4m3(p: *const u8, scale: __m256) -> [__m256; 4] {
+        [
+            e4m3_times(_mm_loadl_epi64(p.cast()), scale),
+            e4m3_times(_mm_loadl_epi64(p.add(8).cast()), scale),
+            e4m3_times(_mm_loadl_epi64(p.add(16).cast()), scale),
+            e4m3_times(_mm_loadl_epi64(p.add(24).cast()), scale),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn cut(p: *const u8, shift: u32, mask: u8) -> __m256i {
+        let shifted = _mm256_srl_epi16(_mm256_loadu_si256(p.cast()), _mm_cvtsi32_si128(shift as i32));
+        _mm256_and_si256(shifted, _mm256_set1_epi8(mask as i8))
+    }
+    #[inline(always)]
+    unsafe fn join<const BY: i32>(low: __m256i, high: __m256i) -> __m256i {
+        _mm256_or_si256(low, _mm256_slli_epi16::<BY>(high))
+    }
+    #[inline(always)]
+    unsafe fn numbers(codes: __m256i, scales: [__m256; 2], biases: [__m256; 2]) -> [__m256; 4] {
+        let luts = [Lut { scale: scales[0], bias: biases[0] }, Lut { scale: scales[1], bias: biases[1] }];
+        let (a, b) = (_mm256_castsi256_si128(codes), _mm256_extracti128_si256::<1>(codes));
+        [
+            scaled(_mm256_cvtepu8_epi32(a), &luts[0]),
+            scaled(_mm256_cvtepu8_epi32(_mm_srli_si128::<8>(a)), &luts[0]),
+            scaled(_mm256_cvtepu8_epi32(b), &luts[1]),
+            scaled(_mm256_cvtepu8_epi32(_mm_srli_si128::<8>(b)), &luts[1]),
+        ]
+    }
 }
 
 #[inline(always)]
@@ -238,4 +273,23 @@ unsafe fn unpack<const BITS: usize, const QUARTER: usize>(stream: __m128i) -> __
 #[inline(always)]
 unsafe fn scaled(codes: __m256i, lut: &Lut) -> __m256 {
     _mm256_fmadd_ps(lut.scale, _mm256_cvtepi32_ps(codes), lut.bias)
+}
+
+/// A look-up reads the low three bits of its index; the fourth is the sign.
+#[inline(always)]
+unsafe fn e2m1_times(codes: __m256i, scale: __m256) -> __m256 {
+    let size = _mm256_permutevar8x32_ps(_mm256_loadu_ps(E2M1.as_ptr()), codes);
+    let sign = _mm256_slli_epi32::<31>(_mm256_srli_epi32::<3>(codes));
+    _mm256_mul_ps(scale, _mm256_xor_ps(size, _mm256_castsi256_ps(sign)))
+}
+
+/// Eight bytes as halves: the same fields, but for exponents that are biased by 8 more.
+#[inline(always)]
+unsafe fn e4m3_times(bytes: __m128i, scale: __m256) -> __m256 {
+    let wide = _mm_slli_epi16::<8>(_mm_cvtepu8_epi16(bytes));
+    let half = _mm_and_si128(_mm_srai_epi16::<1>(wide), _mm_set1_epi16(0xBFFFu16 as i16));
+    let size = _mm_and_si128(wide, _mm_set1_epi16(0x7F00));
+    let nan = _mm_and_si128(_mm_cmpeq_epi16(size, _mm_set1_epi16(0x7F00)), _mm_set1_epi16(0x7E00));
+    let number = _mm256_mul_ps(_mm256_cvtph_ps(_mm_or_si128(half, nan)), _mm256_set1_ps(256.0));
+    _mm256_mul_ps(scale, number)
 }

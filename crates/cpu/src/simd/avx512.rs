@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::unpack::Unpack;
-use super::{Kernel, Simd};
+use super::{E2M1, Kernel, Simd};
 
 #[derive(Clone, Copy)]
 pub(super) struct Avx512;
@@ -21,6 +21,7 @@ impl Simd for Avx512 {
     type V = __m512;
     type Wide = [__m512; 2];
     type Lut = Lut;
+    type Codes = __m256i;
     const LANES: usize = 16;
     const TILE: usize = 6;
 
@@ -183,6 +184,35 @@ impl Simd for Avx512 {
             scaled(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.add(16).cast())), lut),
         ]
     }
+    #[inline(always)]
+    unsafe fn e2m1(p: *const u8, first: __m512, second: __m512) -> [__m512; 2] {
+        let codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()));
+        let scales = _mm512_mask_mov_ps(first, 0xFF00, second);
+        let table = _mm512_loadu_ps(E2M1.as_ptr());
+        [
+            _mm512_mul_ps(scales, _mm512_permutexvar_ps(codes, table)),
+            _mm512_mul_ps(scales, _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(codes), table)),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn e4m3(p: *const u8, scale: __m512) -> [__m512; 2] {
+        [e4m3_times(_mm_loadu_si128(p.cast()), scale), e4m3_times(_mm_loadu_si128(p.add(16).cast()), scale)]
+    }
+    #[inline(always)]
+    unsafe fn cut(p: *const u8, shift: u32, mask: u8) -> __m256i {
+        let shifted = _mm256_srl_epi16(_mm256_loadu_si256(p.cast()), _mm_cvtsi32_si128(shift as i32));
+        _mm256_and_si256(shifted, _mm256_set1_epi8(mask as i8))
+    }
+    #[inline(always)]
+    unsafe fn join<const BY: i32>(low: __m256i, high: __m256i) -> __m256i {
+        _mm256_or_si256(low, _mm256_slli_epi16::<BY>(high))
+    }
+    #[inline(always)]
+    unsafe fn numbers(codes: __m256i, scales: [__m512; 2], biases: [__m512; 2]) -> [__m512; 2] {
+        let low = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_castsi256_si128(codes)));
+        let high = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_extracti128_si256::<1>(codes)));
+        [_mm512_fmadd_ps(scales[0], low, biases[0]), _mm512_fmadd_ps(scales[1], high, biases[1])]
+    }
 }
 
 #[inline(always)]
@@ -214,4 +244,14 @@ unsafe fn look_up<const BITS: usize>(codes: __m512i, lut: &Lut) -> __m512 {
 #[inline(always)]
 unsafe fn scaled(codes: __m512i, lut: &Lut) -> __m512 {
     _mm512_fmadd_ps(lut.scale, _mm512_cvtepi32_ps(codes), lut.bias)
+}
+
+/// 16 bytes as halves: the same fields, but for exponents that are biased by 8 more.
+#[inline(always)]
+unsafe fn e4m3_times(bytes: __m128i, scale: __m512) -> __m512 {
+    let wide = _mm256_slli_epi16::<8>(_mm256_cvtepu8_epi16(bytes));
+    let half = _mm256_and_si256(_mm256_srai_epi16::<1>(wide), _mm256_set1_epi16(0xBFFFu16 as i16));
+    let size = _mm256_and_si256(wide, _mm256_set1_epi16(0x7F00));
+    let nan = _mm256_and_si256(_mm256_cmpeq_epi16(size, _mm256_set1_epi16(0x7F00)), _mm256_set1_epi16(0x7E00));
+    _mm512_mul_ps(scale, _mm512_mul_ps(_mm512_cvtph_ps(_mm256_or_si256(half, nan)), _mm512_set1_ps(256.0)))
 }

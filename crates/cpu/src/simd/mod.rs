@@ -34,6 +34,9 @@ pub(crate) trait Kernel {
     unsafe fn run<S: Simd>(args: &Self::Args);
 }
 
+/// The numbers of the E2M1 codes; bit 3 is the sign.
+const E2M1: [f32; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
+
 /// A kernel compiled for the level in use.
 pub(crate) type Entry<A> = unsafe fn(&A);
 
@@ -60,6 +63,8 @@ pub(crate) trait Simd: Copy + 'static {
     type Wide: Copy;
     /// What turns codes into numbers: `scale * code + bias`, as a table where the level can look numbers up.
     type Lut: Copy;
+    /// [`UNIT`] bytes.
+    type Codes: Copy;
     /// Floats in a vector.
     const LANES: usize;
     /// Rows of activations that the matrix kernel takes at once: as many as the registers hold sums for.
@@ -122,4 +127,15 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn prefetch(p: *const u8);
     /// 32 signed bytes as codes.
     unsafe fn signed(p: *const u8, lut: &Self::Lut) -> Self::Wide;
+    /// The low halves of 16 bytes as E2M1, then the high halves: those of the first 8 bytes times `first`, the others times
+    /// `second`, each the same in every lane.
+    unsafe fn e2m1(p: *const u8, first: Self::V, second: Self::V) -> Self::Wide;
+    /// 32 bytes as E4M3, times `scale`.
+    unsafe fn e4m3(p: *const u8, scale: Self::V) -> Self::Wide;
+    /// `p[i] >> shift & mask` of 32 bytes; the mask leaves no more bits than a byte has after the shift.
+    unsafe fn cut(p: *const u8, shift: u32, mask: u8) -> Self::Codes;
+    /// `low[i] | high[i] << BY`, which fits a byte.
+    unsafe fn join<const BY: i32>(low: Self::Codes, high: Self::Codes) -> Self::Codes;
+    /// `scale * code + bias`, the first 16 codes with the first scale and bias, the others with the second.
+    unsafe fn numbers(codes: Self::Codes, scales: [Self::V; 2], biases: [Self::V; 2]) -> Self::Wide;
 }

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::{Kernel, Simd};
+use super::{E2M1, Kernel, Simd};
 
 #[derive(Clone, Copy)]
 pub(super) struct Scalar;
@@ -46,6 +46,7 @@ impl Simd for Scalar {
     type V = V;
     type Wide = Wide;
     type Lut = Lut;
+    type Codes = [u8; 32];
     const LANES: usize = 8;
     const TILE: usize = 1;
 
@@ -162,6 +163,43 @@ impl Simd for Scalar {
     #[inline(always)]
     unsafe fn signed(p: *const u8, lut: &Lut) -> Wide {
         wide!(|i| lut.scale * f32::from(*p.add(i) as i8) + lut.bias)
+    }
+    #[inline(always)]
+    unsafe fn e2m1(p: *const u8, first: V, second: V) -> Wide {
+        wide!(|i| {
+            let code = *p.add(i % 16) >> (i / 16 * 4) & 15;
+            E2M1[code as usize] * if i % 16 < 8 { first[0] } else { second[0] }
+        })
+    }
+    #[inline(always)]
+    unsafe fn e4m3(p: *const u8, scale: V) -> Wide {
+        wide!(|i| {
+            let byte = u16::from(*p.add(i));
+            let nan = if byte & 0x7f == 0x7f { 0x7e00 } else { 0 };
+            // The same fields as those of a half, whose exponents are biased by 8 more.
+            let half = f16::from_bits((byte & 0x80) << 8 | (byte & 0x7f) << 7 | nan);
+            half.to_f32_const() * 256.0 * scale[0]
+        })
+    }
+    #[inline(always)]
+    unsafe fn cut(p: *const u8, shift: u32, mask: u8) -> [u8; 32] {
+        let mut out = p.cast::<[u8; 32]>().read_unaligned();
+        for i in 0..32 {
+            out[i] = out[i] >> shift & mask;
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn join<const BY: i32>(low: [u8; 32], high: [u8; 32]) -> [u8; 32] {
+        let mut out = low;
+        for i in 0..32 {
+            out[i] |= high[i] << BY;
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn numbers(codes: [u8; 32], scales: [V; 2], biases: [V; 2]) -> Wide {
+        wide!(|i| scales[i / 16][0] * f32::from(codes[i]) + biases[i / 16][0])
     }
 }
 

@@ -1,6 +1,6 @@
 //! A sequence's results are the same bits in any batch, in any chunks, with any number of threads.
 
-use ffai_checkpoint::{Affine, Block, Float, Storage};
+use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 use ffai_cpu::Level;
 use ffai_program::conform::Rng;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::model::{CONTEXT, Model, tokens};
 use crate::{cpu, levels};
 
-fn storages() -> [Storage; 7] {
+fn storages() -> [Storage; 11] {
     let affine = |bits, group| Storage::Affine(Affine { bits, group, scales: Float::F16 });
     [
         Storage::Dense(Float::F32),
@@ -18,6 +18,10 @@ fn storages() -> [Storage; 7] {
         affine(8, 128),
         Storage::Block(Block::Q4_1),
         Storage::Block(Block::Q5_0),
+        Storage::Block(Block::Q4K),
+        Storage::Block(Block::Q6K),
+        Storage::Microscaled(Microscaled::Mxfp4),
+        Storage::Microscaled(Microscaled::Nvfp4),
     ]
 }
 
@@ -51,7 +55,7 @@ proptest! {
 
     #[test]
     fn three_sequences_in_random_chunks_give_the_bits_that_each_gives_alone(
-        seed in any::<u64>(), threads in 1usize..4, level in 0usize..3, storage in 0usize..7,
+        seed in any::<u64>(), threads in 1usize..4, level in 0usize..3, storage in 0usize..11,
     ) {
         let levels = levels();
         let (level, model) = (levels[level % levels.len()], Model::new(storages()[storage]));

@@ -84,7 +84,7 @@ fn spec() -> Spec {
     let norm = Norm { eps: 1e-5 };
     let layer = |window| {
         let attention = Attention {
-            heads: 8,
+            heads: 16,
             kv_heads: 2,
             head_dim: 16,
             qkv_bias: false,
@@ -94,12 +94,12 @@ fn spec() -> Spec {
             scale: 0.3,
             window,
         };
-        let mlp = Mlp { inner: 640, act: Activation::Silu, bias: true };
+        let mlp = Mlp { inner: 768, act: Activation::Silu, bias: true };
         Layer::pre_norm(norm, [attention.into(), mlp.into()])
     };
     Spec {
         family: "test",
-        hidden: 128,
+        hidden: 256,
         vocab: VOCAB,
         context: CONTEXT,
         ropes: vec![Rope::fixed(16, Pairing::Half, (0..8).map(|i| 0.5f32.powi(i)).collect(), 1.0)],

@@ -96,7 +96,7 @@ impl Maker {
 fn products() -> Vec<Case> {
     let mut cases = Vec::new();
     for storage in storages() {
-        let step = step_of(storage);
+        let step = storage.step();
         let shapes = if step == 1 {
             vec![(1, 7, 1), (3, 33, 2), (17, 100, 5), (130, 64, 1), (9, 257, 19)]
         } else {
@@ -128,7 +128,7 @@ fn product(storage: Storage, rows: usize, cols: usize, n: usize, seed: usize) ->
 fn embeddings() -> Vec<Case> {
     let case = |(seed, storage): (usize, Storage)| {
         let mut m = Maker::new(seed);
-        let width = step_of(storage) * 2;
+        let width = storage.step() * 2;
         m.matrix("table", storage, VOCAB, width);
         let (mut b, []) = m.builder([]);
         let out = b.buf("out", Rows::Step, width);
@@ -245,13 +245,4 @@ fn attention(heads: Heads, steps: &[&[usize]], seed: usize) -> Case {
         steps.len()
     );
     m.case(name, b, (out, heads.q * heads.dim), steps)
-}
-
-/// Columns come in multiples of this.
-fn step_of(storage: Storage) -> usize {
-    match storage {
-        Storage::Dense(_) => 1,
-        Storage::Affine(affine) => affine.group as usize,
-        Storage::Block(block) => block.block_len(),
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ffai_checkpoint::{Affine, Block, Dtype, Entry, Float, Int, Storage, Tensor};
+use ffai_checkpoint::{Affine, Block, Dtype, Entry, Float, Int, Microscaled, Storage, Tensor};
 
 /// SplitMix64 (Steele et al., 2014).
 #[derive(Clone, Debug)]
@@ -35,14 +35,14 @@ impl Rng {
 /// Every storage there is, each affine width and group once with each type of scales.
 pub fn storages() -> Vec<Storage> {
     let floats = [Float::F32, Float::F16, Float::BF16];
-    let blocks = [Block::Q4_0, Block::Q4_1, Block::Q5_0, Block::Q5_1, Block::Q8_0];
     let widths = Affine::BITS.iter().flat_map(|bits| Affine::GROUPS.iter().map(move |group| (*bits, *group)));
     let affine = widths.flat_map(|(bits, group)| floats.map(|scales| Affine { bits, group, scales }));
     floats
         .map(Storage::Dense)
         .into_iter()
-        .chain(blocks.map(Storage::Block))
+        .chain(Block::ALL.map(Storage::Block))
         .chain(affine.map(Storage::Affine))
+        .chain(Microscaled::ALL.map(Storage::Microscaled))
         .collect()
 }
 
@@ -62,6 +62,7 @@ pub fn random_tensor(name: &str, storage: Storage, rows: usize, cols: usize, rng
             let biases = floats(name, a.scales, &[rows, groups], || -size * (1.0 + 0.3 * rng.unit()));
             Tensor::affine(&weight, &scales, &biases, cols).expect("a well-formed affine tensor")
         }
+        Storage::Microscaled(micro) => microscaled(name, micro, [rows, cols], size, rng),
         Storage::Block(block) => dense(&blocks(name, block, rows, cols, size, rng)),
     }
 }
@@ -97,22 +98,64 @@ fn push(bytes: &mut Vec<u8>, float: Float, value: f32) {
     }
 }
 
-/// Random blocks: scale (and minimum) first, then random codes.
-fn blocks(name: &str, block: Block, rows: usize, cols: usize, size: f32, rng: &mut Rng) -> Entry {
-    let (levels, floats) = match block {
-        Block::Q4_0 => (16.0, 1),
-        Block::Q4_1 => (16.0, 2),
-        Block::Q5_0 => (32.0, 1),
-        Block::Q5_1 => (32.0, 2),
-        Block::Q8_0 => (256.0, 1),
+/// Scales are near the power of two that makes the largest elements so large; a global scale brings those of nvfp4 near 1.
+fn microscaled(name: &str, micro: Microscaled, [rows, cols]: [usize; 2], size: f32, rng: &mut Rng) -> Tensor {
+    let words = cols * usize::from(micro.bits()) / 32;
+    let mut codes = rng.bytes(rows * words * 4);
+    let (one, largest) = match micro {
+        Microscaled::Nvfp4 => (0x38, 6.0),
+        Microscaled::Mxfp4 => (power(2.0 * size / 6.0), 6.0),
+        Microscaled::Mxfp8 => (power(2.0 * size / 448.0), 448.0),
     };
+    if micro == Microscaled::Mxfp8 {
+        // Seven ones are not a number.
+        codes.iter_mut().filter(|code| **code & 0x7f == 0x7f).for_each(|code| *code -= 1);
+    }
+    let groups = micro.groups(cols);
+    let scales = (0..rows * groups).map(|_| (one + rng.below(3) as i32 - 1) as u8).collect();
+    let global = floats("global", Float::F32, &[], || 2.0 * size / largest * Microscaled::GLOBAL);
+    let weight = entry(name, Dtype::Int(Int::U32), &[rows, words], codes);
+    let scales = entry(name, Dtype::Int(Int::U8), &[rows, groups], scales);
+    let global = (micro == Microscaled::Nvfp4).then_some(&global);
+    Tensor::microscaled(&weight, &scales, global, cols).expect("a well-formed microscaled tensor")
+}
+
+/// Where the floats of a block lie, and the number that each is near: scales first, then minima.
+fn floats_of(block: Block, size: f32) -> Vec<(usize, f32)> {
+    match block {
+        Block::Q4_0 => vec![(0, 2.0 * size / 16.0)],
+        Block::Q4_1 => vec![(0, 2.0 * size / 16.0), (2, -size)],
+        Block::Q5_0 => vec![(0, 2.0 * size / 32.0)],
+        Block::Q5_1 => vec![(0, 2.0 * size / 32.0), (2, -size)],
+        Block::Q8_0 => vec![(0, 2.0 * size / 256.0)],
+        Block::Q2K => vec![(80, 2.0 * size / (15.0 * 3.0)), (82, size / 15.0)],
+        Block::Q3K => vec![(108, size / (32.0 * 4.0))],
+        Block::Q4K => vec![(0, 2.0 * size / (63.0 * 15.0)), (2, size / 63.0)],
+        Block::Q5K => vec![(0, 2.0 * size / (63.0 * 31.0)), (2, size / 63.0)],
+        Block::Q6K => vec![(208, size / (128.0 * 32.0))],
+        Block::Mxfp4 => Vec::new(),
+    }
+}
+
+/// Random bits but for the floats, which are of the right size.
+fn blocks(name: &str, block: Block, rows: usize, cols: usize, size: f32, rng: &mut Rng) -> Entry {
+    let floats = floats_of(block, size);
     let mut bytes = Vec::new();
     for _ in 0..rows * cols / block.block_len() {
-        push(&mut bytes, Float::F16, 2.0 * size / levels * (1.0 + 0.3 * rng.unit()));
-        if floats == 2 {
-            push(&mut bytes, Float::F16, -size * (1.0 + 0.3 * rng.unit()));
+        let start = bytes.len();
+        bytes.extend(rng.bytes(block.block_bytes()));
+        for &(at, mean) in &floats {
+            let float = half::f16::from_f32(mean * (1.0 + 0.3 * rng.unit()));
+            bytes[start + at..start + at + 2].copy_from_slice(&float.to_le_bytes());
         }
-        bytes.extend(rng.bytes(block.block_bytes() - 2 * floats));
+        if block == Block::Mxfp4 {
+            bytes[start] = (power(2.0 * size / 6.0) + rng.below(3) as i32 - 1) as u8;
+        }
     }
     entry(name, Dtype::Block(block), &[rows, cols], bytes)
+}
+
+/// The E8M0 byte of the power of two below.
+fn power(scale: f32) -> i32 {
+    127 + scale.log2().floor() as i32
 }

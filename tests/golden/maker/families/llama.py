@@ -124,6 +124,23 @@ MLX = {
         20,
     ),
     "mlx_biases": ({**G32, **ONE, **TIED, "attention_bias": True, "mlp_bias": True}, Mlx(4, 32, "f16"), 20),
+    "mlx_mxfp4_bf16": (
+        {**G32, **ONE, **TIED},
+        Mlx(4, 32, "bf16", {"*.k_proj": (8, 64)}, micro="mxfp4", mode=False),
+        20,
+    ),
+    "mlx_mxfp8_f16": ({**G32, **ONE, **TIED, "attention_bias": True}, Mlx(8, 32, "f16", micro="mxfp8"), 20),
+    "mlx_nvfp4_bf16": ({**G32, **ONE}, Mlx(4, 16, "bf16", micro="nvfp4"), 20),
+    "mlx_nvfp4_global_scale": (
+        {**G32, **ONE, **TIED, "mlp_bias": True},
+        Mlx(4, 16, "bf16", micro="nvfp4", global_scale=("*.mlp.*", "model.embed_tokens", "*.q_proj")),
+        20,
+    ),
+    "mlx_every_mode": (
+        {**G32, **ONE, **TIED},
+        Mlx(4, 64, "f16", {"*.q_proj": "mxfp4", "*.v_proj": "mxfp8", "*.gate_proj": "nvfp4", "*.down_proj": "mxfp4"}),
+        20,
+    ),
     # The group does not divide 88: down_proj stays plain, and nothing in the config says so.
     "mlx_group_does_not_divide": ({**G32, **ONE, **TIED, "intermediate_size": 88}, Mlx(4, 32, "bf16"), 20),
 }
@@ -131,6 +148,24 @@ MLX = {
 BLOCKS = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 112}
 SMALL = {"hidden_size": 16, "intermediate_size": 28, "vocab_size": 110}
 EMBED_Q8 = {"token_embd.weight": "Q8_0"}
+K_TYPES = {
+    "token_embd.weight": "Q6_K",
+    "*.attn_q.weight": "Q2_K",
+    "*.attn_k.weight": "Q3_K",
+    "*.attn_output.weight": "Q8_0",
+    "*.ffn_gate.weight": "Q5_K",
+    "*.ffn_down.weight": "Q2_K",
+}
+LLAMA3 = {
+    "head_dim": 16,
+    "rope_scaling": {
+        "factor": 8.0,
+        "high_freq_factor": 4.0,
+        "low_freq_factor": 1.0,
+        "original_max_position_embeddings": 32,
+        "rope_type": "llama3",
+    },
+}
 GGUF = {
     "gguf_f32": ({**SMALL, **ONE}, Gguf("F32", "smollm"), 20),
     "gguf_f16": ({**SMALL, "head_dim": 8}, Gguf("F16", "smollm"), 20),
@@ -148,6 +183,14 @@ GGUF = {
         Gguf("Q8_0", "smollm", {"token_embd.weight": "F16"}),
         20,
     ),
+    "gguf_k": (
+        {**BLOCKS, **ONE, **TIED, "hidden_size": 256, "intermediate_size": 256, "head_dim": 16, "num_key_value_heads": 2},
+        Gguf("Q4_K", "smollm", K_TYPES),
+        20,
+    ),
+    "gguf_mxfp4": ({**BLOCKS, **ONE, **TIED}, Gguf("MXFP4", "smollm", {"token_embd.weight": "Q8_0"}), 20),
+    "gguf_split": ({**SMALL, "num_key_value_heads": 1}, Gguf("F16", "smollm", splits=3), 20),
+    "gguf_rope_freqs": ({**SMALL, **ONE, **TIED, **LLAMA3}, Gguf("F16", "smollm"), 40),
 }
 
 ROPE_BASE = {

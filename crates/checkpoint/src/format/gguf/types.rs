@@ -34,16 +34,14 @@ impl Type {
             "F32" => Dtype::Float(Float::F32),
             "F16" => Dtype::Float(Float::F16),
             "BF16" => Dtype::Float(Float::BF16),
-            "Q4_0" => Dtype::Block(Block::Q4_0),
-            "Q4_1" => Dtype::Block(Block::Q4_1),
-            "Q5_0" => Dtype::Block(Block::Q5_0),
-            "Q5_1" => Dtype::Block(Block::Q5_1),
-            "Q8_0" => Dtype::Block(Block::Q8_0),
             "I8" => Dtype::Int(Int::I8),
             "I16" => Dtype::Int(Int::I16),
             "I32" => Dtype::Int(Int::I32),
             "I64" => Dtype::Int(Int::I64),
-            other => Dtype::Other(other.into()),
+            name => match Block::ALL.into_iter().find(|block| block.name() == name) {
+                Some(block) => Dtype::Block(block),
+                None => Dtype::Other(name.into()),
+            },
         }
     }
 }

@@ -17,6 +17,9 @@ pub(crate) struct Q5_1;
 /// `d * q`, q signed.
 pub(crate) struct Q8_0;
 
+/// E2M1 times a power of two.
+pub(crate) struct BlockMxfp4;
+
 /// A loader of blocks of `$bytes`: `$lut` from the block's halves, `$unit` from what follows them.
 macro_rules! block {
     ($name:ident, $bytes:literal, |$s:ident, $p:ident| $lut:expr, |$q:ident, $l:ident| $unit:expr) => {
@@ -46,6 +49,20 @@ block!(Q5_1, 24, |S, p| S::lut(S::half(p), S::half(p.add(2))), |q, lut| S::nibbl
     lut
 ));
 block!(Q8_0, 34, |S, p| S::lut(S::half(p), S::splat(0.0)), |q, lut| S::signed(q.add(2), lut));
+
+impl Loader for BlockMxfp4 {
+    type Group<S: Simd> = S::V;
+    const BYTES: usize = 17;
+    #[inline(always)]
+    unsafe fn group<S: Simd>(row: Row, index: usize) -> S::V {
+        let byte = *row.data.add(index * 17);
+        S::splat(f32::from_bits(if byte == 0 { 1 << 22 } else { u32::from(byte) << 23 }))
+    }
+    #[inline(always)]
+    unsafe fn unit<S: Simd>(row: Row, scale: &S::V, index: usize) -> S::Wide {
+        S::e2m1(row.data.add(index * 17 + 1), *scale, *scale)
+    }
+}
 
 #[inline(always)]
 unsafe fn with_offset<S: Simd>(p: *const u8, offset: f32) -> S::Lut {
