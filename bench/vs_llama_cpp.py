@@ -51,9 +51,8 @@ def files(args: Namespace) -> tuple[Path, list, str]:
         same = args.llama_head if args.ffai_gguf == args.llama_type and args.llama_head else args.ffai_gguf
         ours = random_weights.gguf(args.shape, config, args.ffai_gguf, same, cache)
         return theirs, [ours], f"random {args.ffai_gguf}"
-    shape = pairs.ROOT / "bench/shapes" / f"{args.shape}.json"
-    name = "random bf16" if args.ffai_bits == 16 else f"random {args.ffai_bits}-bit affine, group 64"
-    return theirs, ["--config", shape, "--random-weights", "--bits", args.ffai_bits], name
+    ours = random_weights.mlx(args.shape, config, args.ffai_bits, 64, cache)
+    return theirs, [ours], "random bf16" if args.ffai_bits == 16 else f"random {args.ffai_bits}-bit affine, group 64"
 
 
 class LlamaCpp:

@@ -69,3 +69,9 @@ pub use open::{Description, LoadEvent};
 pub use options::{GenerateOptions, LoadOptions};
 pub use prompt::Prompt;
 pub use session::Session;
+
+/// The examples of the README and of the library's page are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../../../docs/library.md")]
+struct Pages;
