@@ -24,13 +24,37 @@ NAMES = [
     ("model.layers.#.self_attn.q_norm.", "blk.#.attn_q_norm."),
     ("model.layers.#.self_attn.k_norm.", "blk.#.attn_k_norm."),
     ("model.layers.#.post_attention_layernorm.", "blk.#.ffn_norm."),
+    ("model.layers.#.self_attn.qkv_proj.", "blk.#.attn_qkv."),
+    ("model.layers.#.mlp.gate_up_proj.", "blk.#.ffn_up."),
+    ("model.layers.#.mlp.c_fc.", "blk.#.ffn_up."),
+    ("model.layers.#.mlp.c_proj.", "blk.#.ffn_down."),
+    ("model.layers.#.pre_feedforward_layernorm.", "blk.#.ffn_norm."),
+    ("model.layers.#.post_feedforward_layernorm.", "blk.#.post_ffw_norm."),
+    ("model.layers.#.post_self_attn_layernorm.", "blk.#.post_attention_norm."),
+    ("model.layers.#.post_mlp_layernorm.", "blk.#.post_ffw_norm."),
     ("model.layers.#.mlp.gate_proj.", "blk.#.ffn_gate."),
     ("model.layers.#.mlp.up_proj.", "blk.#.ffn_up."),
     ("model.layers.#.mlp.down_proj.", "blk.#.ffn_down."),
 ]
+# Architectures where that norm follows attention (or has the name of one that does).
+POST_ATTENTION = ("seed_oss", "olmo2", "gemma2", "gemma3")
+AFTER = ("model.layers.#.post_attention_layernorm.", "blk.#.post_attention_norm.")
+# Architectures that are named otherwise in GGUF.
+ARCHITECTURES = {"gemma3_text": "gemma3"}
+# Keys of config.json and of GGUF, after the architecture, that some have.
+FLOATS = {
+    "embedding_multiplier": "embedding_scale",
+    "residual_multiplier": "residual_scale",
+    "attention_multiplier": "attention.scale",
+    "logits_scaling": "logit_scale",
+    "logit_scale": "logit_scale",
+    "attn_logit_softcapping": "attn_logit_softcapping",
+    "final_logit_softcapping": "final_logit_softcapping",
+}
 FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "BF16": 32}
 # Architectures whose q and k rows are stored with the two halves of each head interleaved, and by which head count.
-PERMUTED = {"llama": {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}}
+HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
+PERMUTED = {"llama": HEADS, "smollm3": HEADS, "granite": HEADS}
 
 
 @dataclass(frozen=True)
@@ -43,16 +67,19 @@ class Gguf:
 
     def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes model.gguf; returns the stored values as f32, rows in the order of the Hugging Face checkpoint."""
-        writer = gguf.GGUFWriter(folder / "model.gguf", config["model_type"])
+        writer = gguf.GGUFWriter(folder / "model.gguf", architecture(config))
         self._add_hparams(writer, config)
         add_tokenizer(writer, config, self.pre)
         stored = {}
         for name, value in weights.items():
             heads = heads_permuted(config, name)
-            target, kind = gguf_name(name), self._type(gguf_name(name), value)
-            data = gguf.quants.quantize(interleave(value, heads), kind)
+            target = gguf_name(name, architecture(config))
+            kind = self._type(target, value)
+            # Gemma's norms are kept as what they multiply with.
+            added = np.float32(norms_from_zero(config) and name.endswith("norm.weight"))
+            data = gguf.quants.quantize(interleave(value + added, heads), kind)
             writer.add_tensor(target, data, raw_dtype=kind)
-            values = gguf.quants.dequantize(data, kind).astype(np.float32).reshape(value.shape)
+            values = gguf.quants.dequantize(data, kind).astype(np.float32).reshape(value.shape) - added
             stored[name] = deinterleave(values, heads)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -75,7 +102,17 @@ class Gguf:
         writer.add_head_count(config["num_attention_heads"])
         writer.add_head_count_kv(config["num_key_value_heads"])
         writer.add_rope_freq_base(config["rope_theta"])
-        writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+        if "rms_norm_eps" in config:
+            writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+        else:
+            writer.add_layer_norm_eps(config.get("layer_norm_eps") or config["norm_epsilon"])
+        if config.get("sliding_window"):
+            writer.add_sliding_window(config["sliding_window"])
+        for key, name in FLOATS.items():
+            if key in config:
+                writer.add_float32(f"{writer.arch}.{name}", config[key])
+        if "partial_rotary_factor" in config:
+            writer.add_rope_dimension_count(int(head_dim(config) * config["partial_rotary_factor"]))
         if config.get("head_dim") is not None:
             writer.add_key_length(config["head_dim"])
             writer.add_value_length(config["head_dim"])
@@ -86,11 +123,21 @@ class Gguf:
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
-def gguf_name(name: str) -> str:
+def architecture(config: dict[str, Any]) -> str:
+    """The name in `general.architecture`."""
+    return ARCHITECTURES.get(config["model_type"], config["model_type"])
+
+
+def norms_from_zero(config: dict[str, Any]) -> bool:
+    """Whether norms multiply with one plus their weight."""
+    return config["model_type"].startswith("gemma")
+
+
+def gguf_name(name: str, arch: str) -> str:
     """`model.layers.3.mlp.up_proj.weight` -> `blk.3.ffn_up.weight`"""
     parts = name.split(".")
     layer = next((part for part in parts if part.isdigit()), "")
-    for ours, theirs in NAMES:
+    for ours, theirs in [AFTER, *NAMES] if arch in POST_ATTENTION else NAMES:
         prefix = ours.replace("#", layer)
         if name.startswith(prefix):
             return theirs.replace("#", layer) + name.removeprefix(prefix)
