@@ -21,7 +21,7 @@ from maker import reference
 from maker.case import Case
 from maker.compare import differences
 from maker.families import CASES
-from maker.weights import random_weights
+from maker.weights import from_zero, random_weights
 
 HERE = Path(__file__).parent
 LARGEST_CASE = 300_000
@@ -34,6 +34,8 @@ def make(case: Case, root: Path) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     weights = random_weights(reference.shapes(case.config), case.rng("weights"))
+    if case.norms_from_zero:
+        weights = from_zero(weights)
     stored = case.storage.write(folder, case.config, weights)
     tokens = case.token_ids()
     logits, peak = reference.logits(case.config, stored, tokens)

@@ -77,10 +77,10 @@ fn seconds(cpu: &Cpu, bag: &Bag, count: usize, rows: usize, times: usize) -> f64
     let mut b = Builder::new(decls, Vec::new());
     let (x, out) = (b.buf("x", Rows::Step, COLS), b.buf("out", Rows::Step, ROWS));
     let table = b.w("embed");
-    b.push("embed".to_owned(), Op::Embed { table, out: x });
+    b.push("embed".to_owned(), Op::Embed { table, scale: 1.0, out: x });
     for i in 0..count {
         let proj = Proj { w: b.w(&format!("w{i}")), bias: None, out };
-        b.push(format!("linear {i}"), Op::Linear { x, norm: None, proj, add: None });
+        b.push(format!("linear {i}"), Op::Linear { x, norm: None, proj, scale: 1.0, add: None });
     }
     let program = b.finish(out, 8, rows);
     let plan = Plan::for_tokens(&program, rows);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use ffai_checkpoint::Tensor;
-use ffai_program::{CompileError, NormW, Op, Plan, Program, Progress, Proj, W, WeightSource};
+use ffai_program::{CompileError, NormW, NormWKind, Op, Plan, Program, Progress, Proj, W, WeightSource};
 
 use crate::exec::{Exec, Step};
 use crate::machine::{Machine, Needs, PANEL_ROWS};
 use crate::matrix::Matrix;
 use crate::ops::attend::Attend;
+use crate::ops::elementwise::{AddNorm, SoftCap};
 use crate::ops::embed::Embed;
 use crate::ops::gate_up::GateUp;
 use crate::ops::gather::Gather;
@@ -52,28 +53,39 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn op(&mut self, tag: &str, op: &Op) -> Result<Box<dyn Ready>, CompileError> {
         Ok(match op {
-            Op::Embed { table, out } => Box::new(Embed { table: self.matrix(tag, *table)?, out: *out }),
+            Op::Embed { table, scale, out } => {
+                Box::new(Embed { table: self.matrix(tag, *table)?, scale: *scale, out: *out })
+            }
             Op::Project { x, norm, outs } => {
-                let parts = outs.iter().map(|p| self.part(tag, p, None)).collect::<Result<Vec<_>, _>>()?;
+                let parts = outs.iter().map(|p| self.part(tag, p, 1.0, None)).collect::<Result<Vec<_>, _>>()?;
                 self.products(*x, *norm, parts)
             }
-            Op::Linear { x, norm, proj, add } => {
-                let part = self.part(tag, proj, *add)?;
+            Op::Linear { x, norm, proj, scale, add } => {
+                let part = self.part(tag, proj, *scale, *add)?;
                 self.products(*x, *norm, vec![part])
             }
             Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
-                let (gate, up) = (self.matrix(tag, *gate)?, self.matrix(tag, *up)?);
-                let input = Input::new(*x, norm.map(|n| self.norm(n)), [&gate, &up]);
+                let gate = self.matrix(tag, *gate)?;
+                let up = up.map(|up| self.matrix(tag, up)).transpose()?;
+                let input = Input::new(*x, norm.map(|n| self.norm(n)), std::iter::once(&gate).chain(&up));
                 let (gate_bias, up_bias) = (self.bias(*gate_bias), self.bias(*up_bias));
                 Box::new(GateUp { input, gate, gate_bias, up, up_bias, act: *act, out: *out })
             }
-            Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, kv } => {
-                let (q_norm, k_norm) = (q_norm.map(|n| self.norm(n)), k_norm.map(|n| self.norm(n)));
-                Box::new(RotateAppend { q: *q, k: *k, v: *v, heads: *heads, q_norm, k_norm, rope: *rope, kv: *kv })
+            Op::Norm { x, norm, add, out } => {
+                let norm = self.norm(*norm);
+                self.needs.normed = self.needs.normed.max(norm.weight.len());
+                Box::new(AddNorm { x: *x, norm, add: *add, out: *out })
             }
-            Op::Attend { q, heads, kv, scale, window, out } => {
+            Op::SoftCap { x, cap } => Box::new(SoftCap { x: *x, cap: *cap }),
+            Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, growth, kv } => {
+                let (rope, growth) = (*rope, *growth);
+                let (q_norm, k_norm) = (q_norm.map(|n| self.norm(n)), k_norm.map(|n| self.norm(n)));
+                Box::new(RotateAppend { q: *q, k: *k, v: *v, heads: *heads, q_norm, k_norm, rope, growth, kv: *kv })
+            }
+            Op::Attend { q, heads, kv, scale, cap, window, out } => {
                 self.needs.heads = self.needs.heads.max(heads.q / heads.kv);
-                Box::new(Attend { q: *q, heads: *heads, kv: *kv, scale: *scale, window: *window, out: *out })
+                let (scale, cap) = (*scale, *cap);
+                Box::new(Attend { q: *q, heads: *heads, kv: *kv, scale, cap, window: *window, out: *out })
             }
             Op::Gather { x, out } => Box::new(Gather { x: *x, out: *out }),
         })
@@ -84,8 +96,14 @@ impl Compiler<'_> {
         Box::new(Products { input, parts })
     }
 
-    fn part(&mut self, tag: &str, proj: &Proj, add: Option<ffai_program::Buf>) -> Result<Part, CompileError> {
-        Ok(Part { matrix: self.matrix(tag, proj.w)?, bias: self.bias(proj.bias), out: proj.out, add })
+    fn part(
+        &mut self,
+        tag: &str,
+        proj: &Proj,
+        scale: f32,
+        add: Option<ffai_program::Buf>,
+    ) -> Result<Part, CompileError> {
+        Ok(Part { matrix: self.matrix(tag, proj.w)?, bias: self.bias(proj.bias), out: proj.out, scale, add })
     }
 
     fn matrix(&mut self, tag: &str, w: W) -> Result<Matrix, CompileError> {
@@ -102,7 +120,12 @@ impl Compiler<'_> {
     }
 
     fn norm(&self, norm: NormW) -> Norm {
-        Norm { weight: self.tensors[norm.weight.0 as usize].to_f32(), eps: norm.eps }
+        let (center, bias) = match norm.kind {
+            NormWKind::Rms => (false, None),
+            NormWKind::Layer { bias } => (true, bias),
+        };
+        let weight = self.tensors[norm.weight.0 as usize].to_f32();
+        Norm { weight, bias: self.bias(bias), eps: norm.eps, center }
     }
 
     fn bias(&self, bias: Option<W>) -> Option<Vec<f32>> {

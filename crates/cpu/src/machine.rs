@@ -59,6 +59,8 @@ pub(crate) struct Scratch {
     pub(crate) product: Floats,
     /// The second factor of a gated product.
     pub(crate) up: Floats,
+    /// A row that is normed.
+    pub(crate) normed: Floats,
     /// Of attention.
     pub(crate) attend: Floats,
 }
@@ -70,6 +72,8 @@ pub(crate) struct Needs {
     pub(crate) scales: usize,
     /// Columns of any matrix.
     pub(crate) cols: usize,
+    /// The longest norm of an op of its own.
+    pub(crate) normed: usize,
     /// Query heads of a key head.
     pub(crate) heads: usize,
 }
@@ -138,6 +142,7 @@ impl Scratch {
             sums: Floats::new(PANEL_ROWS.next_multiple_of(tile::ROWS) * BATCH * MOST_LANES),
             product: Floats::new(PANEL_ROWS * BATCH),
             up: Floats::new(PANEL_ROWS * BATCH),
+            normed: Floats::new(needs.normed),
             attend: Floats::new(attend::scratch(ATTEND_ROWS, needs.heads, plan.page_tokens)),
         }
     }

@@ -7,8 +7,8 @@ use crate::kernels::attend::{Attend, Attention};
 use crate::kernels::decode::{Decode, Patch};
 use crate::kernels::dot::{Dot, Dots};
 use crate::kernels::finish::{Finish, FinishRow};
-use crate::kernels::gate::{Activate, Gate};
-use crate::kernels::prepare::{Prepare, PrepareRow};
+use crate::kernels::gate::{Activate, Cap, Gate, SoftCap};
+use crate::kernels::prepare::{NormKernel, NormRow, Prepare, PrepareRow};
 use crate::kernels::rotate::{Turn, TurnRow};
 use crate::kernels::tile::{self, Tile};
 use crate::simd::load::{
@@ -24,6 +24,8 @@ pub(crate) struct Kernels {
     pub(crate) tile: Entry<tile::Block>,
     pub(crate) finish: Entry<Finish>,
     pub(crate) gate: Entry<Gate>,
+    pub(crate) cap: Entry<Cap>,
+    pub(crate) norm: Entry<NormRow>,
     pub(crate) turn: Entry<Turn>,
     pub(crate) attend: Entry<Attention>,
 }
@@ -35,6 +37,8 @@ impl Kernels {
             tile: entry::<Tile>(level),
             finish: entry::<FinishRow>(level),
             gate: entry::<Activate>(level),
+            cap: entry::<SoftCap>(level),
+            norm: entry::<NormKernel>(level),
             turn: entry::<TurnRow>(level),
             attend: entry::<Attend>(level),
         }

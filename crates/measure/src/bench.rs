@@ -228,8 +228,13 @@ fn multiplied(program: &Program) -> Vec<W> {
     let weights = |op: &Op| match op {
         Op::Project { outs, .. } => outs.iter().map(|p| p.w).collect(),
         Op::Linear { proj, .. } => vec![proj.w],
-        Op::GateUp { gate, up, .. } => vec![*gate, *up],
-        Op::Embed { .. } | Op::RotateAppend { .. } | Op::Attend { .. } | Op::Gather { .. } => Vec::new(),
+        Op::GateUp { gate, up, .. } => std::iter::once(*gate).chain(*up).collect(),
+        Op::Embed { .. }
+        | Op::Norm { .. }
+        | Op::SoftCap { .. }
+        | Op::RotateAppend { .. }
+        | Op::Attend { .. }
+        | Op::Gather { .. } => Vec::new(),
     };
     program.ops.iter().flat_map(|t| weights(&t.op)).collect()
 }

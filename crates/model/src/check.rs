@@ -7,7 +7,8 @@ use ffai_checkpoint::{Affine, Checkpoint, Dtype, Entry, Int, Mode, Module, Quant
 use crate::{
     Error, Result, Shape, Spec, WeightDecl,
     error::storage_name,
-    names::{Names, companion},
+    families,
+    names::{Found, Names, Source, companion},
 };
 
 /// What became of each tensor of a checkpoint, sorted by name.
@@ -57,22 +58,57 @@ pub(crate) struct Binder<'a> {
     checkpoint: &'a Checkpoint,
     names: Names,
     quantization: Option<Quantization>,
+    /// Rows of each weight that the spec declares.
+    rows: HashMap<String, usize>,
     used: HashMap<String, Fate>,
 }
 
 impl<'a> Binder<'a> {
     pub(crate) fn new(spec: &'a Spec, checkpoint: &'a Checkpoint) -> Result<Self> {
-        let names = Names::of(checkpoint.layout());
+        let family = families::named(spec.family).ok_or_else(|| families::unknown(checkpoint.hparams()))?;
+        let names = Names::of(checkpoint.layout(), family, |name| checkpoint.entry(name).is_some());
         let quantization = checkpoint.hparams().quantization()?;
-        Ok(Binder { spec, checkpoint, names, quantization, used: HashMap::new() })
+        let rows = spec.weights().into_iter().map(|decl| (decl.role, decl.shape.dims().0)).collect();
+        Ok(Binder { spec, checkpoint, names, quantization, rows, used: HashMap::new() })
     }
 
     pub(crate) fn bind(&mut self, decl: &WeightDecl) -> Result<Tensor> {
-        let name = self.names.tensor(&decl.role).unwrap_or_else(|| decl.role.clone());
-        let entry = self.entry(&name, decl)?;
+        let Some(found) = self.names.find(&decl.role) else { return self.whole(&decl.role, decl) };
+        match found.source {
+            Source::Whole(_) => self.whole(&found.tensor, decl),
+            Source::Rows(..) => self.some_rows(&found, decl),
+            Source::PlusOne(_) => self.plus_one(&found.tensor, decl),
+        }
+    }
+
+    /// The rows of `decl` among those of its neighbours. The tensor must have exactly the rows of all, and each neighbour is
+    /// bound in its turn: so every row is used.
+    fn some_rows(&mut self, found: &Found, decl: &WeightDecl) -> Result<Tensor> {
+        let (rows, cols) = decl.shape.dims();
+        let (mut first, mut total, mut roles) = (0, 0, Vec::new());
+        for part in &found.parts {
+            let rows = self.rows.get(part).copied().unwrap_or(0);
+            if *part == decl.role {
+                first = total;
+            }
+            roles.push(format!("{part} [{total}..{}]", total + rows));
+            total += rows;
+        }
+        let whole = WeightDecl { role: roles.join(", "), shape: Shape::Matrix { rows: total, cols } };
+        Ok(self.whole(&found.tensor, &whole)?.rows_range(first..first + rows))
+    }
+
+    fn plus_one(&mut self, name: &str, decl: &WeightDecl) -> Result<Tensor> {
+        let tensor = self.whole(name, decl)?;
+        let values = tensor.to_f32().into_iter().map(|value| 1.0 + value).collect();
+        Ok(Tensor::from_f32(name, tensor.rows(), tensor.cols(), values))
+    }
+
+    fn whole(&mut self, name: &str, decl: &WeightDecl) -> Result<Tensor> {
+        let entry = self.entry(name, decl)?;
         match decl.shape {
             Shape::Vector { .. } => self.vector(entry, decl),
-            Shape::Matrix { cols, .. } => match companion(&name, "scales").and_then(|s| self.checkpoint.entry(&s)) {
+            Shape::Matrix { cols, .. } => match companion(name, "scales").and_then(|s| self.checkpoint.entry(&s)) {
                 Some(scales) if scales.dtype == Dtype::Int(Int::U8) => self.microscaled(entry, scales, cols, decl),
                 Some(scales) => self.affine(entry, scales, cols, decl),
                 None => self.plain(entry, decl),
@@ -174,7 +210,15 @@ impl<'a> Binder<'a> {
     }
 
     fn mark(&mut self, tensor: &str, decl: &WeightDecl, note: Option<String>) {
-        self.used.insert(tensor.to_owned(), Fate::Used { role: decl.role.clone(), note });
+        let fate = Fate::Used { role: decl.role.clone(), note };
+        // A tensor may play several roles: one norm before two branches.
+        if let Some(Fate::Used { role, .. }) = self.used.get_mut(tensor) {
+            if *role != decl.role {
+                *role = format!("{role}, {}", decl.role);
+            }
+            return;
+        }
+        self.used.insert(tensor.to_owned(), fate);
     }
 
     /// The fate of what nothing used.

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
-use crate::{Attention, Branch, Layer, Lengths, Mixer, Mlp, Norm, Rope, Spec};
+use crate::{Attention, Branch, Layer, Lengths, Mixer, Mlp, Norm, NormKind, Rope, Spec};
 
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "family {}: hidden {}, vocab {}, context {}", self.family, self.hidden, self.vocab, self.context)?;
+        if self.embed_scale != 1.0 {
+            writeln!(f, "embedding times {}", self.embed_scale)?;
+        }
         for (i, rope) in self.ropes.iter().enumerate() {
             writeln!(f, "rope {i}: {rope}")?;
         }
@@ -22,7 +25,14 @@ impl fmt::Display for Spec {
             }
         }
         let head = if self.head.tied { "the embedding" } else { "a matrix of its own" };
-        writeln!(f, "logits: {} * {head}", norm(Some(self.final_norm)))
+        write!(f, "logits: {} * {head}", norm(Some(self.final_norm), "x"))?;
+        if self.head.scale != 1.0 {
+            write!(f, ", times {}", self.head.scale)?;
+        }
+        if let Some(cap) = self.head.cap {
+            write!(f, ", capped at {cap}")?;
+        }
+        writeln!(f)
     }
 }
 
@@ -38,16 +48,27 @@ fn runs(layers: &[Layer]) -> Vec<(usize, usize, &Layer)> {
     runs
 }
 
-fn norm(norm: Option<Norm>) -> String {
-    norm.map_or_else(|| "x".to_owned(), |n| format!("rms(x, {:e})", n.eps))
+fn norm(norm: Option<Norm>, x: &str) -> String {
+    norm.map_or_else(|| x.to_owned(), |n| format!("{}({x}, {:e})", kind(n), n.eps))
+}
+
+fn kind(norm: Norm) -> &'static str {
+    match norm.kind {
+        NormKind::Rms => "rms",
+        NormKind::Layer { bias: false } => "layernorm",
+        NormKind::Layer { bias: true } => "layernorm+bias",
+    }
 }
 
 impl fmt::Display for Branch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let x = norm(self.pre);
+        let x = norm(self.pre, "x");
+        if self.scale != 1.0 {
+            write!(f, "{} * ", self.scale)?;
+        }
         match &self.mixer {
-            Mixer::Attention(a) => write!(f, "attention({x}): {a}"),
-            Mixer::Mlp(m) => write!(f, "mlp({x}): {m}"),
+            Mixer::Attention(a) => write!(f, "{}: {a}", norm(self.post, &format!("attention({x})"))),
+            Mixer::Mlp(m) => write!(f, "{}: {m}", norm(self.post, &format!("mlp({x})"))),
         }
     }
 }
@@ -59,8 +80,15 @@ impl fmt::Display for Attention {
             Some(rope) => write!(f, ", rope {rope}")?,
             None => write!(f, ", no rope")?,
         }
-        if let Some(norm) = self.qk_norm {
-            write!(f, ", q and k rms {:e}", norm.eps)?;
+        if let Some(growth) = self.growth {
+            write!(f, ", q growing by {} from {}", growth.beta, growth.original)?;
+        }
+        if let Some(qk) = self.qk_norm {
+            let whole = if qk.whole { "whole " } else { "" };
+            write!(f, ", {whole}q and k {} {:e}", kind(qk.norm), qk.norm.eps)?;
+        }
+        if let Some(cap) = self.cap {
+            write!(f, ", scores capped at {cap}")?;
         }
         if let Some(window) = self.window {
             write!(f, ", window {window}")?;
@@ -77,7 +105,8 @@ impl fmt::Display for Attention {
 impl fmt::Display for Mlp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bias = if self.bias { ", biases" } else { "" };
-        write!(f, "{:?}-gated, inner {}{bias}", self.act, self.inner)
+        let gated = if self.gated { "-gated" } else { "" };
+        write!(f, "{:?}{gated}, inner {}{bias}", self.act, self.inner)
     }
 }
 
@@ -88,6 +117,10 @@ impl fmt::Display for Rope {
             Lengths::Any(table) => {
                 let ends = (table.freqs.first().copied().unwrap_or(0.0), table.freqs.last().copied().unwrap_or(0.0));
                 write!(f, "frequencies {} to {:.4e}, factor {}", ends.0, ends.1, table.scale)
+            }
+            Lengths::Long { original, short, long } => {
+                write!(f, "frequencies {:.4e} or, beyond {original} tokens, ", short.freqs.last().unwrap_or(&0.0))?;
+                write!(f, "{:.4e}, factor {}", long.freqs.last().unwrap_or(&0.0), short.scale)
             }
             Lengths::Dynamic { base, factor, context } => {
                 write!(f, "base {base} growing by {factor} beyond {context} tokens")

@@ -30,5 +30,7 @@ pub use check::{Fate, Ledger, LedgerRow};
 pub use error::{Error, Result};
 pub use families::{spec, spec_of};
 pub use rope::{Lengths, Pairing, Rope, RopeTable};
-pub use spec::{Activation, Attention, Branch, Head, Layer, Mixer, Mlp, Norm, Spec, Sublayer};
+pub use spec::{
+    Activation, Attention, Branch, Growth, Head, Layer, Mixer, Mlp, Norm, NormKind, QkNorm, Spec, Sublayer,
+};
 pub use weights::{Shape, WeightDecl, Weights};

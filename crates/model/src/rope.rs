@@ -36,6 +36,15 @@ pub struct Rope {
 pub enum Lengths {
     /// One table for all sequences.
     Any(RopeTable),
+    /// One table for sequences up to a length, another for longer ones (LongRoPE, Ding et al., 2024).
+    Long {
+        /// `original_max_position_embeddings`: up to here `short` is the table.
+        original: usize,
+        /// For short sequences.
+        short: RopeTable,
+        /// For long ones, at all positions.
+        long: RopeTable,
+    },
     /// NTK scaling of the base by the length of the sequence, once that exceeds `context` tokens.
     Dynamic {
         /// The base (`rope_theta`).
@@ -67,6 +76,13 @@ impl Rope {
     pub fn length_class(&self, tokens: usize) -> usize {
         match self.lengths {
             Lengths::Any(_) => 0,
+            Lengths::Long { original, .. } => {
+                if tokens > original {
+                    original + 1
+                } else {
+                    0
+                }
+            }
             Lengths::Dynamic { context, .. } => {
                 if tokens > context {
                     tokens
@@ -81,6 +97,7 @@ impl Rope {
     pub fn table(&self, class: usize) -> RopeTable {
         match &self.lengths {
             Lengths::Any(table) => table.clone(),
+            Lengths::Long { original, short, long } => (if class > *original { long } else { short }).clone(),
             &Lengths::Dynamic { base, factor, context } => {
                 let tokens = class.max(context) as f64;
                 let exponent = self.width as f64 / (self.width as f64 - 2.0);
@@ -91,21 +108,34 @@ impl Rope {
     }
 
     /// Reads the rope of a config, in the old form (`rope_theta` + `rope_scaling`) or the new (`rope_parameters`).
-    /// `context` is `max_position_embeddings`.
-    pub fn from_config(hp: &Hparams, head_dim: usize, context: usize) -> Result<Rope> {
+    pub(crate) fn from_config(hp: &Hparams, defaults: &RopeDefaults) -> Result<Rope> {
         let scaling = match hp.object("rope_scaling")? {
             Some(object) => Some(object),
             None => hp.object("rope_parameters")?,
         };
+        Rope::scaled_by(hp, scaling.as_ref(), defaults)
+    }
+
+    /// The rope of layers of one kind: as [`Rope::from_config`], but from the object of that name in `rope_parameters` if there
+    /// is one.
+    pub(crate) fn of_layers(hp: &Hparams, kind: &str, defaults: &RopeDefaults) -> Result<Rope> {
+        match hp.object("rope_parameters")?.map(|p| p.object(kind)).transpose()?.flatten() {
+            Some(parameters) => Rope::scaled_by(hp, Some(&parameters), defaults),
+            None => Rope::from_config(hp, defaults),
+        }
+    }
+
+    fn scaled_by(hp: &Hparams, scaling: Option<&Hparams>, defaults: &RopeDefaults) -> Result<Rope> {
         let get = |key: &str| -> Result<Option<f64>> {
-            let nested = scaling.as_ref().map(|s| s.float(key)).transpose()?.flatten();
+            let nested = scaling.map(|s| s.float(key)).transpose()?.flatten();
             Ok(match nested {
                 Some(value) => Some(value),
                 None => hp.float(key)?,
             })
         };
-        let base = get("rope_theta")?.unwrap_or(10_000.0);
-        let width = (head_dim as f64 * get("partial_rotary_factor")?.unwrap_or(1.0)) as usize;
+        let (head_dim, context) = (defaults.head_dim, defaults.context);
+        let base = get("rope_theta")?.unwrap_or(defaults.theta);
+        let width = (head_dim as f64 * get("partial_rotary_factor")?.unwrap_or(defaults.partial)) as usize;
         require(hp, "rope_theta", base > 0.0 && base.is_finite(), "a positive number")?;
         require(
             hp,
@@ -113,15 +143,33 @@ impl Rope {
             width >= 2 && width.is_multiple_of(2) && width <= head_dim,
             "an even rotary width of at least 2",
         )?;
-        let lengths = match &scaling {
-            Some(scaling) => scaled(scaling, base, width, context)?,
+        let lengths = match scaling {
+            Some(scaling) => scaled(hp, scaling, base, width, context)?,
             None => Lengths::Any(RopeTable { freqs: plain(base, width), scale: 1.0 }),
         };
-        Ok(Rope { width, pairing: Pairing::Half, lengths })
+        Ok(Rope { width, pairing: defaults.pairing, lengths })
+    }
+
+    /// The rope without any scaling.
+    pub(crate) fn unscaled(base: f64, width: usize, pairing: Pairing) -> Rope {
+        Rope::fixed(width, pairing, plain(base, width), 1.0)
     }
 }
 
-fn scaled(hp: &Hparams, base: f64, width: usize, context: usize) -> Result<Lengths> {
+/// What a rope is where the config is silent.
+#[derive(Clone, Debug)]
+pub(crate) struct RopeDefaults {
+    pub(crate) head_dim: usize,
+    /// `max_position_embeddings`.
+    pub(crate) context: usize,
+    /// The base.
+    pub(crate) theta: f64,
+    /// The share of a head that turns.
+    pub(crate) partial: f64,
+    pub(crate) pairing: Pairing,
+}
+
+fn scaled(config: &Hparams, hp: &Hparams, base: f64, width: usize, context: usize) -> Result<Lengths> {
     let kind = match hp.text("rope_type")? {
         Some(kind) => kind,
         None => hp.text("type")?.unwrap_or("default"),
@@ -133,11 +181,12 @@ fn scaled(hp: &Hparams, base: f64, width: usize, context: usize) -> Result<Lengt
             require(hp, "rope_type", width > 2, "a rotary width above 2 for dynamic scaling")?;
             return Ok(Lengths::Dynamic { base, factor: factor(hp)?, context });
         }
+        "longrope" | "su" => return longrope(config, hp, base, width, context),
         "llama3" => llama3(hp, base, width, context)?,
         "yarn" => yarn(hp, base, width, context)?,
         _ => {
             let key = if hp.text("rope_type")?.is_some() { "rope_type" } else { "type" };
-            return Err(hp.invalid(key, "default, linear, dynamic, llama3 or yarn").into());
+            return Err(hp.invalid(key, "default, linear, dynamic, llama3, yarn, longrope or su").into());
         }
     };
     Ok(Lengths::Any(table))
@@ -208,6 +257,33 @@ fn yarn_scale(hp: &Hparams, factor: f64) -> Result<f64> {
         (Some(m), Some(all)) => mscale(m) / mscale(all),
         _ => mscale(1.0),
     })
+}
+
+/// LongRoPE: each frequency has its own divisor, one list for short sequences and one for long.
+fn longrope(config: &Hparams, hp: &Hparams, base: f64, width: usize, context: usize) -> Result<Lengths> {
+    let given = match hp.count("original_max_position_embeddings")? {
+        Some(original) => Some(original),
+        None => config.count("original_max_position_embeddings")?,
+    };
+    let original = given.unwrap_or(context);
+    require(hp, "original_max_position_embeddings", original > 1, "a count above 1")?;
+    let factor = match (given, hp.float("factor")?) {
+        (None, Some(factor)) => factor,
+        _ => context as f64 / original as f64,
+    };
+    let scale = match hp.float("attention_factor")? {
+        Some(given) => given,
+        None if factor <= 1.0 => 1.0,
+        None => (1.0 + factor.ln() / (original as f64).ln()).sqrt(),
+    };
+    let table = |key: &str| -> Result<RopeTable> {
+        let divisors = hp.need_floats(key)?;
+        require(hp, key, divisors.len() == width / 2, "one number for each pair of rotary coordinates")?;
+        let power = |i: usize| base.powf((2 * i) as f64 / width as f64) as f32;
+        let freqs = divisors.iter().enumerate().map(|(i, divisor)| 1.0 / (*divisor as f32 * power(i))).collect();
+        Ok(RopeTable { freqs, scale: scale as f32 })
+    };
+    Ok(Lengths::Long { original, short: table("short_factor")?, long: table("long_factor")? })
 }
 
 fn factor(hp: &Hparams) -> Result<f64> {

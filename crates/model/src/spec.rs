@@ -15,6 +15,8 @@ pub struct Spec {
     pub vocab: usize,
     /// Longest sequence the model was made for, in tokens.
     pub context: usize,
+    /// Factor on the embedding of a token.
+    pub embed_scale: f32,
     /// Rope tables; attention refers to them by index.
     pub ropes: Vec<Rope>,
     /// The layers in order.
@@ -32,20 +34,24 @@ pub struct Layer {
     pub sublayers: Vec<Sublayer>,
 }
 
-/// One residual step: `x + sum over branches of mixer(pre(x))`. All branches read the same `x`.
+/// One residual step: `x + sum over branches of scale * post(mixer(pre(x)))`. All branches read the same `x`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sublayer {
     /// Usually one; two where attention and MLP run in parallel.
     pub branches: Vec<Branch>,
 }
 
-/// A mixer with the norm before it.
+/// A mixer with the norms around it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Branch {
     /// Norm of the input.
     pub pre: Option<Norm>,
     /// What is computed.
     pub mixer: Mixer,
+    /// Norm of the output.
+    pub post: Option<Norm>,
+    /// Factor on what is added to the residual stream; 1 where there is a norm of the output.
+    pub scale: f32,
 }
 
 /// What a branch computes.
@@ -53,7 +59,7 @@ pub struct Branch {
 pub enum Mixer {
     /// Softmax attention over the sequence.
     Attention(Attention),
-    /// A gated MLP over each token alone.
+    /// An MLP over each token alone.
     Mlp(Mlp),
 }
 
@@ -67,11 +73,43 @@ impl Mixer {
     }
 }
 
-/// Root-mean-square norm, `w * x / sqrt(mean(x^2) + eps)` (Zhang and Sennrich, 2019).
+/// A norm of a vector, with its weight.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Norm {
     /// Added to the mean square.
     pub eps: f32,
+    /// What is divided by what.
+    pub kind: NormKind,
+}
+
+/// The kinds of norms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum NormKind {
+    /// `w * x / sqrt(mean(x^2) + eps)` (Zhang and Sennrich, 2019).
+    Rms,
+    /// `w * y / sqrt(mean(y^2) + eps) + bias` with `y = x - mean(x)` (Ba et al., 2016).
+    Layer {
+        /// Whether there is a bias.
+        bias: bool,
+    },
+}
+
+/// Norm of queries and keys before the rope.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct QkNorm {
+    /// The norm.
+    pub norm: Norm,
+    /// Over the whole projection at once (weights as long as it), not over each head (weights of length `head_dim`).
+    pub whole: bool,
+}
+
+/// Factor on queries that grows with their position `p`: `1 + beta * ln(1 + floor(p / original))`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Growth {
+    /// How fast it grows.
+    pub beta: f32,
+    /// Positions below it have factor 1.
+    pub original: f32,
 }
 
 /// Grouped-query softmax attention (Ainslie et al., 2023). Query head `h` reads key head `h / (heads / kv_heads)`.
@@ -87,23 +125,29 @@ pub struct Attention {
     pub qkv_bias: bool,
     /// Whether the output projection has a bias.
     pub out_bias: bool,
-    /// Norm of each query and key head before the rope, with weights of length `head_dim`.
-    pub qk_norm: Option<Norm>,
+    /// Norm of queries and keys.
+    pub qk_norm: Option<QkNorm>,
     /// Index into [`Spec::ropes`].
     pub rope: Option<usize>,
+    /// Factor on queries after the rope.
+    pub growth: Option<Growth>,
     /// Factor on the scores before the softmax.
     pub scale: f32,
+    /// Scores `s` become `cap * tanh(s / cap)` before the softmax.
+    pub cap: Option<f32>,
     /// Key `j` is visible to query `i` iff `i - window < j <= i`; none means all earlier keys.
     pub window: Option<usize>,
 }
 
-/// `down(act(gate(x)) * up(x))` (Shazeer, 2020).
+/// `down(act(gate(x)) * up(x))` (Shazeer, 2020), or `down(act(up(x)))` without a gate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Mlp {
     /// Width between.
     pub inner: usize,
-    /// The activation on the gate.
+    /// The activation on the gate, or on `up` where there is none.
     pub act: Activation,
+    /// Whether there is a gate.
+    pub gated: bool,
     /// Whether gate, up and down have biases.
     pub bias: bool,
 }
@@ -113,6 +157,8 @@ pub struct Mlp {
 pub enum Activation {
     /// `x * sigmoid(x)`.
     Silu,
+    /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))` (Hendrycks and Gimpel, 2016).
+    GeluTanh,
 }
 
 /// From hidden state to logits.
@@ -120,13 +166,47 @@ pub enum Activation {
 pub struct Head {
     /// Whether the head multiplies with the embedding table.
     pub tied: bool,
+    /// Factor on the logits.
+    pub scale: f32,
+    /// Logits `x` become `cap * tanh(x / cap)`.
+    pub cap: Option<f32>,
+}
+
+impl Norm {
+    /// A root-mean-square norm.
+    pub fn rms(eps: f32) -> Norm {
+        Norm { eps, kind: NormKind::Rms }
+    }
+
+    /// Whether the norm has a bias beside its weight.
+    pub fn has_bias(self) -> bool {
+        self.kind == NormKind::Layer { bias: true }
+    }
+}
+
+impl Growth {
+    /// The factor at a position, in f32 as the reference has it.
+    pub fn factor(self, position: u32) -> f32 {
+        1.0 + self.beta * (1.0 + (position as f32 / self.original).floor()).ln()
+    }
+}
+
+impl Branch {
+    /// A mixer between the norms given.
+    pub fn new(pre: Option<Norm>, mixer: impl Into<Mixer>, post: Option<Norm>) -> Branch {
+        Branch { pre, mixer: mixer.into(), post, scale: 1.0 }
+    }
 }
 
 impl Layer {
+    /// One branch after the other.
+    pub fn sequence(branches: impl IntoIterator<Item = Branch>) -> Self {
+        Layer { sublayers: branches.into_iter().map(|branch| Sublayer { branches: vec![branch] }).collect() }
+    }
+
     /// The usual transformer layer: each mixer behind its own norm, one after the other.
     pub fn pre_norm(norm: Norm, mixers: impl IntoIterator<Item = Mixer>) -> Self {
-        let step = |mixer| Sublayer { branches: vec![Branch { pre: Some(norm), mixer }] };
-        Layer { sublayers: mixers.into_iter().map(step).collect() }
+        Layer::sequence(mixers.into_iter().map(|mixer| Branch::new(Some(norm), mixer, None)))
     }
 }
 

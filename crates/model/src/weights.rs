@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use ffai_checkpoint::{Checkpoint, Tensor};
 
-use crate::{Attention, Ledger, Mixer, Mlp, Result, Spec, check::Binder};
+use crate::{Attention, Ledger, Mixer, Mlp, Norm, QkNorm, Result, Spec, check::Binder};
 
 /// The shape a role asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,16 +59,15 @@ impl Spec {
         for (i, layer) in self.layers.iter().enumerate() {
             for branch in layer.sublayers.iter().flat_map(|s| &s.branches) {
                 let at = format!("layers.{i}.{}", branch.mixer.key());
-                if branch.pre.is_some() {
-                    list.vector(format!("{at}.norm"), self.hidden);
-                }
+                list.norm(format!("{at}.norm"), self.hidden, branch.pre);
                 match &branch.mixer {
                     Mixer::Attention(attention) => list.attention(&at, self.hidden, attention),
                     Mixer::Mlp(mlp) => list.mlp(&at, self.hidden, mlp),
                 }
+                list.norm(format!("{at}.post_norm"), self.hidden, branch.post);
             }
         }
-        list.vector("final_norm".to_owned(), self.hidden);
+        list.norm("final_norm".to_owned(), self.hidden, Some(self.final_norm));
         if !self.head.tied {
             list.matrix("head".to_owned(), self.vocab, self.hidden);
         }
@@ -87,6 +86,14 @@ impl Decls {
         self.0.push(WeightDecl { role, shape: Shape::Vector { len } });
     }
 
+    fn norm(&mut self, role: String, len: usize, norm: Option<Norm>) {
+        let Some(norm) = norm else { return };
+        if norm.has_bias() {
+            self.vector(format!("{role}_bias"), len);
+        }
+        self.vector(role, len);
+    }
+
     fn linear(&mut self, role: String, rows: usize, cols: usize, bias: bool) {
         if bias {
             self.vector(format!("{role}_bias"), rows);
@@ -99,15 +106,17 @@ impl Decls {
         self.linear(format!("{at}.q"), queries, hidden, a.qkv_bias);
         self.linear(format!("{at}.k"), keys, hidden, a.qkv_bias);
         self.linear(format!("{at}.v"), keys, hidden, a.qkv_bias);
-        if a.qk_norm.is_some() {
-            self.vector(format!("{at}.q_norm"), a.head_dim);
-            self.vector(format!("{at}.k_norm"), a.head_dim);
+        if let Some(QkNorm { norm, whole }) = a.qk_norm {
+            self.norm(format!("{at}.q_norm"), if whole { queries } else { a.head_dim }, Some(norm));
+            self.norm(format!("{at}.k_norm"), if whole { keys } else { a.head_dim }, Some(norm));
         }
         self.linear(format!("{at}.o"), hidden, queries, a.out_bias);
     }
 
     fn mlp(&mut self, at: &str, hidden: usize, m: &Mlp) {
-        self.linear(format!("{at}.gate"), m.inner, hidden, m.bias);
+        if m.gated {
+            self.linear(format!("{at}.gate"), m.inner, hidden, m.bias);
+        }
         self.linear(format!("{at}.up"), m.inner, hidden, m.bias);
         self.linear(format!("{at}.down"), hidden, m.inner, m.bias);
     }

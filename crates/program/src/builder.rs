@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use ffai_model::{Rope, Shape, WeightDecl};
+use ffai_model::{Norm, NormKind, Rope, Shape, WeightDecl};
 
-use crate::{Buf, BufDecl, KvRef, NormW, Op, Program, Proj, Rows, StateGroup, Tagged, W};
+use crate::{Buf, BufDecl, KvRef, NormW, NormWKind, Op, Program, Proj, Rows, StateGroup, Tagged, W};
 
 /// A program under construction.
 #[derive(Debug, Default)]
@@ -52,6 +52,15 @@ impl Builder {
         Proj { w: self.w(role), bias: self.optional(&format!("{role}_bias")), out }
     }
 
+    /// The norm whose weight is `role`, with the bias `role_bias` if the kind has one.
+    pub fn norm(&self, role: &str, norm: Norm) -> NormW {
+        let kind = match norm.kind {
+            NormKind::Rms => NormWKind::Rms,
+            NormKind::Layer { bias } => NormWKind::Layer { bias: bias.then(|| self.w(&format!("{role}_bias"))) },
+        };
+        NormW { weight: self.w(role), eps: norm.eps, kind }
+    }
+
     /// A layer's place in the group of its kind of state, made at the first such layer.
     pub fn kv(&mut self, kv_heads: usize, dim: usize, window: Option<usize>) -> KvRef {
         let kind = |g: &StateGroup| (g.kv_heads, g.dim, g.window) == (kv_heads, dim, window);
@@ -91,18 +100,18 @@ impl Builder {
         }
     }
 
-    fn width(&self, buf: Buf) -> usize {
+    pub(crate) fn width(&self, buf: Buf) -> usize {
         self.bufs[buf.0 as usize].width
     }
 
     fn check(&self, tag: &str, op: &Op) {
         match op {
-            Op::Embed { table, out } => assert_eq!(self.cols(*table), self.width(*out), "{tag}: table against out"),
+            Op::Embed { table, out, .. } => assert_eq!(self.cols(*table), self.width(*out), "{tag}: table against out"),
             Op::Project { x, norm, outs } => {
                 self.check_norm(tag, *norm, self.width(*x));
                 outs.iter().for_each(|p| self.check_proj(tag, *x, *p));
             }
-            Op::Linear { x, norm, proj, add } => {
+            Op::Linear { x, norm, proj, add, .. } => {
                 self.check_norm(tag, *norm, self.width(*x));
                 self.check_proj(tag, *x, *proj);
                 assert!(add.is_none_or(|a| self.width(a) == self.width(proj.out)), "{tag}: residual against out");
@@ -111,8 +120,19 @@ impl Builder {
             Op::GateUp { x, norm, gate, gate_bias, up, up_bias, out, .. } => {
                 self.check_norm(tag, *norm, self.width(*x));
                 self.check_proj(tag, *x, Proj { w: *gate, bias: *gate_bias, out: *out });
-                self.check_proj(tag, *x, Proj { w: *up, bias: *up_bias, out: *out });
+                if let Some(up) = up {
+                    self.check_proj(tag, *x, Proj { w: *up, bias: *up_bias, out: *out });
+                }
+                assert!(up.is_some() || up_bias.is_none(), "{tag}: a bias without its matrix");
             }
+            Op::Norm { x, norm, add, out } => {
+                let len = self.cols(norm.weight);
+                self.check_norm(tag, Some(*norm), len);
+                assert!(self.width(*x).is_multiple_of(len), "{tag}: parts of a row");
+                assert_eq!(self.width(*x), self.width(*out), "{tag}: widths");
+                assert!(add.is_none_or(|a| self.width(a) == self.width(*out)), "{tag}: residual against out");
+            }
+            Op::SoftCap { cap, .. } => assert!(*cap > 0.0, "{tag}: a positive cap"),
             Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, .. } => {
                 assert_eq!(self.width(*q), heads.q * heads.dim, "{tag}: q");
                 assert_eq!(self.width(*k), heads.kv * heads.dim, "{tag}: k");
@@ -133,6 +153,9 @@ impl Builder {
     fn check_norm(&self, tag: &str, norm: Option<NormW>, width: usize) {
         let Some(norm) = norm else { return };
         assert_eq!(self.weights[norm.weight.0 as usize].shape, Shape::Vector { len: width }, "{tag}: norm");
+        if let NormWKind::Layer { bias: Some(bias) } = norm.kind {
+            assert_eq!(self.weights[bias.0 as usize].shape, Shape::Vector { len: width }, "{tag}: bias of a norm");
+        }
     }
 
     fn check_proj(&self, tag: &str, x: Buf, proj: Proj) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Buf, NormW, Op, Program, Proj, Rows, W};
+use crate::{Buf, NormW, NormWKind, Op, Program, Proj, Rows, W};
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,9 +35,20 @@ impl Line<'_> {
 
     fn x(&self, x: Buf, norm: Option<NormW>) -> String {
         match norm {
-            Some(norm) => format!("rms({}, {}, {:e})", self.b(x), self.w(norm.weight), norm.eps),
+            Some(norm) => {
+                let (kind, bias) = match norm.kind {
+                    NormWKind::Rms => ("rms", None),
+                    NormWKind::Layer { bias } => ("layernorm", bias),
+                };
+                let bias = bias.map(|b| format!(" + {}", self.w(b))).unwrap_or_default();
+                format!("{kind}({}, {}{bias}, {:e})", self.b(x), self.w(norm.weight), norm.eps)
+            }
             None => self.b(x).to_owned(),
         }
+    }
+
+    fn times(&self, scale: f32) -> String {
+        if scale == 1.0 { String::new() } else { format!(" * {scale}") }
     }
 
     fn product(&self, x: &str, w: W, bias: Option<W>) -> String {
@@ -53,24 +64,32 @@ impl Line<'_> {
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.1 {
-            Op::Embed { table, out } => {
-                write!(f, "{} = {}{}[token]", self.b(*out), self.w(*table), self.0.weight(*table).shape)
+            Op::Embed { table, scale, out } => {
+                let scale = self.times(*scale);
+                write!(f, "{} = {}{}[token]{scale}", self.b(*out), self.w(*table), self.0.weight(*table).shape)
             }
             Op::Project { x, norm, outs } => {
                 let x = self.x(*x, *norm);
                 write!(f, "{}", outs.iter().map(|p| self.proj(&x, p)).collect::<Vec<_>>().join("; "))
             }
-            Op::Linear { x, norm, proj, add } => {
+            Op::Linear { x, norm, proj, scale, add } => {
                 let add = add.map(|a| format!(" + {}", self.b(a))).unwrap_or_default();
-                write!(f, "{}{add}", self.proj(&self.x(*x, *norm), proj))
+                write!(f, "{}{}{add}", self.proj(&self.x(*x, *norm), proj), self.times(*scale))
             }
             Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
                 let x = self.x(*x, *norm);
-                let (gate, up) = (self.product(&x, *gate, *gate_bias), self.product(&x, *up, *up_bias));
-                write!(f, "{} = {act:?}({gate}) . ({up})", self.b(*out))
+                let up = up.map(|up| format!(" . ({})", self.product(&x, up, *up_bias))).unwrap_or_default();
+                write!(f, "{} = {act:?}({}){up}", self.b(*out), self.product(&x, *gate, *gate_bias))
             }
-            Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, kv } => {
+            Op::Norm { x, norm, add, out } => {
+                let add = add.map(|a| format!(" + {}", self.b(a))).unwrap_or_default();
+                write!(f, "{} = {}{add}", self.b(*out), self.x(*x, Some(*norm)))
+            }
+            Op::SoftCap { x, cap } => write!(f, "{} = {cap} * tanh({} / {cap})", self.b(*x), self.b(*x)),
+            Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, growth, kv } => {
                 let rope = rope.map_or("no rope".to_owned(), |r| format!("rope {}", r.0));
+                let grows = growth.map(|g| format!(", q growing by {} from {}", g.beta, g.original));
+                let rope = rope + &grows.unwrap_or_default();
                 let (q, k) = (self.x(*q, *q_norm), self.x(*k, *k_norm));
                 write!(
                     f,
@@ -83,11 +102,12 @@ impl fmt::Display for Line<'_> {
                     kv.layer
                 )
             }
-            Op::Attend { q, heads, kv, scale, window, out } => {
+            Op::Attend { q, heads, kv, scale, cap, window, out } => {
+                let cap = cap.map(|c| format!(", capped at {c}")).unwrap_or_default();
                 let window = window.map(|w| format!(", window {w}")).unwrap_or_default();
                 write!(
                     f,
-                    "{} = attend({}, {} heads over {} of {}, state {} layer {}, scale {scale}{window})",
+                    "{} = attend({}, {} heads over {} of {}, state {} layer {}, scale {scale}{cap}{window})",
                     self.b(*out),
                     self.b(*q),
                     heads.q,

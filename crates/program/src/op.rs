@@ -4,7 +4,7 @@
 //! Ops sit where fusion is natural: the norm before a product, its bias and its residual are fields. A backend that lacks a
 //! fusion runs two kernels.
 
-use ffai_model::{Activation, Rope, WeightDecl};
+use ffai_model::{Activation, Growth, Rope, WeightDecl};
 
 /// A buffer of the program, by index into [`Program::bufs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,13 +34,27 @@ pub struct BufDecl {
     pub width: usize,
 }
 
-/// A root-mean-square norm with its weight.
+/// A norm with its weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormW {
     /// The weight, a vector.
     pub weight: W,
     /// Added to the mean square.
     pub eps: f32,
+    /// What is divided by what.
+    pub kind: NormWKind,
+}
+
+/// The kinds of norms, with the weights that only one of them has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormWKind {
+    /// `weight * x / sqrt(mean(x^2) + eps)`.
+    Rms,
+    /// `weight * y / sqrt(mean(y^2) + eps) + bias` with `y = x - mean(x)`.
+    Layer {
+        /// A vector as long as the weight.
+        bias: Option<W>,
+    },
 }
 
 /// One matrix of a projection, with its bias and where its product goes.
@@ -81,10 +95,12 @@ pub struct RopeRef(pub usize);
 /// What a step does, one after the other. `norm(x)` is the identity where `norm` is none; norms and sums are taken in f32.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
-    /// `out[r] = table[token of row r]`.
+    /// `out[r] = scale * table[token of row r]`.
     Embed {
         /// `[vocab, out.width]`.
         table: W,
+        /// Factor on the row.
+        scale: f32,
         /// `[Step, hidden]`.
         out: Buf,
     },
@@ -97,7 +113,7 @@ pub enum Op {
         /// The products; their storages may differ.
         outs: Vec<Proj>,
     },
-    /// `out = add + norm(x) w^T + bias`: a product that ends a branch, or the head.
+    /// `out = add + scale * (norm(x) w^T + bias)`: a product that ends a branch, or the head.
     Linear {
         /// The input.
         x: Buf,
@@ -105,10 +121,12 @@ pub enum Op {
         norm: Option<NormW>,
         /// Matrix, bias, destination.
         proj: Proj,
+        /// Factor on the product.
+        scale: f32,
         /// The residual; may be the destination itself.
         add: Option<Buf>,
     },
-    /// `out = act(norm(x) gate^T + gate_bias) * (norm(x) up^T + up_bias)`.
+    /// `out = act(norm(x) gate^T + gate_bias) * (norm(x) up^T + up_bias)`; without the second factor where there is no `up`.
     GateUp {
         /// The input.
         x: Buf,
@@ -119,13 +137,31 @@ pub enum Op {
         /// The gate's bias.
         gate_bias: Option<W>,
         /// The other matrix.
-        up: W,
+        up: Option<W>,
         /// Its bias.
         up_bias: Option<W>,
         /// The activation on the gate.
         act: Activation,
         /// The product.
         out: Buf,
+    },
+    /// `out = add + norm(x)`, over parts of a row as long as the norm's weight.
+    Norm {
+        /// The input.
+        x: Buf,
+        /// The norm.
+        norm: NormW,
+        /// The residual; may be the destination itself.
+        add: Option<Buf>,
+        /// The sum; may be the input.
+        out: Buf,
+    },
+    /// `x = cap * tanh(x / cap)`, in place.
+    SoftCap {
+        /// What is capped.
+        x: Buf,
+        /// The bound that it approaches.
+        cap: f32,
     },
     /// Norms each head of q and k, turns both by the row's position, and writes k and v to the row's place in the pages.
     /// q is changed in place; k and v are scratch afterwards.
@@ -144,10 +180,12 @@ pub enum Op {
         k_norm: Option<NormW>,
         /// Which rope, if any.
         rope: Option<RopeRef>,
+        /// Factor on the turned queries.
+        growth: Option<Growth>,
         /// Where the keys and values go.
         kv: KvRef,
     },
-    /// `out[r, h] = softmax(scale * q[r, h] . keys) values` over the keys visible to row r: positions `j <= i`, and
+    /// `out[r, h] = softmax(capped(scale * q[r, h] . keys)) values` over the keys visible to row r: positions `j <= i`, and
     /// `j > i - window` where there is a window, `i` being the row's place in its sequence.
     Attend {
         /// `[Step, heads.q * dim]`.
@@ -158,6 +196,8 @@ pub enum Op {
         kv: KvRef,
         /// Factor on the scores.
         scale: f32,
+        /// Scores `s` become `cap * tanh(s / cap)`.
+        cap: Option<f32>,
         /// How many keys a query sees, itself included.
         window: Option<usize>,
         /// `[Step, heads.q * dim]`.
@@ -236,9 +276,12 @@ impl Op {
     /// The buffers an op writes, which is what a trace shows of it.
     pub fn outputs(&self) -> Vec<Buf> {
         match self {
-            Op::Embed { out, .. } | Op::GateUp { out, .. } | Op::Attend { out, .. } | Op::Gather { out, .. } => {
-                vec![*out]
-            }
+            Op::Embed { out, .. }
+            | Op::GateUp { out, .. }
+            | Op::Norm { out, .. }
+            | Op::Attend { out, .. }
+            | Op::Gather { out, .. } => vec![*out],
+            Op::SoftCap { x, .. } => vec![*x],
             Op::Project { outs, .. } => outs.iter().map(|p| p.out).collect(),
             Op::Linear { proj, .. } => vec![proj.out],
             Op::RotateAppend { q, .. } => vec![*q],

@@ -28,6 +28,11 @@ class Case:
         """The folder, as `--only` and `--list` name it."""
         return f"{self.family}/{self.name}"
 
+    @property
+    def norms_from_zero(self) -> bool:
+        """Whether the architecture's norms multiply with one plus their weight."""
+        return self.config["model_type"].startswith("gemma")
+
     def rng(self, purpose: str) -> np.random.Generator:
         """Seeded by the names alone, so that adding a case changes no other."""
         return np.random.default_rng(zlib.crc32(f"{self.path}/{purpose}".encode()))

@@ -25,10 +25,33 @@ NAMES = [
     ("model.layers.#.self_attn.q_norm.", "blk.#.attn_q_norm."),
     ("model.layers.#.self_attn.k_norm.", "blk.#.attn_k_norm."),
     ("model.layers.#.post_attention_layernorm.", "blk.#.ffn_norm."),
+    ("model.layers.#.self_attn.qkv_proj.", "blk.#.attn_qkv."),
+    ("model.layers.#.mlp.gate_up_proj.", "blk.#.ffn_up."),
+    ("model.layers.#.mlp.c_fc.", "blk.#.ffn_up."),
+    ("model.layers.#.mlp.c_proj.", "blk.#.ffn_down."),
+    ("model.layers.#.pre_feedforward_layernorm.", "blk.#.ffn_norm."),
+    ("model.layers.#.post_feedforward_layernorm.", "blk.#.post_ffw_norm."),
+    ("model.layers.#.post_self_attn_layernorm.", "blk.#.post_attention_norm."),
+    ("model.layers.#.post_mlp_layernorm.", "blk.#.post_ffw_norm."),
     ("model.layers.#.mlp.gate_proj.", "blk.#.ffn_gate."),
     ("model.layers.#.mlp.up_proj.", "blk.#.ffn_up."),
     ("model.layers.#.mlp.down_proj.", "blk.#.ffn_down."),
 ]
+# Architectures where that norm follows attention (or has the name of one that does).
+POST_ATTENTION = ("seed_oss", "olmo2", "gemma2", "gemma3")
+AFTER = ("model.layers.#.post_attention_layernorm.", "blk.#.post_attention_norm.")
+# Architectures that are named otherwise in GGUF.
+ARCHITECTURES = {"gemma3_text": "gemma3"}
+# Keys of config.json and of GGUF, after the architecture, that some have.
+FLOATS = {
+    "embedding_multiplier": "embedding_scale",
+    "residual_multiplier": "residual_scale",
+    "attention_multiplier": "attention.scale",
+    "logits_scaling": "logit_scale",
+    "logit_scale": "logit_scale",
+    "attn_logit_softcapping": "attn_logit_softcapping",
+    "final_logit_softcapping": "final_logit_softcapping",
+}
 FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "BF16": 32}
 FILE_TYPES |= {"Q2_K": 10, "Q3_K": 12, "Q4_K": 15, "Q5_K": 17, "Q6_K": 18, "MXFP4": 38}
 # Types that gguf-py cannot write: where they keep their halves, as multiples of one that makes the numbers average 0.
@@ -40,7 +63,8 @@ HALVES = {
     Type.Q6_K: {208: 1.0},
 }
 # Architectures whose q and k rows are stored with the two halves of each head interleaved, and by which head count.
-PERMUTED = {"llama": {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}}
+HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
+PERMUTED = {"llama": HEADS, "smollm3": HEADS, "granite": HEADS}
 
 
 @dataclass(frozen=True)
@@ -56,7 +80,7 @@ class Gguf:
     def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes model.gguf; returns the stored values as f32, rows in the order of the Hugging Face checkpoint."""
         split = {"split_max_tensors": -(-(len(weights) + 1) // self.splits)} if self.splits > 1 else {}
-        writer = gguf.GGUFWriter(folder / "model.gguf", config["model_type"], **split)
+        writer = gguf.GGUFWriter(folder / "model.gguf", architecture(config), **split)
         self._add_hparams(writer, config)
         add_tokenizer(writer, config, self.pre)
         stored = {}
@@ -65,10 +89,13 @@ class Gguf:
             writer.add_tensor("rope_freqs.weight", factors)
         for name, value in weights.items():
             heads = heads_permuted(config, name)
-            target, kind = gguf_name(name), self._type(gguf_name(name), value)
-            data = encode(target, interleave(value, heads), kind)
+            target = gguf_name(name, architecture(config))
+            kind = self._type(target, value)
+            # Gemma's norms are kept as what they multiply with.
+            added = np.float32(norms_from_zero(config) and name.endswith("norm.weight"))
+            data = encode(target, interleave(value + added, heads), kind)
             writer.add_tensor(target, data, raw_dtype=kind)
-            values = gguf.quants.dequantize(data, kind).astype(np.float32).reshape(value.shape)
+            values = gguf.quants.dequantize(data, kind).astype(np.float32).reshape(value.shape) - added
             stored[name] = deinterleave(values, heads)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -91,7 +118,17 @@ class Gguf:
         writer.add_head_count(config["num_attention_heads"])
         writer.add_head_count_kv(config["num_key_value_heads"])
         writer.add_rope_freq_base(config["rope_theta"])
-        writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+        if "rms_norm_eps" in config:
+            writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+        else:
+            writer.add_layer_norm_eps(config.get("layer_norm_eps") or config["norm_epsilon"])
+        if config.get("sliding_window"):
+            writer.add_sliding_window(config["sliding_window"])
+        for key, name in FLOATS.items():
+            if key in config:
+                writer.add_float32(f"{writer.arch}.{name}", config[key])
+        if "partial_rotary_factor" in config:
+            writer.add_rope_dimension_count(int(head_dim(config) * config["partial_rotary_factor"]))
         if config.get("head_dim") is not None:
             writer.add_key_length(config["head_dim"])
             writer.add_value_length(config["head_dim"])
@@ -130,11 +167,21 @@ def llama3_factors(config: dict[str, Any], scaling: dict[str, Any]) -> np.ndarra
     return (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
 
 
-def gguf_name(name: str) -> str:
+def architecture(config: dict[str, Any]) -> str:
+    """The name in `general.architecture`."""
+    return ARCHITECTURES.get(config["model_type"], config["model_type"])
+
+
+def norms_from_zero(config: dict[str, Any]) -> bool:
+    """Whether norms multiply with one plus their weight."""
+    return config["model_type"].startswith("gemma")
+
+
+def gguf_name(name: str, arch: str) -> str:
     """`model.layers.3.mlp.up_proj.weight` -> `blk.3.ffn_up.weight`"""
     parts = name.split(".")
     layer = next((part for part in parts if part.isdigit()), "")
-    for ours, theirs in NAMES:
+    for ours, theirs in [AFTER, *NAMES] if arch in POST_ATTENTION else NAMES:
         prefix = ours.replace("#", layer)
         if name.startswith(prefix):
             return theirs.replace("#", layer) + name.removeprefix(prefix)

@@ -11,6 +11,7 @@ GAINS = [
     ("*.q_proj.weight", 1.7),
     ("*.k_proj.weight", 1.7),
     ("*.down_proj.weight", 1.6),
+    ("*.c_proj.weight", 1.6),
     ("*", 1.1),
 ]
 BIAS_STD = 0.2
@@ -20,6 +21,11 @@ NORM_SPREAD = 0.25
 def random_weights(shapes: dict[str, tuple[int, ...]], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """f32 values for every tensor of a checkpoint, in the order of their names."""
     return {name: _random(name, shapes[name], rng) for name in sorted(shapes)}
+
+
+def from_zero(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Norms that are kept as their weight minus one."""
+    return {name: value - 1 if name.endswith("norm.weight") else value for name, value in weights.items()}
 
 
 def _random(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

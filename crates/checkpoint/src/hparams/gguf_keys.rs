@@ -30,6 +30,13 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("attention.layer_norm_rms_epsilon", "rms_norm_eps", Float),
     ("attention.layer_norm_epsilon", "layer_norm_eps", Float),
     ("rope.freq_base", "rope_theta", Float),
+    ("rope.freq_base_swa", "rope_local_base_freq", Float),
+    ("embedding_scale", "embedding_multiplier", Float),
+    ("residual_scale", "residual_multiplier", Float),
+    ("attention.scale", "attention_multiplier", Float),
+    ("logit_scale", "logit_scale", Float),
+    ("attn_logit_softcapping", "attn_logit_softcapping", Float),
+    ("final_logit_softcapping", "final_logit_softcapping", Float),
     ("expert_count", "num_local_experts", Count),
     ("expert_used_count", "num_experts_per_tok", Count),
 ];

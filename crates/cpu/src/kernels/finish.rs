@@ -1,13 +1,14 @@
-//! The end of a product: bias and residual.
+//! The end of a product: bias, factor and residual.
 
 use crate::simd::{Kernel, Simd};
 
-/// `out = product + bias + add`.
+/// `out = (product + bias) * scale + add`.
 pub(crate) struct Finish {
     /// `[len]`.
     pub(crate) product: *const f32,
     /// `[len]` or null.
     pub(crate) bias: *const f32,
+    pub(crate) scale: f32,
     /// `[len]` or null; may be `out`.
     pub(crate) add: *const f32,
     /// `[len]`; may be `product`.
@@ -28,6 +29,7 @@ impl Kernel for FinishRow {
             if !a.bias.is_null() {
                 sum += *a.bias.add(i);
             }
+            sum *= a.scale;
             if !a.add.is_null() {
                 sum += *a.add.add(i);
             }

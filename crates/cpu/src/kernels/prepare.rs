@@ -7,8 +7,8 @@ pub(crate) struct Prepare {
     /// `[cols]`.
     pub(crate) x: *const f32,
     pub(crate) cols: usize,
-    /// The norm's weight, `[cols]`, and epsilon.
-    pub(crate) norm: Option<(*const f32, f32)>,
+    /// Its vectors are `[cols]`.
+    pub(crate) norm: Option<NormParts>,
     /// `[cols]` padded to whole units.
     pub(crate) natural: *mut f32,
     /// Likewise, even before odd within each unit; null where no weight wants it.
@@ -24,7 +24,7 @@ impl Kernel for PrepareRow {
     #[inline(always)]
     unsafe fn run<S: Simd>(a: &Prepare) {
         match a.norm {
-            Some((weight, eps)) => norm::<S>(a.x, weight, eps, a.cols, a.natural),
+            Some(parts) => norm::<S>(a.x, parts, a.cols, a.natural),
             None => std::ptr::copy_nonoverlapping(a.x, a.natural, a.cols),
         }
         let padded = a.cols.next_multiple_of(UNIT);
@@ -48,21 +48,87 @@ fn split(from: &[f32; UNIT]) -> [f32; UNIT] {
     out
 }
 
-/// `out = weight * x / sqrt(mean(x^2) + eps)`; `out` may be `x`.
+/// A norm's vectors and numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct NormParts {
+    pub(crate) weight: *const f32,
+    /// Null where there is none.
+    pub(crate) bias: *const f32,
+    pub(crate) eps: f32,
+    /// Whether the mean is subtracted first.
+    pub(crate) center: bool,
+}
+
+/// `out = weight * y / sqrt(mean(y^2) + eps) + bias`, `y` being `x` or `x - mean(x)`; `out` may be `x`.
 #[inline(always)]
-pub(super) unsafe fn norm<S: Simd>(x: *const f32, weight: *const f32, eps: f32, len: usize, out: *mut f32) {
+pub(super) unsafe fn norm<S: Simd>(x: *const f32, parts: NormParts, len: usize, out: *mut f32) {
+    let mut mean = 0.0;
+    if parts.center {
+        for i in 0..len {
+            mean += *x.add(i);
+        }
+        mean /= len as f32;
+    }
+    let minus = S::splat(-mean);
     let (mut squares, mut at) = (S::splat(0.0), 0);
     while at + S::LANES <= len {
-        let x = S::load(x.add(at));
-        squares = S::fma(x, x, squares);
+        let y = S::add(S::load(x.add(at)), minus);
+        squares = S::fma(y, y, squares);
         at += S::LANES;
     }
-    if at < len {
+    let mut sum = S::sum(squares);
+    if at < len && !parts.center {
         let x = S::load_first(x.add(at), len - at);
-        squares = S::fma(x, x, squares);
+        sum = S::sum(S::fma(x, x, squares));
     }
-    let factor = 1.0 / (S::sum(squares) / len as f32 + eps).sqrt();
+    if parts.center {
+        for i in at..len {
+            let y = *x.add(i) - mean;
+            sum += y * y;
+        }
+    }
+    let factor = 1.0 / (sum / len as f32 + parts.eps).sqrt();
     for i in 0..len {
-        *out.add(i) = *x.add(i) * factor * *weight.add(i);
+        *out.add(i) = (*x.add(i) - mean) * factor * *parts.weight.add(i);
+    }
+    if !parts.bias.is_null() {
+        for i in 0..len {
+            *out.add(i) += *parts.bias.add(i);
+        }
+    }
+}
+
+/// A row normed part by part, and its residual.
+pub(crate) struct NormRow {
+    /// `[parts, len]`.
+    pub(crate) x: *const f32,
+    pub(crate) parts: usize,
+    pub(crate) len: usize,
+    /// Its vectors are `[len]`.
+    pub(crate) norm: NormParts,
+    /// `[parts, len]` or null; may be `out`.
+    pub(crate) add: *const f32,
+    /// `[parts, len]`; may be `x`.
+    pub(crate) out: *mut f32,
+    /// `[len]`, for nobody else.
+    pub(crate) scratch: *mut f32,
+}
+
+/// The kernel of [`NormRow`].
+pub(crate) struct NormKernel;
+
+impl Kernel for NormKernel {
+    type Args = NormRow;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(a: &NormRow) {
+        for part in 0..a.parts {
+            let at = part * a.len;
+            norm::<S>(a.x.add(at), a.norm, a.len, a.scratch);
+            for i in 0..a.len {
+                let residual = if a.add.is_null() { 0.0 } else { *a.add.add(at + i) };
+                *a.out.add(at + i) = *a.scratch.add(i) + residual;
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use ffai_model::Pairing;
 
-use super::prepare::norm;
+use super::prepare::{NormParts, norm};
 use crate::simd::{Kernel, Simd};
 
 /// All heads of one row, changed in place.
@@ -11,9 +11,11 @@ pub(crate) struct Turn {
     pub(crate) x: *mut f32,
     pub(crate) heads: usize,
     pub(crate) dim: usize,
-    /// The norm's weight, `[dim]`, and epsilon.
-    pub(crate) norm: Option<(*const f32, f32)>,
+    /// Its vectors are `[dim]`.
+    pub(crate) norm: Option<NormParts>,
     pub(crate) rope: Option<Angles>,
+    /// On all coordinates after the turn.
+    pub(crate) factor: f32,
 }
 
 /// What a row turns by.
@@ -38,11 +40,16 @@ impl Kernel for TurnRow {
     unsafe fn run<S: Simd>(a: &Turn) {
         for head in 0..a.heads {
             let head = a.x.add(head * a.dim);
-            if let Some((weight, eps)) = a.norm {
-                norm::<S>(head, weight, eps, a.dim, head);
+            if let Some(parts) = a.norm {
+                norm::<S>(head, parts, a.dim, head);
             }
             if let Some(angles) = a.rope {
                 rotate(head, angles);
+            }
+            if a.factor != 1.0 {
+                for i in 0..a.dim {
+                    *head.add(i) *= a.factor;
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ pub(crate) struct Attend {
     pub(crate) heads: Heads,
     pub(crate) kv: KvRef,
     pub(crate) scale: f32,
+    pub(crate) cap: Option<f32>,
     pub(crate) window: Option<usize>,
     pub(crate) out: Buf,
 }
@@ -59,6 +60,7 @@ impl Attend {
             group,
             dim: self.heads.dim,
             scale: self.scale,
+            cap: self.cap.unwrap_or(0.0),
             place: seq.past + begin.1,
             window: self.window,
             page_tokens: layout.tokens,

@@ -1,4 +1,4 @@
-//! `out[r] = table[token of row r]`.
+//! `out[r] = scale * table[token of row r]`.
 #![expect(unsafe_code, reason = "kernels work on raw parts")]
 
 use ffai_program::{Buf, StepInputs};
@@ -16,6 +16,7 @@ const CHUNK: usize = 8;
 /// The op.
 pub(crate) struct Embed {
     pub(crate) table: Matrix,
+    pub(crate) scale: f32,
     pub(crate) out: Buf,
 }
 
@@ -34,6 +35,15 @@ impl Embed {
     fn row(&self, machine: &Machine, thread: usize, row: usize, token: u32) {
         let width = machine.buf(self.out).width;
         let out = machine.ptr(self.out).wrapping_add(row * width);
+        self.decode_all(machine, thread, token, width, out);
+        if self.scale != 1.0 {
+            // SAFETY: the row has `width` floats, just written, and no other thread has it.
+            let row = unsafe { std::slice::from_raw_parts_mut(out, width) };
+            row.iter_mut().for_each(|x| *x *= self.scale);
+        }
+    }
+
+    fn decode_all(&self, machine: &Machine, thread: usize, token: u32, width: usize, out: *mut f32) {
         let whole = width / UNIT * UNIT;
         self.decode(machine, thread, token, 0..whole, out);
         if whole < width {

@@ -1,4 +1,4 @@
-//! `out = act(norm(x) gate^T + gate_bias) * (norm(x) up^T + up_bias)`.
+//! `out = act(norm(x) gate^T + gate_bias) * (norm(x) up^T + up_bias)`, the second factor only where there is an `up`.
 #![expect(unsafe_code, reason = "kernels work on raw parts")]
 
 use std::ops::Range;
@@ -20,7 +20,7 @@ pub(crate) struct GateUp {
     pub(crate) input: Input,
     pub(crate) gate: Matrix,
     pub(crate) gate_bias: Option<Vec<f32>>,
-    pub(crate) up: Matrix,
+    pub(crate) up: Option<Matrix>,
     pub(crate) up_bias: Option<Vec<f32>>,
     pub(crate) act: Activation,
     pub(crate) out: Buf,
@@ -47,7 +47,9 @@ impl GateUp {
         for first in (0..x.n).step_by(BATCH) {
             let batch = first..(first + BATCH).min(x.n);
             multiply(machine, thread, &self.gate, rows.clone(), x, batch.clone(), &scratch.product);
-            multiply(machine, thread, &self.up, rows.clone(), x, batch.clone(), &scratch.up);
+            if let Some(up) = &self.up {
+                multiply(machine, thread, up, rows.clone(), x, batch.clone(), &scratch.up);
+            }
             for (i, row) in batch.enumerate() {
                 self.combine(machine, thread, i, row, &rows);
             }
@@ -62,12 +64,18 @@ impl GateUp {
         let out = machine.ptr(self.out).wrapping_add(row * self.gate.rows() + rows.start);
         let finish = |product: *const f32, bias: &Option<Vec<f32>>, out: *mut f32| {
             let bias = bias_of(bias.as_deref(), rows);
-            let finish = Finish { product, bias, add: std::ptr::null(), out, len };
+            let finish = Finish { product, bias, scale: 1.0, add: std::ptr::null(), out, len };
             // SAFETY: products and biases have that many floats; no other thread writes these columns of the output.
             unsafe { (machine.kernels.finish)(&finish) };
         };
         finish(scratch.product.ptr().wrapping_add(at), &self.gate_bias, out);
-        finish(up, &self.up_bias, up);
+        let up = match &self.up {
+            Some(_) => {
+                finish(up, &self.up_bias, up);
+                up.cast_const()
+            }
+            None => std::ptr::null(),
+        };
         // SAFETY: as above.
         unsafe { (machine.kernels.gate)(&Gate { act: self.act, gate: out, up, len }) };
     }

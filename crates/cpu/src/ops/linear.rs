@@ -1,4 +1,4 @@
-//! `out = add + norm(x) w^T + bias`, for one matrix or several over one input.
+//! `out = add + scale * (norm(x) w^T + bias)`, for one matrix or several over one input.
 #![expect(unsafe_code, reason = "kernels work on raw parts")]
 
 use std::ops::Range;
@@ -23,6 +23,7 @@ pub(crate) struct Part {
     pub(crate) matrix: Matrix,
     pub(crate) bias: Option<Vec<f32>>,
     pub(crate) out: Buf,
+    pub(crate) scale: f32,
     pub(crate) add: Option<Buf>,
 }
 
@@ -59,6 +60,7 @@ impl Part {
                 let finish = Finish {
                     product: product.ptr().wrapping_add(i * rows.len()),
                     bias: bias_of(self.bias.as_deref(), &rows),
+                    scale: self.scale,
                     add: self.add.map_or(std::ptr::null(), |add| machine.ptr(add).wrapping_add(at)),
                     out: machine.ptr(self.out).wrapping_add(at),
                     len: rows.len(),

@@ -1,6 +1,7 @@
 //! The ops: arguments, geometry and the split among threads. The mathematics is in `kernels`.
 
 pub(crate) mod attend;
+pub(crate) mod elementwise;
 pub(crate) mod embed;
 pub(crate) mod gate_up;
 pub(crate) mod gather;
@@ -11,6 +12,7 @@ pub(crate) mod rotate_append;
 
 use ffai_program::StepInputs;
 
+use crate::kernels::prepare::NormParts;
 use crate::machine::Machine;
 
 /// An op made ready: weights in hand, geometry settled.
@@ -19,15 +21,19 @@ pub(crate) trait Ready: Send + Sync {
     fn run(&self, machine: &Machine, inputs: &StepInputs);
 }
 
-/// A norm with its weight decoded.
+/// A norm with its weights decoded.
 pub(crate) struct Norm {
     pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Option<Vec<f32>>,
     pub(crate) eps: f32,
+    /// Whether the mean is subtracted first.
+    pub(crate) center: bool,
 }
 
 impl Norm {
-    /// Weight and epsilon for kernels.
-    pub(crate) fn parts(&self) -> (*const f32, f32) {
-        (self.weight.as_ptr(), self.eps)
+    /// What kernels read; valid for as long as the norm.
+    pub(crate) fn parts(&self) -> NormParts {
+        let bias = self.bias.as_ref().map_or(std::ptr::null(), |bias| bias.as_ptr());
+        NormParts { weight: self.weight.as_ptr(), bias, eps: self.eps, center: self.center }
     }
 }

@@ -1,6 +1,7 @@
 //! Norms and turns the heads of q and k, writes k and v to their places in the pages.
 #![expect(unsafe_code, reason = "kernels work on raw parts")]
 
+use ffai_model::Growth;
 use ffai_program::{Buf, Heads, KvRef, RopeRef, SeqStep, StepInputs};
 
 use super::{Norm, Ready};
@@ -19,6 +20,7 @@ pub(crate) struct RotateAppend {
     pub(crate) q_norm: Option<Norm>,
     pub(crate) k_norm: Option<Norm>,
     pub(crate) rope: Option<RopeRef>,
+    pub(crate) growth: Option<Growth>,
     pub(crate) kv: KvRef,
 }
 
@@ -27,8 +29,9 @@ impl Ready for RotateAppend {
         let rows = inputs.rows();
         machine.pool.each(rows.div_ceil(CHUNK), &|_, chunk| {
             for row in chunk * CHUNK..((chunk + 1) * CHUNK).min(rows) {
-                self.turn(machine, self.q, self.heads.q, self.q_norm.as_ref(), row);
-                self.turn(machine, self.k, self.heads.kv, self.k_norm.as_ref(), row);
+                let factor = self.growth.map_or(1.0, |growth| growth.factor(inputs.positions[row]));
+                self.turn(machine, (self.q, self.heads.q), self.q_norm.as_ref(), row, factor);
+                self.turn(machine, (self.k, self.heads.kv), self.k_norm.as_ref(), row, 1.0);
                 self.append(machine, inputs, row);
             }
         });
@@ -36,13 +39,14 @@ impl Ready for RotateAppend {
 }
 
 impl RotateAppend {
-    fn turn(&self, machine: &Machine, buf: Buf, heads: usize, norm: Option<&Norm>, row: usize) {
+    fn turn(&self, machine: &Machine, (buf, heads): (Buf, usize), norm: Option<&Norm>, row: usize, factor: f32) {
         let turn = Turn {
             x: machine.ptr(buf).wrapping_add(row * heads * self.heads.dim),
             heads,
             dim: self.heads.dim,
             norm: norm.map(Norm::parts),
             rope: self.rope.map(|rope| machine.turns.angles(rope, row)),
+            factor,
         };
         // SAFETY: the row lies in its buffer, `[rows, heads * dim]`, and is this thread's; the rope is no wider than a head.
         unsafe { (machine.kernels.turn)(&turn) };

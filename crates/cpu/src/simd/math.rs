@@ -22,3 +22,10 @@ pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
     }
     S::scale_by_power(sum, n)
 }
+
+/// The hyperbolic tangent, within 2e-7 of the truth, as `1 - 2 / (e^2x + 1)`.
+#[inline(always)]
+pub(crate) unsafe fn tanh<S: Simd>(x: S::V) -> S::V {
+    let power = exp::<S>(S::add(x, x));
+    S::fma(S::splat(-2.0), S::div(S::splat(1.0), S::add(power, S::splat(1.0))), S::splat(1.0))
+}

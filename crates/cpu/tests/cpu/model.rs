@@ -2,7 +2,7 @@
 
 use ffai_checkpoint::{Float, Storage};
 use ffai_cpu::Cpu;
-use ffai_model::{Activation, Attention, Head, Layer, Mlp, Norm, Pairing, Rope, Shape, Spec};
+use ffai_model::{Activation, Attention, Head, Layer, Mlp, Norm, Pairing, QkNorm, Rope, Shape, Spec};
 use ffai_program::conform::{Bag, Rng, random_tensor};
 use ffai_program::{Backend, Executable, Output, Plan, Program, SeqStep, StepInputs, Want, Wanted, lower};
 
@@ -81,7 +81,7 @@ fn bits(output: Output) -> Vec<u32> {
 }
 
 fn spec() -> Spec {
-    let norm = Norm { eps: 1e-5 };
+    let norm = Norm::rms(1e-5);
     let layer = |window| {
         let attention = Attention {
             heads: 16,
@@ -89,12 +89,14 @@ fn spec() -> Spec {
             head_dim: 16,
             qkv_bias: false,
             out_bias: true,
-            qk_norm: Some(norm),
+            qk_norm: Some(QkNorm { norm, whole: false }),
             rope: Some(0),
+            growth: None,
+            cap: None,
             scale: 0.3,
             window,
         };
-        let mlp = Mlp { inner: 768, act: Activation::Silu, bias: true };
+        let mlp = Mlp { inner: 768, act: Activation::Silu, gated: true, bias: true };
         Layer::pre_norm(norm, [attention.into(), mlp.into()])
     };
     Spec {
@@ -102,10 +104,11 @@ fn spec() -> Spec {
         hidden: 256,
         vocab: VOCAB,
         context: CONTEXT,
+        embed_scale: 1.0,
         ropes: vec![Rope::fixed(16, Pairing::Half, (0..8).map(|i| 0.5f32.powi(i)).collect(), 1.0)],
         layers: vec![layer(None), layer(Some(21))],
         final_norm: norm,
-        head: Head { tied: false },
+        head: Head { tied: false, scale: 1.0, cap: None },
     }
 }
 

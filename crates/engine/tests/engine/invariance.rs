@@ -13,7 +13,7 @@ const VOCAB: usize = 29;
 const CONTEXT: usize = 24;
 
 fn spec() -> Spec {
-    let norm = Norm { eps: 1e-5 };
+    let norm = Norm::rms(1e-5);
     let attention = Attention {
         heads: 4,
         kv_heads: 2,
@@ -22,20 +22,23 @@ fn spec() -> Spec {
         out_bias: false,
         qk_norm: None,
         rope: Some(0),
+        growth: None,
+        cap: None,
         scale: 0.5,
         window: None,
     };
-    let mlp = Mlp { inner: 12, act: Activation::Silu, bias: false };
+    let mlp = Mlp { inner: 12, act: Activation::Silu, gated: true, bias: false };
     let layer = Layer::pre_norm(norm, [attention.into(), mlp.into()]);
     Spec {
         family: "toy",
         hidden: 16,
         vocab: VOCAB,
         context: CONTEXT,
+        embed_scale: 1.0,
         ropes: vec![Rope::fixed(4, Pairing::Half, vec![1.0, 0.1], 1.0)],
         layers: vec![layer.clone(), layer],
         final_norm: norm,
-        head: Head { tied: false },
+        head: Head { tied: false, scale: 1.0, cap: None },
     }
 }
 

@@ -2,7 +2,8 @@
 
 use ffai_checkpoint::Hparams;
 
-use crate::{Activation, Attention, Head, Layer, Mixer, Mlp, Norm, Result, Rope, Spec};
+use crate::rope::RopeDefaults;
+use crate::{Activation, Attention, Head, Layer, Mlp, Norm, NormKind, Pairing, Result, Rope, Spec};
 
 /// Bounds no real model comes near: a config beyond them is refused before anything is sized by it.
 const MOST: usize = 1 << 28;
@@ -18,7 +19,10 @@ pub(crate) struct Dims {
     pub(crate) kv_heads: usize,
     pub(crate) head_dim: usize,
     pub(crate) context: usize,
-    pub(crate) eps: f32,
+    pub(crate) norm: Norm,
+    pub(crate) rope: RopeDefaults,
+    act: Activation,
+    tied: bool,
 }
 
 /// What a config of the family means where it is silent: the defaults of its class in transformers.
@@ -27,31 +31,69 @@ pub(crate) struct Defaults {
     pub(crate) context: usize,
     /// None: `hidden_size / num_attention_heads`.
     pub(crate) head_dim: Option<usize>,
+    /// None: the config must say.
+    pub(crate) heads: Option<usize>,
+    /// None: as many as query heads.
+    pub(crate) kv_heads: Option<usize>,
+    /// None: the config must say.
+    pub(crate) vocab: Option<usize>,
+    pub(crate) eps: f64,
+    pub(crate) norm: NormKind,
+    /// `rope_theta`.
+    pub(crate) theta: f64,
+    /// `partial_rotary_factor`.
+    pub(crate) partial: f64,
+    pub(crate) pairing: Pairing,
+    pub(crate) act: Activation,
+    pub(crate) tied: bool,
 }
+
+impl Defaults {
+    /// Those that most classes share.
+    pub(crate) const USUAL: Defaults = Defaults {
+        context: 32768,
+        head_dim: None,
+        heads: None,
+        kv_heads: None,
+        vocab: None,
+        eps: 1e-6,
+        norm: NormKind::Rms,
+        theta: 10_000.0,
+        partial: 1.0,
+        pairing: Pairing::Half,
+        act: Activation::Silu,
+        tied: false,
+    };
+}
+
+/// Under which key a config says the norms' epsilon.
+const EPS: [&str; 3] = ["rms_norm_eps", "layer_norm_eps", "norm_epsilon"];
 
 impl Dims {
     pub(crate) fn from_config(hp: &Hparams, defaults: Defaults) -> Result<Dims> {
-        let (hidden, heads) = (size(hp, "hidden_size", MOST)?, size(hp, "num_attention_heads", MOST)?);
-        let kv_heads = optional(hp, "num_key_value_heads", MOST)?.unwrap_or(heads);
+        let hidden = size(hp, "hidden_size", None, MOST)?;
+        let heads = size(hp, "num_attention_heads", defaults.heads, MOST)?;
+        let kv_heads = optional(hp, "num_key_value_heads", MOST)?.or(defaults.kv_heads).unwrap_or(heads);
         if !heads.is_multiple_of(kv_heads) {
             return Err(hp
                 .invalid("num_key_value_heads", format!("a divisor of num_attention_heads = {heads}"))
                 .into());
         }
-        let eps = hp.float("rms_norm_eps")?.unwrap_or(1e-6);
-        if !(eps.is_finite() && eps >= 0.0) {
-            return Err(hp.invalid("rms_norm_eps", "a small positive number").into());
-        }
         let head_dim = optional(hp, "head_dim", 1 << 16)?.or(defaults.head_dim).unwrap_or(hidden / heads);
+        let context = optional(hp, "max_position_embeddings", MOST)?.unwrap_or(defaults.context);
+        let Defaults { theta, partial, pairing, .. } = defaults;
         Ok(Dims {
             hidden,
-            vocab: size(hp, "vocab_size", MOST)?,
-            layers: size(hp, "num_hidden_layers", MOST_LAYERS)?,
+            vocab: size(hp, "vocab_size", defaults.vocab, MOST)?,
+            layers: size(hp, "num_hidden_layers", None, MOST_LAYERS)?,
             heads,
             kv_heads,
             head_dim,
-            context: optional(hp, "max_position_embeddings", MOST)?.unwrap_or(defaults.context),
-            eps: eps as f32,
+            context,
+            norm: Norm { eps: epsilon(hp, defaults.eps)?, kind: defaults.norm },
+            rope: RopeDefaults { head_dim, context, theta, partial, pairing },
+            act: defaults.act,
+            tied: defaults.tied,
         })
     }
 
@@ -65,6 +107,8 @@ impl Dims {
             out_bias: false,
             qk_norm: None,
             rope: Some(0),
+            growth: None,
+            cap: None,
             scale: (1.0 / (self.head_dim as f64).sqrt()) as f32,
             window: None,
         }
@@ -72,58 +116,90 @@ impl Dims {
 
     /// The gated MLP.
     pub(crate) fn mlp(&self, hp: &Hparams) -> Result<Mlp> {
-        let act = match hp.text("hidden_act")?.unwrap_or("silu") {
-            "silu" | "swish" => Activation::Silu,
-            _ => return Err(hp.invalid("hidden_act", "silu").into()),
+        let key = if hp.value("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
+        let act = match hp.text(key)? {
+            None => self.act,
+            Some("silu" | "swish") => Activation::Silu,
+            Some("gelu_pytorch_tanh") => Activation::GeluTanh,
+            // Where tanh is the default, `gelu` is a slip of old configs.
+            Some("gelu" | "gelu_new") if self.act == Activation::GeluTanh => Activation::GeluTanh,
+            Some(_) => return Err(hp.invalid(key, "silu or gelu_pytorch_tanh").into()),
         };
-        Ok(Mlp { inner: size(hp, "intermediate_size", MOST)?, act, bias: hp.flag("mlp_bias")?.unwrap_or(false) })
+        let inner = size(hp, "intermediate_size", None, MOST)?;
+        Ok(Mlp { inner, act, gated: true, bias: hp.flag("mlp_bias")?.unwrap_or(false) })
     }
 
-    /// The window of each layer: `layer_types` where present, else `use_sliding_window` from layer `max_window_layers` on.
-    pub(crate) fn windows(&self, hp: &Hparams) -> Result<Vec<Option<usize>>> {
-        if !hp.flag("use_sliding_window")?.unwrap_or(false) {
-            return Ok(vec![None; self.layers]);
-        }
-        let window = optional(hp, "sliding_window", MOST)?;
-        if let Some(types) = hp.texts("layer_types")? {
-            if types.len() != self.layers {
-                return Err(hp.invalid("layer_types", format!("{} entries", self.layers)).into());
-            }
-            let one = |kind: &String| match kind.as_str() {
-                "full_attention" => Ok(None),
-                "sliding_attention" => Ok(window),
-                _ => Err(hp.invalid("layer_types", "full_attention or sliding_attention").into()),
-            };
-            return types.iter().map(one).collect();
-        }
-        let first = hp.count("max_window_layers")?.unwrap_or(28);
-        Ok((0..self.layers).map(|i| window.filter(|_| i >= first)).collect())
-    }
-
-    /// A decoder of pre-norm layers with one rope.
-    pub(crate) fn decoder(
+    /// The window of each layer: by `layer_types` where present, else `sliding_window` on the layers that `slides` names.
+    /// `default` is the window of a config that does not have the key; null means none.
+    pub(crate) fn windows(
         &self,
         hp: &Hparams,
-        family: &'static str,
-        mixers: impl Fn(usize) -> Vec<Mixer>,
-    ) -> Result<Spec> {
-        let norm = Norm { eps: self.eps };
+        default: Option<usize>,
+        slides: impl Fn(usize) -> bool,
+    ) -> Result<Vec<Option<usize>>> {
+        let silent = !hp.keys().any(|key| key == "sliding_window");
+        let window = if silent { default } else { optional(hp, "sliding_window", MOST)? };
+        let Some(types) = hp.texts("layer_types")? else {
+            return Ok((0..self.layers).map(|i| window.filter(|_| slides(i))).collect());
+        };
+        if types.len() != self.layers {
+            return Err(hp.invalid("layer_types", format!("{} entries", self.layers)).into());
+        }
+        let one = |kind: &String| match kind.as_str() {
+            "full_attention" => Ok(None),
+            "sliding_attention" => Ok(window),
+            _ => Err(hp.invalid("layer_types", "full_attention or sliding_attention").into()),
+        };
+        types.iter().map(one).collect()
+    }
+
+    /// The windows where only `use_sliding_window` makes them count.
+    pub(crate) fn windows_if_used(&self, hp: &Hparams, slides: impl Fn(usize) -> bool) -> Result<Vec<Option<usize>>> {
+        if hp.flag("use_sliding_window")?.unwrap_or(false) {
+            return self.windows(hp, None, slides);
+        }
+        Ok(vec![None; self.layers])
+    }
+
+    /// A factor of the config; 1 where it is silent.
+    pub(crate) fn factor(&self, hp: &Hparams, key: &str) -> Result<f32> {
+        let factor = hp.float(key)?.unwrap_or(1.0);
+        if !factor.is_finite() || factor == 0.0 {
+            return Err(hp.invalid(key, "a finite number other than 0").into());
+        }
+        Ok(factor as f32)
+    }
+
+    /// A decoder with one rope.
+    pub(crate) fn decoder(&self, hp: &Hparams, layer: impl Fn(usize) -> Layer) -> Result<Spec> {
         Ok(Spec {
-            family,
+            family: "",
             hidden: self.hidden,
             vocab: self.vocab,
             context: self.context,
-            ropes: vec![Rope::from_config(hp, self.head_dim, self.context)?],
-            layers: (0..self.layers).map(|i| Layer::pre_norm(norm, mixers(i))).collect(),
-            final_norm: norm,
-            head: Head { tied: hp.flag("tie_word_embeddings")?.unwrap_or(false) },
+            embed_scale: 1.0,
+            ropes: vec![Rope::from_config(hp, &self.rope)?],
+            layers: (0..self.layers).map(layer).collect(),
+            final_norm: self.norm,
+            head: Head { tied: hp.flag("tie_word_embeddings")?.unwrap_or(self.tied), scale: 1.0, cap: None },
         })
     }
 }
 
-fn size(hp: &Hparams, key: &str, most: usize) -> Result<usize> {
-    let value = hp.need_count(key)?;
-    bounded(hp, key, value, most)
+fn epsilon(hp: &Hparams, default: f64) -> Result<f32> {
+    let key = EPS.into_iter().find(|key| hp.value(key).is_some()).unwrap_or(EPS[0]);
+    let eps = hp.float(key)?.unwrap_or(default);
+    if !(eps.is_finite() && eps >= 0.0) {
+        return Err(hp.invalid(key, "a small positive number").into());
+    }
+    Ok(eps as f32)
+}
+
+fn size(hp: &Hparams, key: &str, default: Option<usize>, most: usize) -> Result<usize> {
+    match (hp.value(key), default) {
+        (None, Some(default)) => Ok(default),
+        _ => bounded(hp, key, hp.need_count(key)?, most),
+    }
 }
 
 fn optional(hp: &Hparams, key: &str, most: usize) -> Result<Option<usize>> {

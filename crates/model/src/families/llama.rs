@@ -3,14 +3,14 @@
 use ffai_checkpoint::Hparams;
 
 use super::{Defaults, Dims};
-use crate::{Attention, Result, Spec};
+use crate::{Attention, Layer, Result, Spec};
 
-const DEFAULTS: Defaults = Defaults { context: 2048, head_dim: None };
+const DEFAULTS: Defaults = Defaults { context: 2048, ..Defaults::USUAL };
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, DEFAULTS)?;
     let bias = hp.flag("attention_bias")?.unwrap_or(false);
     let attention = Attention { qkv_bias: bias, out_bias: bias, ..dims.attention() };
     let mlp = dims.mlp(hp)?;
-    dims.decoder(hp, "llama", |_| vec![attention.clone().into(), mlp.clone().into()])
+    dims.decoder(hp, |_| Layer::pre_norm(dims.norm, [attention.clone().into(), mlp.clone().into()]))
 }

@@ -1,11 +1,22 @@
 //! The families: one file each, data only, and the registry.
 
+mod cohere2;
 mod dims;
+mod gemma;
+mod glm4;
+mod granite;
 mod llama;
+mod mistral;
+mod olmo;
+mod phi3;
 mod qwen;
+mod seed;
+mod smollm3;
+mod starcoder2;
 
 use ffai_checkpoint::{Checkpoint, Hparams, Layout};
 
+use crate::names::{Row, gguf, hf};
 use crate::{Error, Pairing, Result, Spec};
 pub(crate) use dims::{Defaults, Dims};
 
@@ -20,18 +31,69 @@ pub struct Family {
     pub spec: fn(&Hparams) -> Result<Spec>,
     /// How llama.cpp's converter leaves the rows of q and k.
     pub gguf_pairing: Pairing,
+    /// Names in safetensors that are not the usual ones.
+    pub hf: &'static [&'static [Row]],
+    /// Names in GGUF that are not the usual ones.
+    pub gguf: &'static [&'static [Row]],
+    /// Tensors in safetensors that nothing reads, with the reason.
+    pub ignored: &'static [(&'static str, &'static str)],
+}
+
+impl Family {
+    const fn new(model_type: &'static str, title: &'static str, spec: fn(&Hparams) -> Result<Spec>) -> Family {
+        let gguf_pairing = Pairing::Half;
+        Family { model_type, title, spec, gguf_pairing, hf: &[], gguf: &[], ignored: &[] }
+    }
+
+    /// GGUF keeps the two coordinates of a pair side by side.
+    const fn adjacent(self) -> Family {
+        Family { gguf_pairing: Pairing::Adjacent, ..self }
+    }
+
+    const fn names(self, hf: &'static [&'static [Row]], gguf: &'static [&'static [Row]]) -> Family {
+        Family { hf, gguf, ..self }
+    }
+
+    const fn ignoring(self, ignored: &'static [(&'static str, &'static str)]) -> Family {
+        Family { ignored, ..self }
+    }
 }
 
 /// Every architecture there is.
 pub const FAMILIES: &[Family] = &[
-    Family {
-        model_type: "llama",
-        title: "Llama 2 and 3, SmolLM, Yi",
-        spec: llama::spec,
-        gguf_pairing: Pairing::Adjacent,
-    },
-    Family { model_type: "qwen3", title: "Qwen 3", spec: qwen::spec, gguf_pairing: Pairing::Half },
+    Family::new("llama", "Llama 2 and 3, SmolLM, Yi", llama::spec).adjacent(),
+    Family::new("qwen2", "Qwen 2 and 2.5", qwen::qwen2),
+    Family::new("qwen3", "Qwen 3", qwen::qwen3),
+    Family::new("mistral", "Mistral 7B, Nemo, Small", mistral::mistral).adjacent(),
+    Family::new("ministral3", "Ministral 3", mistral::ministral3).adjacent(),
+    Family::new("mistral3", "Mistral 3 (text)", mistral::mistral3).adjacent().ignoring(hf::TOWERS),
+    Family::new("seed_oss", "Seed-OSS", seed::spec).names(&[], &[gguf::NORM_AFTER_ATTENTION]),
+    Family::new("smollm3", "SmolLM 3", smollm3::spec).adjacent(),
+    Family::new("phi3", "Phi 3, 3.5 and 4", phi3::spec).names(phi3::HF, phi3::GGUF),
+    Family::new("granite", "Granite 3", granite::spec).adjacent(),
+    Family::new("olmo2", "OLMo 2", olmo::olmo2).names(olmo::HF, &[]),
+    Family::new("olmo3", "OLMo 3", olmo::olmo3).names(olmo::HF, &[]),
+    Family::new("glm4", "GLM 4", glm4::spec).adjacent().names(glm4::HF, glm4::GGUF),
+    Family::new("starcoder2", "StarCoder 2", starcoder2::spec).names(starcoder2::HF, &[]),
+    Family::new("cohere2", "Command R7B and A", cohere2::spec).adjacent().names(cohere2::HF, cohere2::GGUF),
+    Family::new("gemma", "Gemma", gemma::gemma).names(gemma::HF_1, &[]),
+    Family::new("gemma2", "Gemma 2", gemma::gemma2).names(gemma::HF, &[]),
+    Family::new("gemma3_text", "Gemma 3 (text)", gemma::gemma3).names(gemma::HF, &[]),
+    Family::new("gemma3", "Gemma 3 (text part)", gemma::gemma3).names(gemma::HF, &[]).ignoring(hf::TOWERS),
 ];
+
+/// The family of that `model_type`.
+pub(crate) fn named(model_type: &str) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| family.model_type == model_type)
+}
+
+pub(crate) fn unknown(hp: &Hparams) -> Error {
+    Error::UnknownArchitecture {
+        file: hp.file().to_owned(),
+        model_type: hp.model_type().to_owned(),
+        supported: FAMILIES.iter().map(|f| f.model_type).collect::<Vec<_>>().join(", "),
+    }
+}
 
 /// The spec of a checkpoint.
 ///
@@ -46,14 +108,8 @@ pub fn spec(checkpoint: &Checkpoint) -> Result<Spec> {
 /// # Errors
 /// As [`spec`].
 pub fn spec_of(hp: &Hparams, layout: Layout) -> Result<Spec> {
-    let Some(family) = FAMILIES.iter().find(|f| f.model_type == hp.model_type()) else {
-        return Err(Error::UnknownArchitecture {
-            file: hp.file().to_owned(),
-            model_type: hp.model_type().to_owned(),
-            supported: FAMILIES.iter().map(|f| f.model_type).collect::<Vec<_>>().join(", "),
-        });
-    };
-    let mut spec = (family.spec)(hp)?;
+    let family = named(hp.model_type()).ok_or_else(|| unknown(hp))?;
+    let mut spec = Spec { family: family.model_type, ..(family.spec)(hp)? };
     if layout == Layout::Gguf {
         spec.ropes.iter_mut().for_each(|rope| rope.pairing = family.gguf_pairing);
     }

@@ -1,30 +1,54 @@
 //! Names in GGUF files, as llama.cpp's converter writes them.
 
-use super::Names;
-
-pub(super) const NAMES: Names = Names {
-    roles: &[
-        ("embed", "token_embd.weight"),
-        ("final_norm", "output_norm.weight"),
-        ("head", "output.weight"),
-        ("layers.{i}.attn.norm", "blk.{i}.attn_norm.weight"),
-        ("layers.{i}.attn.q", "blk.{i}.attn_q.weight"),
-        ("layers.{i}.attn.q_bias", "blk.{i}.attn_q.bias"),
-        ("layers.{i}.attn.k", "blk.{i}.attn_k.weight"),
-        ("layers.{i}.attn.k_bias", "blk.{i}.attn_k.bias"),
-        ("layers.{i}.attn.v", "blk.{i}.attn_v.weight"),
-        ("layers.{i}.attn.v_bias", "blk.{i}.attn_v.bias"),
-        ("layers.{i}.attn.o", "blk.{i}.attn_output.weight"),
-        ("layers.{i}.attn.o_bias", "blk.{i}.attn_output.bias"),
-        ("layers.{i}.attn.q_norm", "blk.{i}.attn_q_norm.weight"),
-        ("layers.{i}.attn.k_norm", "blk.{i}.attn_k_norm.weight"),
-        ("layers.{i}.mlp.norm", "blk.{i}.ffn_norm.weight"),
-        ("layers.{i}.mlp.gate", "blk.{i}.ffn_gate.weight"),
-        ("layers.{i}.mlp.gate_bias", "blk.{i}.ffn_gate.bias"),
-        ("layers.{i}.mlp.up", "blk.{i}.ffn_up.weight"),
-        ("layers.{i}.mlp.up_bias", "blk.{i}.ffn_up.bias"),
-        ("layers.{i}.mlp.down", "blk.{i}.ffn_down.weight"),
-        ("layers.{i}.mlp.down_bias", "blk.{i}.ffn_down.bias"),
-    ],
-    ignored: &[],
+use super::{
+    GATE_UP, QKV, Row,
+    Source::{Rows, Whole},
 };
+
+pub(super) const ROLES: &[Row] = &[
+    ("embed", Whole("token_embd.weight")),
+    ("final_norm", Whole("output_norm.weight")),
+    ("head", Whole("output.weight")),
+    ("layers.{i}.attn.norm", Whole("blk.{i}.attn_norm.weight")),
+    ("layers.{i}.attn.q", Whole("blk.{i}.attn_q.weight")),
+    ("layers.{i}.attn.q_bias", Whole("blk.{i}.attn_q.bias")),
+    ("layers.{i}.attn.k", Whole("blk.{i}.attn_k.weight")),
+    ("layers.{i}.attn.k_bias", Whole("blk.{i}.attn_k.bias")),
+    ("layers.{i}.attn.v", Whole("blk.{i}.attn_v.weight")),
+    ("layers.{i}.attn.v_bias", Whole("blk.{i}.attn_v.bias")),
+    ("layers.{i}.attn.o", Whole("blk.{i}.attn_output.weight")),
+    ("layers.{i}.attn.o_bias", Whole("blk.{i}.attn_output.bias")),
+    ("layers.{i}.attn.q_norm", Whole("blk.{i}.attn_q_norm.weight")),
+    ("layers.{i}.attn.k_norm", Whole("blk.{i}.attn_k_norm.weight")),
+    ("layers.{i}.mlp.norm", Whole("blk.{i}.ffn_norm.weight")),
+    ("layers.{i}.mlp.gate", Whole("blk.{i}.ffn_gate.weight")),
+    ("layers.{i}.mlp.gate_bias", Whole("blk.{i}.ffn_gate.bias")),
+    ("layers.{i}.mlp.up", Whole("blk.{i}.ffn_up.weight")),
+    ("layers.{i}.mlp.up_bias", Whole("blk.{i}.ffn_up.bias")),
+    ("layers.{i}.mlp.down", Whole("blk.{i}.ffn_down.weight")),
+    ("layers.{i}.mlp.down_bias", Whole("blk.{i}.ffn_down.bias")),
+    ("layers.{i}.attn.norm_bias", Whole("blk.{i}.attn_norm.bias")),
+    ("layers.{i}.mlp.norm_bias", Whole("blk.{i}.ffn_norm.bias")),
+    ("final_norm_bias", Whole("output_norm.bias")),
+    ("layers.{i}.attn.post_norm", Whole("blk.{i}.post_attention_norm.weight")),
+    ("layers.{i}.mlp.post_norm", Whole("blk.{i}.post_ffw_norm.weight")),
+];
+
+/// One matrix for q, k and v.
+pub(crate) const FUSED_QKV: &[Row] = &[
+    ("layers.{i}.attn.q", Rows("blk.{i}.attn_qkv.weight", QKV)),
+    ("layers.{i}.attn.k", Rows("blk.{i}.attn_qkv.weight", QKV)),
+    ("layers.{i}.attn.v", Rows("blk.{i}.attn_qkv.weight", QKV)),
+];
+
+/// One matrix for gate and up.
+pub(crate) const FUSED_GATE_UP: &[Row] = &[
+    ("layers.{i}.mlp.gate", Rows("blk.{i}.ffn_up.weight", GATE_UP)),
+    ("layers.{i}.mlp.up", Rows("blk.{i}.ffn_up.weight", GATE_UP)),
+];
+
+/// One norm for both of two parallel branches.
+pub(crate) const ONE_NORM: &[Row] = &[("layers.{i}.mlp.norm", Whole("blk.{i}.attn_norm.weight"))];
+
+/// The norm before the MLP under the name of one after attention.
+pub(crate) const NORM_AFTER_ATTENTION: &[Row] = &[("layers.{i}.mlp.norm", Whole("blk.{i}.post_attention_norm.weight"))];

@@ -1,17 +1,19 @@
 //! The case table. Shapes are odd on purpose: one row, primes, one past a multiple of every vector width.
 
 use ffai_checkpoint::{Block, Float, Storage};
-use ffai_model::{Activation, Pairing, Rope, Shape, WeightDecl};
+use ffai_model::{Activation, Growth, Pairing, Rope, Shape, WeightDecl};
 
 use super::{Bag, Case, Rng, random::random_vector, random_tensor, storages};
-use crate::{Buf, Builder, Heads, NormW, Op, Plan, Proj, RopeRef, Rows, SeqStep, StepInputs, Want, Wanted};
+use crate::{
+    Buf, Builder, Heads, NormW, NormWKind, Op, Plan, Proj, RopeRef, Rows, SeqStep, StepInputs, W, Want, Wanted,
+};
 
 const VOCAB: usize = 61;
 const F32: Storage = Storage::Dense(Float::F32);
 
 /// Every case.
 pub fn cases() -> Vec<Case> {
-    [products(), embeddings(), gates(), projections(), attentions()].concat()
+    [products(), embeddings(), gates(), projections(), norms(), caps(), attentions()].concat()
 }
 
 /// A case under construction: a builder that makes each weight it declares.
@@ -46,7 +48,7 @@ impl Maker {
         let mut b = Builder::new(self.decls.clone(), self.ropes.clone());
         let bufs = inputs.map(|(name, width)| {
             let (out, table) = (b.buf(name, Rows::Step, width), b.w(&format!("table.{name}")));
-            b.push(format!("embed.{name}"), Op::Embed { table, out });
+            b.push(format!("embed.{name}"), Op::Embed { table, scale: 1.0, out });
             out
         });
         (b, bufs)
@@ -114,14 +116,16 @@ fn product(storage: Storage, rows: usize, cols: usize, n: usize, seed: usize) ->
     let (norm, bias, residual) = (seed.is_multiple_of(2), seed.is_multiple_of(3), seed % 3 == 1);
     m.matrix("w", storage, rows, cols);
     m.vector("norm", cols, 1.0);
+    m.vector("norm_bias", cols, 0.0);
     if bias {
         m.vector("w_bias", rows, 0.0);
     }
     let (mut b, [x, add]) = m.builder([("x", cols), ("add", rows)]);
     let out = b.buf("out", Rows::Step, rows);
-    let norm = norm.then(|| NormW { weight: b.w("norm"), eps: 1e-5 });
+    let norm = norm.then(|| norm_w(&b, seed / 2));
+    let scale = if seed % 5 == 2 { 0.22 } else { 1.0 };
     let proj = b.proj("w", out);
-    b.push("linear".to_owned(), Op::Linear { x, norm, proj, add: residual.then_some(add) });
+    b.push("linear".to_owned(), Op::Linear { x, norm, proj, scale, add: residual.then_some(add) });
     m.case(format!("linear {storage} [{rows}, {cols}] x {n}"), b, (out, rows), &[&[n]])
 }
 
@@ -133,7 +137,8 @@ fn embeddings() -> Vec<Case> {
         let (mut b, []) = m.builder([]);
         let out = b.buf("out", Rows::Step, width);
         let table = b.w("table");
-        b.push("embed".to_owned(), Op::Embed { table, out });
+        let scale = if seed.is_multiple_of(2) { 1.0 } else { 5.5 };
+        b.push("embed".to_owned(), Op::Embed { table, scale, out });
         m.case(format!("embed {storage}"), b, (out, width), &[&[9]])
     };
     storages().into_iter().enumerate().map(case).collect()
@@ -147,7 +152,8 @@ fn gates() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for (gate, up) in pairs {
-        for (rows, cols, n) in [(3, 64, 1), (70, 96, 7)] {
+        for (rows, cols, n) in [(3, 64, 1), (70, 96, 7), (33, 32, 3)] {
+            let (gated, tanh) = (n != 3, n != 1);
             let mut m = Maker::new(cases.len());
             m.matrix("gate", gate, rows, cols);
             m.matrix("up", up, rows, cols);
@@ -159,12 +165,12 @@ fn gates() -> Vec<Case> {
             let bias = |b: &Builder, role: &str| if n > 1 { b.optional(role) } else { None };
             let op = Op::GateUp {
                 x,
-                norm: Some(NormW { weight: b.w("norm"), eps: 1e-6 }),
+                norm: Some(rms(b.w("norm"))),
                 gate: b.w("gate"),
                 gate_bias: bias(&b, "gate_bias"),
-                up: b.w("up"),
-                up_bias: bias(&b, "up_bias"),
-                act: Activation::Silu,
+                up: gated.then(|| b.w("up")),
+                up_bias: bias(&b, "up_bias").filter(|_| gated),
+                act: if tanh { Activation::GeluTanh } else { Activation::Silu },
                 out,
             };
             b.push("gate_up".to_owned(), op);
@@ -195,7 +201,7 @@ fn projections() -> Vec<Case> {
             b.proj(role, out)
         })
         .collect();
-    let (out, norm) = (outs[0].out, Some(NormW { weight: b.w("norm"), eps: 1e-5 }));
+    let (out, norm) = (outs[0].out, Some(rms(b.w("norm"))));
     b.push("project".to_owned(), Op::Project { x, norm, outs });
     vec![m.case("project of three storages".to_owned(), b, (out, 65), &[&[3, 1], &[1, 1]])]
 }
@@ -220,6 +226,8 @@ fn attention(heads: Heads, steps: &[&[usize]], seed: usize) -> Case {
         [(Pairing::Half, heads.dim), (Pairing::Adjacent, heads.dim), (Pairing::Half, heads.dim / 2)][seed % 3];
     let freqs = (0..width / 2).map(|i| 100f32.powf(-2.0 * i as f32 / width as f32)).collect();
     let rotates = seed % 5 != 4;
+    let growth = (seed % 3 == 1).then_some(Growth { beta: 0.3, original: 7.0 });
+    let cap = (seed % 5 == 3).then_some(1.5);
     let mut m = Maker::new(seed);
     m.ropes.push(Rope::fixed(width, pairing, freqs, if seed.is_multiple_of(2) { 1.0 } else { 1.2 }));
     m.vector("q_norm", heads.dim, 1.0);
@@ -230,13 +238,14 @@ fn attention(heads: Heads, steps: &[&[usize]], seed: usize) -> Case {
     // A layer before it, so that this one is not at the beginning of its pages.
     b.kv(heads.kv, heads.dim, window);
     let kv = b.kv(heads.kv, heads.dim, window);
-    let norm = |b: &Builder, role: &str| seed.is_multiple_of(2).then(|| NormW { weight: b.w(role), eps: 1e-6 });
+    let norm = |b: &Builder, role: &str| seed.is_multiple_of(2).then(|| rms(b.w(role)));
     let (q_norm, k_norm) = (norm(&b, "q_norm"), norm(&b, "k_norm"));
     b.push(
         "append".to_owned(),
-        Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope: rotates.then_some(RopeRef(0)), kv },
+        Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope: rotates.then_some(RopeRef(0)), growth, kv },
     );
-    b.push("attend".to_owned(), Op::Attend { q, heads, kv, scale: 2.0 / (heads.dim as f32).sqrt(), window, out });
+    let scale = 2.0 / (heads.dim as f32).sqrt();
+    b.push("attend".to_owned(), Op::Attend { q, heads, kv, scale, cap, window, out });
     let name = format!(
         "attention {} over {} heads of {}, window {window:?}, {} steps",
         heads.q,
@@ -245,4 +254,44 @@ fn attention(heads: Heads, steps: &[&[usize]], seed: usize) -> Case {
         steps.len()
     );
     m.case(name, b, (out, heads.q * heads.dim), steps)
+}
+
+fn rms(weight: W) -> NormW {
+    NormW { weight, eps: 1e-6, kind: NormWKind::Rms }
+}
+
+/// The norm of `norm` and `norm_bias`, each kind in turn.
+fn norm_w(b: &Builder, turn: usize) -> NormW {
+    let kind = match turn % 3 {
+        0 => NormWKind::Rms,
+        1 => NormWKind::Layer { bias: None },
+        _ => NormWKind::Layer { bias: Some(b.w("norm_bias")) },
+    };
+    NormW { weight: b.w("norm"), eps: 1e-5, kind }
+}
+
+/// Norms of whole rows and of parts of them, with and without a residual, into the input and elsewhere.
+fn norms() -> Vec<Case> {
+    let case = |(seed, (len, parts)): (usize, (usize, usize))| {
+        let mut m = Maker::new(seed);
+        m.vector("norm", len, 1.0);
+        m.vector("norm_bias", len, 0.0);
+        let (mut b, [x, add]) = m.builder([("x", len * parts), ("add", len * parts)]);
+        let out = if seed.is_multiple_of(2) { x } else { b.buf("out", Rows::Step, len * parts) };
+        let norm = norm_w(&b, seed);
+        let add = [None, Some(add), Some(out).filter(|out| *out == x)][seed % 3];
+        b.push("norm".to_owned(), Op::Norm { x, norm, add, out });
+        m.case(format!("norm {seed} of {parts} x {len}"), b, (out, len * parts), &[&[1, 9]])
+    };
+    [(7, 1), (64, 1), (100, 3), (16, 4), (33, 1), (257, 2)].into_iter().enumerate().map(case).collect()
+}
+
+fn caps() -> Vec<Case> {
+    let case = |width: usize| {
+        let mut m = Maker::new(width);
+        let (mut b, [x]) = m.builder([("x", width)]);
+        b.push("cap".to_owned(), Op::SoftCap { x, cap: 0.4 });
+        m.case(format!("cap of {width}"), b, (x, width), &[&[11]])
+    };
+    [1, 40, 130].into_iter().map(case).collect()
 }

@@ -15,11 +15,19 @@ pub(super) fn lower(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, 
     let out = b.buf("heads", Rows::Step, heads.q * heads.dim);
     let outs = [("q", q), ("k", k), ("v", v)].map(|(name, buf)| b.proj(&format!("{at}.{name}"), buf)).to_vec();
     b.push(tag("qkv"), Op::Project { x, norm, outs });
-    let head_norm = |name: &str| a.qk_norm.map(|n| NormW { weight: b.w(&format!("{at}.{name}")), eps: n.eps });
-    let (q_norm, k_norm) = (head_norm("q_norm"), head_norm("k_norm"));
+    let norm = |name: &str, whole: bool| {
+        let qk = a.qk_norm.filter(|qk| qk.whole == whole);
+        qk.map(|qk| b.norm(&format!("{at}.{name}"), qk.norm))
+    };
+    let (q_norm, k_norm) = (norm("q_norm", false), norm("k_norm", false));
+    for (name, buf, norm) in [("q_norm", q, norm("q_norm", true)), ("k_norm", k, norm("k_norm", true))] {
+        if let Some(norm) = norm {
+            b.push(tag(name), Op::Norm { x: buf, norm, add: None, out: buf });
+        }
+    }
     let kv = b.kv(a.kv_heads, a.head_dim, a.window);
-    b.push(tag("append"), Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope: a.rope.map(RopeRef), kv });
-    b.push(tag("attend"), Op::Attend { q, heads, kv, scale: a.scale, window: a.window, out });
-    let proj = b.proj(&format!("{at}.o"), residual.out);
-    b.push(tag("o"), Op::Linear { x: out, norm: None, proj, add: Some(residual.add) });
+    let (rope, growth) = (a.rope.map(RopeRef), a.growth);
+    b.push(tag("append"), Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, growth, kv });
+    b.push(tag("attend"), Op::Attend { q, heads, kv, scale: a.scale, cap: a.cap, window: a.window, out });
+    residual.end(b, tag("o"), out, &format!("{at}.o"), &at);
 }

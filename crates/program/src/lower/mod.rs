@@ -3,9 +3,9 @@
 mod attention;
 mod mlp;
 
-use ffai_model::{Mixer, Spec, Sublayer};
+use ffai_model::{Mixer, Norm, Spec, Sublayer};
 
-use crate::{Buf, Builder, NormW, Op, Program, Rows};
+use crate::{Buf, Builder, Op, Program, Proj, Rows};
 
 /// Lowers a spec into the program of one step.
 ///
@@ -15,7 +15,7 @@ pub fn lower(spec: &Spec) -> Program {
     let mut b = Builder::new(spec.weights(), spec.ropes.clone());
     let mut x = b.buf("x", Rows::Step, spec.hidden);
     let table = b.w("embed");
-    b.push("embed".to_owned(), Op::Embed { table, out: x });
+    b.push("embed".to_owned(), Op::Embed { table, scale: spec.embed_scale, out: x });
     for (i, layer) in spec.layers.iter().enumerate() {
         for sublayer in &layer.sublayers {
             x = residual_step(&mut b, i, x, spec.hidden, sublayer);
@@ -24,9 +24,12 @@ pub fn lower(spec: &Spec) -> Program {
     let last = b.buf("last", Rows::Wanted, spec.hidden);
     b.push("gather".to_owned(), Op::Gather { x, out: last });
     let logits = b.buf("logits", Rows::Wanted, spec.vocab);
-    let norm = Some(NormW { weight: b.w("final_norm"), eps: spec.final_norm.eps });
+    let norm = Some(b.norm("final_norm", spec.final_norm));
     let proj = b.proj(if spec.head.tied { "embed" } else { "head" }, logits);
-    b.push("head".to_owned(), Op::Linear { x: last, norm, proj, add: None });
+    b.push("head".to_owned(), Op::Linear { x: last, norm, proj, scale: spec.head.scale, add: None });
+    if let Some(cap) = spec.head.cap {
+        b.push("cap".to_owned(), Op::SoftCap { x: logits, cap });
+    }
     b.finish(logits, spec.vocab, spec.context)
 }
 
@@ -35,6 +38,24 @@ pub fn lower(spec: &Spec) -> Program {
 struct Residual {
     add: Buf,
     out: Buf,
+    post: Option<Norm>,
+    scale: f32,
+}
+
+impl Residual {
+    /// Ends a branch: its last product, normed if the branch says so, onto the residual stream. `role` is that of the matrix,
+    /// `at` of the branch.
+    fn end(self, b: &mut Builder, tag: String, x: Buf, role: &str, at: &str) {
+        let (bias, width) = (b.optional(&format!("{role}_bias")), b.width(self.out));
+        let out = if self.post.is_some() { b.buf("branch", Rows::Step, width) } else { self.out };
+        let proj = Proj { w: b.w(role), bias, out };
+        let add = self.post.is_none().then_some(self.add);
+        b.push(tag.clone(), Op::Linear { x, norm: None, proj, scale: self.scale, add });
+        if let Some(post) = self.post {
+            let norm = b.norm(&format!("{at}.post_norm"), post);
+            b.push(format!("{tag}.post"), Op::Norm { x: out, norm, add: Some(self.add), out: self.out });
+        }
+    }
 }
 
 /// One residual step; gives the buffer that holds the residual stream afterwards.
@@ -46,8 +67,9 @@ fn residual_step(b: &mut Builder, layer: usize, x: Buf, hidden: usize, sublayer:
     };
     for (n, branch) in sublayer.branches.iter().enumerate() {
         let at = format!("layers.{layer}.{}", branch.mixer.key());
-        let norm = branch.pre.map(|norm| NormW { weight: b.w(&format!("{at}.norm")), eps: norm.eps });
-        let residual = Residual { add: if n == 0 { x } else { out }, out };
+        let norm = branch.pre.map(|norm| b.norm(&format!("{at}.norm"), norm));
+        let add = if n == 0 { x } else { out };
+        let residual = Residual { add, out, post: branch.post, scale: branch.scale };
         match &branch.mixer {
             Mixer::Attention(a) => attention::lower(b, layer, x, norm, a, residual),
             Mixer::Mlp(m) => mlp::lower(b, layer, x, norm, m, residual),

@@ -1,14 +1,17 @@
 //! Rotation, pages, attention.
 
-use ffai_model::{Pairing, RopeTable};
+use ffai_model::{Growth, Pairing, RopeTable};
 
 use super::{Interpreter, linear};
 use crate::{Buf, Heads, KvRef, NormW, Op, RopeRef, SeqStep, StepInputs};
 
 impl Interpreter {
     pub(super) fn rotate_append(&mut self, op: &Op, inputs: &StepInputs) {
-        let Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, kv } = op else { return };
+        let Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, growth, kv } = op else { return };
         self.turn(*q, heads.dim, *q_norm, *rope, inputs);
+        if let Some(growth) = growth {
+            self.grow(*q, *growth, &inputs.positions);
+        }
         self.turn(*k, heads.dim, *k_norm, *rope, inputs);
         let mut row = 0;
         for seq in &inputs.seqs {
@@ -34,8 +37,16 @@ impl Interpreter {
         (layout.keys(page, kv.layer, head) + within, layout.values(page, kv.layer, head) + within)
     }
 
+    fn grow(&mut self, q: Buf, growth: Growth, positions: &[u32]) {
+        let width = self.width(q);
+        for (row, position) in self.bufs[q.0 as usize].chunks_exact_mut(width).zip(positions) {
+            let factor = growth.factor(*position);
+            row.iter_mut().for_each(|x| *x *= factor);
+        }
+    }
+
     fn turn(&mut self, buf: Buf, dim: usize, norm: Option<NormW>, rope: Option<RopeRef>, inputs: &StepInputs) {
-        let weight = norm.map(|n| (self.vector(n.weight), n.eps));
+        let norm = norm.map(|n| self.norm(n));
         let rope = rope.map(|r| self.program.ropes[r.0].clone());
         let width = self.width(buf);
         let classes = inputs.seqs.iter().flat_map(|s| std::iter::repeat_n(s.length_class, s.rows));
@@ -43,8 +54,8 @@ impl Interpreter {
         for ((row, position), class) in rows.zip(&inputs.positions).zip(classes) {
             let table = rope.as_ref().map(|r| (r.pairing, r.table(class)));
             for head in row.chunks_exact_mut(dim) {
-                if let Some((weight, eps)) = &weight {
-                    linear::rms_norm(head, weight, *eps);
+                if let Some(norm) = &norm {
+                    norm.apply(head);
                 }
                 if let Some((pairing, table)) = &table {
                     rotate(head, *position, *pairing, table);
@@ -54,7 +65,9 @@ impl Interpreter {
     }
 
     pub(super) fn attend(&mut self, op: &Op, inputs: &StepInputs) {
-        let Op::Attend { q, heads, kv, scale, window, out } = op else { return };
+        let Op::Attend { q, heads, kv, scale, cap, window, out } = op else { return };
+        let capped = |s: f64| cap.map_or(s, |cap| f64::from(cap) * (s / f64::from(cap)).tanh());
+        let score = |dot: f64| capped(dot * f64::from(*scale));
         let mut row = 0;
         for seq in &inputs.seqs {
             for i in seq.past..seq.past + seq.rows {
@@ -62,7 +75,7 @@ impl Interpreter {
                 for head in 0..heads.q {
                     let at = (row * heads.q + head) * heads.dim;
                     let q = &self.get(*q)[at..][..heads.dim];
-                    let y = self.attend_one(q, seq, *kv, *heads, head, first..i + 1, *scale);
+                    let y = self.attend_one(q, seq, *kv, *heads, head, first..i + 1, &score);
                     self.bufs[out.0 as usize][at..][..heads.dim].copy_from_slice(&y);
                 }
                 row += 1;
@@ -79,13 +92,13 @@ impl Interpreter {
         heads: Heads,
         head: usize,
         visible: std::ops::Range<usize>,
-        scale: f32,
+        score: &dyn Fn(f64) -> f64,
     ) -> Vec<f32> {
         let pages = &self.kv[kv.group];
         let kv_head = head / (heads.q / heads.kv);
         let place = |at| self.place(seq, kv, kv_head, at);
         let scores: Vec<f64> =
-            visible.clone().map(|j| linear::dot(q, &pages[place(j).0..][..heads.dim]) * f64::from(scale)).collect();
+            visible.clone().map(|j| score(linear::dot(q, &pages[place(j).0..][..heads.dim]))).collect();
         let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = scores.iter().map(|s| (s - most).exp()).collect();
         let total: f64 = weights.iter().sum();

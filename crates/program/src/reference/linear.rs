@@ -22,8 +22,31 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
+/// A norm's weights, read.
+pub(super) struct NormValues {
+    pub(super) weight: Vec<f32>,
+    /// For norms that subtract the mean.
+    pub(super) center: bool,
+    pub(super) bias: Option<Vec<f32>>,
+    pub(super) eps: f32,
+}
+
+impl NormValues {
+    /// Norms one vector in place.
+    pub(super) fn apply(&self, x: &mut [f32]) {
+        if self.center {
+            let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / x.len() as f64;
+            x.iter_mut().for_each(|x| *x = (f64::from(*x) - mean) as f32);
+        }
+        rms_norm(x, &self.weight, self.eps);
+        if let Some(bias) = &self.bias {
+            x.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
+        }
+    }
+}
+
 /// `w * x / sqrt(mean(x^2) + eps)`, in place.
-pub(super) fn rms_norm(x: &mut [f32], weight: &[f32], eps: f32) {
+fn rms_norm(x: &mut [f32], weight: &[f32], eps: f32) {
     let mean = dot(x, x) / x.len() as f64;
     let factor = 1.0 / (mean + f64::from(eps)).sqrt();
     x.iter_mut().zip(weight).for_each(|(x, w)| *x = (f64::from(*x) * factor) as f32 * w);
@@ -32,5 +55,10 @@ pub(super) fn rms_norm(x: &mut [f32], weight: &[f32], eps: f32) {
 pub(super) fn activate(act: Activation, x: f32) -> f32 {
     match act {
         Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::GeluTanh => {
+            let x = f64::from(x);
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+            (0.5 * x * (1.0 + inner.tanh())) as f32
+        }
     }
 }

@@ -7,8 +7,8 @@ mod linear;
 use ffai_checkpoint::Tensor;
 
 use crate::{
-    Backend, Buf, CompileError, Executable, KvLayout, NormW, Op, Output, Plan, Program, Progress, Rows, StepError,
-    StepInputs, Traced, W, Want, WeightSource, sample,
+    Backend, Buf, CompileError, Executable, KvLayout, NormW, NormWKind, Op, Output, Plan, Program, Progress, Rows,
+    StepError, StepInputs, Traced, W, Want, WeightSource, sample,
 };
 
 /// The interpreter as a backend.
@@ -107,13 +107,14 @@ impl Interpreter {
 
     fn run(&mut self, op: &Op, inputs: &StepInputs) {
         match op {
-            Op::Embed { table, out } => self.embed(*table, *out, &inputs.tokens),
+            Op::Embed { table, scale, out } => self.embed(*table, *scale, *out, &inputs.tokens),
             Op::Project { x, norm, outs } => {
                 let x = self.normed(*x, *norm);
                 outs.iter().for_each(|p| self.bufs[p.out.0 as usize] = self.product(&x, p.w, p.bias));
             }
-            Op::Linear { x, norm, proj, add } => {
+            Op::Linear { x, norm, proj, scale, add } => {
                 let mut y = self.product(&self.normed(*x, *norm), proj.w, proj.bias);
+                y.iter_mut().for_each(|y| *y *= scale);
                 if let Some(add) = add {
                     y.iter_mut().zip(self.get(*add)).for_each(|(y, a)| *y += a);
                 }
@@ -121,20 +122,35 @@ impl Interpreter {
             }
             Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
                 let x = self.normed(*x, *norm);
-                let (gate, up) = (self.product(&x, *gate, *gate_bias), self.product(&x, *up, *up_bias));
-                self.bufs[out.0 as usize] = gate.iter().zip(&up).map(|(g, u)| linear::activate(*act, *g) * u).collect();
+                let mut y = self.product(&x, *gate, *gate_bias);
+                y.iter_mut().for_each(|y| *y = linear::activate(*act, *y));
+                if let Some(up) = up {
+                    y.iter_mut().zip(self.product(&x, *up, *up_bias)).for_each(|(y, up)| *y *= up);
+                }
+                self.bufs[out.0 as usize] = y;
             }
+            Op::Norm { x, norm, add, out } => {
+                let mut y = self.normed(*x, Some(*norm));
+                if let Some(add) = add {
+                    y.iter_mut().zip(self.get(*add)).for_each(|(y, a)| *y += a);
+                }
+                self.bufs[out.0 as usize] = y;
+            }
+            Op::SoftCap { x, cap } => self.bufs[x.0 as usize].iter_mut().for_each(|x| *x = cap * (*x / cap).tanh()),
             Op::RotateAppend { .. } => self.rotate_append(op, inputs),
             Op::Attend { .. } => self.attend(op, inputs),
             Op::Gather { x, out } => self.gather(*x, *out, inputs),
         }
     }
 
-    fn embed(&mut self, table: W, out: Buf, tokens: &[u32]) {
+    fn embed(&mut self, table: W, scale: f32, out: Buf, tokens: &[u32]) {
         let width = self.width(out);
         let table = &self.tensors[table.0 as usize];
         let rows = self.bufs[out.0 as usize].chunks_exact_mut(width);
-        rows.zip(tokens).for_each(|(row, token)| table.decode_row(*token as usize, row));
+        rows.zip(tokens).for_each(|(row, token)| {
+            table.decode_row(*token as usize, row);
+            row.iter_mut().for_each(|x| *x *= scale);
+        });
     }
 
     fn gather(&mut self, x: Buf, out: Buf, inputs: &StepInputs) {
@@ -146,10 +162,18 @@ impl Interpreter {
     fn normed(&self, x: Buf, norm: Option<NormW>) -> Vec<f32> {
         let mut out = self.get(x).to_vec();
         if let Some(norm) = norm {
-            let weight = self.vector(norm.weight);
-            out.chunks_exact_mut(weight.len()).for_each(|row| linear::rms_norm(row, &weight, norm.eps));
+            let norm = self.norm(norm);
+            out.chunks_exact_mut(norm.weight.len()).for_each(|row| norm.apply(row));
         }
         out
+    }
+
+    fn norm(&self, norm: NormW) -> linear::NormValues {
+        let (center, bias) = match norm.kind {
+            NormWKind::Rms => (false, None),
+            NormWKind::Layer { bias } => (true, bias.map(|bias| self.vector(bias))),
+        };
+        linear::NormValues { weight: self.vector(norm.weight), center, bias, eps: norm.eps }
     }
 
     fn product(&self, x: &[f32], w: W, bias: Option<W>) -> Vec<f32> {

@@ -10,6 +10,7 @@ mod values;
 use scores::{scores, soften};
 use values::sum_values;
 
+use super::gate::soft_cap;
 use crate::simd::{Kernel, Simd};
 
 /// Queries that share a read of keys and values: their sums fit the registers.
@@ -28,6 +29,8 @@ pub(crate) struct Attention {
     pub(crate) group: usize,
     pub(crate) dim: usize,
     pub(crate) scale: f32,
+    /// Bound of the scores; none where 0.
+    pub(crate) cap: f32,
     /// The first row's place in its sequence.
     pub(crate) place: usize,
     pub(crate) window: Option<usize>,
@@ -145,6 +148,9 @@ unsafe fn page_of<S: Simd, const Q: usize>(a: &Attention, query: usize, page: us
     scores::<S, Q>(a, query, a.keys.add(start), tokens, weights);
     let mut shrink = [1.0f32; Q];
     for i in 0..Q {
+        if a.cap > 0.0 {
+            soft_cap::<S>(a.cap, weights.add(i * a.page_tokens), tokens);
+        }
         shrink[i] = soften::<S>(a.scratch.add(2 * (query + i)), weights.add(i * a.page_tokens), tokens);
     }
     sum_values::<S, Q>(a, query, a.values.add(start), tokens, weights, &shrink);

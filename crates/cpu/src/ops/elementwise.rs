@@ -1,0 +1,70 @@
+//! `out = add + norm(x)` and `x = cap * tanh(x / cap)`, row by row.
+#![expect(unsafe_code, reason = "kernels work on raw parts")]
+
+use ffai_program::{Buf, StepInputs};
+
+use super::{Norm, Ready};
+use crate::kernels::gate::Cap;
+use crate::kernels::prepare::NormRow;
+use crate::machine::Machine;
+
+/// Rows that a thread takes at once.
+const CHUNK: usize = 8;
+
+/// A norm with its residual.
+pub(crate) struct AddNorm {
+    pub(crate) x: Buf,
+    pub(crate) norm: Norm,
+    pub(crate) add: Option<Buf>,
+    pub(crate) out: Buf,
+}
+
+impl Ready for AddNorm {
+    fn run(&self, machine: &Machine, inputs: &StepInputs) {
+        each_row(machine, machine.rows(self.x, inputs), |thread, row| self.row(machine, thread, row));
+    }
+}
+
+impl AddNorm {
+    fn row(&self, machine: &Machine, thread: usize, row: usize) {
+        let (width, len) = (machine.buf(self.x).width, self.norm.weight.len());
+        let scratch = &machine.scratch[thread].normed;
+        assert!(len <= scratch.len(), "room for a norm of {len}");
+        let at = |buf: Buf| machine.ptr(buf).wrapping_add(row * width);
+        let args = NormRow {
+            x: at(self.x),
+            parts: width / len,
+            len,
+            norm: self.norm.parts(),
+            add: self.add.map_or(std::ptr::null(), |add| at(add).cast_const()),
+            out: at(self.out),
+            scratch: scratch.ptr(),
+        };
+        // SAFETY: the row lies in its buffers, which are equally wide and a multiple of `len` (the program's builder saw to it),
+        // and is this thread's, as is the scratch.
+        unsafe { (machine.kernels.norm)(&args) };
+    }
+}
+
+/// A soft cap in place.
+pub(crate) struct SoftCap {
+    pub(crate) x: Buf,
+    pub(crate) cap: f32,
+}
+
+impl Ready for SoftCap {
+    fn run(&self, machine: &Machine, inputs: &StepInputs) {
+        let len = machine.buf(self.x).width;
+        each_row(machine, machine.rows(self.x, inputs), |_, row| {
+            let cap = Cap { cap: self.cap, x: machine.ptr(self.x).wrapping_add(row * len), len };
+            // SAFETY: the row lies in its buffer and is this thread's.
+            unsafe { (machine.kernels.cap)(&cap) };
+        });
+    }
+}
+
+fn each_row(machine: &Machine, rows: usize, work: impl Fn(usize, usize) + Sync) {
+    machine.pool.each(rows.div_ceil(CHUNK), &|thread, chunk| {
+        (chunk * CHUNK..((chunk + 1) * CHUNK).min(rows)).for_each(|row| work(thread, row));
+    });
+}

@@ -1,0 +1,56 @@
+//! OLMo 2 and 3: norms after the mixers, none before, and norms over all of q and k. Reference: transformers
+//! `modeling_olmo2.py`, `modeling_olmo3.py`.
+
+use ffai_checkpoint::Hparams;
+
+use super::{Defaults, Dims};
+use crate::names::{Row, hf};
+use crate::{Attention, Branch, Layer, QkNorm, Result, Rope, Spec};
+
+pub(super) const HF: &[&[Row]] = &[hf::POST_NORMS_OLMO];
+
+const DEFAULTS: Defaults = Defaults { context: 2048, eps: 1e-5, ..Defaults::USUAL };
+
+/// OLMo 2.
+pub(super) fn olmo2(hp: &Hparams) -> Result<Spec> {
+    let dims = Dims::from_config(hp, DEFAULTS)?;
+    let attention = attention(hp, &dims)?;
+    decoder(hp, &dims, |_| attention.clone())
+}
+
+/// OLMo 3: three layers of four have a window and a rope without scaling.
+pub(super) fn olmo3(hp: &Hparams) -> Result<Spec> {
+    let dims = Dims::from_config(hp, DEFAULTS)?;
+    let windows = dims.windows(hp, Some(4096), |i| !(i + 1).is_multiple_of(4))?;
+    let sliding = sliding_rope(hp, &dims)?;
+    let full = Rope::of_layers(hp, "full_attention", &dims.rope)?;
+    let attention = attention(hp, &dims)?;
+    let spec = decoder(hp, &dims, |i| {
+        let window = windows[i];
+        Attention { window, rope: Some(usize::from(window.is_some())), ..attention.clone() }
+    })?;
+    Ok(Spec { ropes: vec![full, sliding], ..spec })
+}
+
+/// The scaling of old configs is for full layers.
+fn sliding_rope(hp: &Hparams, dims: &Dims) -> Result<Rope> {
+    if hp.value("rope_parameters").is_some() {
+        return Rope::of_layers(hp, "sliding_attention", &dims.rope);
+    }
+    let base = hp.float("rope_theta")?.unwrap_or(dims.rope.theta);
+    Ok(Rope::unscaled(base, dims.head_dim, dims.rope.pairing))
+}
+
+fn attention(hp: &Hparams, dims: &Dims) -> Result<Attention> {
+    let bias = hp.flag("attention_bias")?.unwrap_or(false);
+    let qk_norm = Some(QkNorm { norm: dims.norm, whole: true });
+    Ok(Attention { qkv_bias: bias, out_bias: bias, qk_norm, ..dims.attention() })
+}
+
+fn decoder(hp: &Hparams, dims: &Dims, attention: impl Fn(usize) -> Attention) -> Result<Spec> {
+    let mlp = dims.mlp(hp)?;
+    dims.decoder(hp, |i| {
+        let after = Some(dims.norm);
+        Layer::sequence([Branch::new(None, attention(i), after), Branch::new(None, mlp.clone(), after)])
+    })
+}

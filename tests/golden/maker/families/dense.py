@@ -1,0 +1,208 @@
+"""Dense families beside llama and qwen3: each plain, MLX-quantized, and in GGUF where llama.cpp has it. The references are
+transformers' `modeling_*.py` of the same names."""
+
+from typing import Any
+
+from ..case import DROP, Case
+from ..gguf_file import Gguf
+from ..mlx import Mlx
+from ..plain import Plain
+from ..wrapper import Wrapped
+from .tables import ROPE_TOKENS, new_rope, plain_cases
+
+COMMON = {
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "hidden_act": "silu",
+    "hidden_size": 24,
+    "intermediate_size": 36,
+    "max_position_embeddings": 128,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "num_key_value_heads": 2,
+    "pad_token_id": 0,
+    "rms_norm_eps": 1e-06,
+    "rope_theta": 10000.0,
+    "torch_dtype": True,
+    "vocab_size": 67,
+}
+G32 = {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16, "num_key_value_heads": 1, "vocab_size": 72}
+BLOCKS = {"hidden_size": 32, "intermediate_size": 64, "head_dim": 16, "vocab_size": 112}
+MIXED = Mlx(4, 32, "bf16", {"*.down_proj": (6, 32), "*embed_tokens": (8, 32)})
+NEW = new_rope(rope_type="default", rope_theta=20000.0)
+Entry = tuple[dict[str, Any], Any, int]
+
+
+def family(name: str, base: dict[str, Any], cases: dict[str, Entry]) -> list[Case]:
+    """The cases of one family: those given, and one in MLX's layout."""
+    base = {**COMMON, "model_type": name, **base}
+    layers = {"num_hidden_layers": min(base["num_hidden_layers"], 2), "layer_types": DROP, "no_rope_layers": DROP}
+    return plain_cases(name, base, {"mlx_4bit_g32": ({**G32, **layers}, MIXED, 20), **cases})
+
+
+def gguf(**changes: Any) -> Entry:
+    """A GGUF of Q8_0, the embedding too."""
+    return ({**BLOCKS, **changes}, Gguf("Q8_0", "qwen2"), 20)
+
+
+TYPES = {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "num_hidden_layers": 3}
+WINDOW = {"sliding_window": 5}
+LONGROPE = {
+    "long_factor": [1.0, 2.5, 4.0],
+    "short_factor": [1.0, 1.1, 1.3],
+}
+ORIGINAL = {"original_max_position_embeddings": 16}
+SU = {**ORIGINAL, "rope_scaling": {**LONGROPE, **ORIGINAL, "type": "su"}}
+LONG = {"hidden_size": 24, "num_attention_heads": 4, "max_position_embeddings": 128}
+QWEN2 = {"max_window_layers": 1, "tie_word_embeddings": False, "use_sliding_window": False, "rope_theta": 1000000.0}
+GRANITE = {
+    "attention_multiplier": 0.6,
+    "embedding_multiplier": 6.0,
+    "logits_scaling": 2.0,
+    "residual_multiplier": 0.4,
+    "tie_word_embeddings": True,
+}
+MINISTRAL = new_rope(
+    rope_type="yarn",
+    rope_theta=10000.0,
+    factor=4.0,
+    original_max_position_embeddings=8,
+    beta_fast=32.0,
+    beta_slow=1.0,
+    mscale=1.0,
+    mscale_all_dim=1.0,
+    llama_4_scaling_beta=0.3,
+)
+GEMMA = {"head_dim": 16, "hidden_act": "gelu_pytorch_tanh", "hidden_activation": "gelu_pytorch_tanh"}
+GEMMA_2 = {**GEMMA, "hidden_act": DROP, "query_pre_attn_scalar": 24, "sliding_window": 6}
+CAPS = {"attn_logit_softcapping": 3.0, "final_logit_softcapping": 4.0}
+GEMMA_3 = {**GEMMA_2, "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0, "sliding_window_pattern": 2}
+NESTED_ROPE = {
+    **new_rope(
+        sliding_attention={"rope_type": "default", "rope_theta": 5000.0},
+        full_attention={"rope_type": "linear", "factor": 4.0, "rope_theta": 200000.0},
+    ),
+    "rope_local_base_freq": DROP,
+}
+OLMO_YARN = {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}}
+COHERE = {"rms_norm_eps": DROP, "layer_norm_eps": 1e-05, "logit_scale": 0.5, "sliding_window": 6}
+STARCODER = {
+    "hidden_act": "gelu_pytorch_tanh",
+    "norm_epsilon": 1e-05,
+    "rms_norm_eps": DROP,
+    "sliding_window": None,
+    "use_bias": True,
+}
+
+CASES: list[Case] = [
+    *family(
+        "qwen2",
+        QWEN2,
+        {
+            "bf16": ({}, "bf16", 20),
+            "sliding_window": ({**WINDOW, "use_sliding_window": True, "tie_word_embeddings": True}, "bf16", 24),
+            "gguf_q8_0": gguf(head_dim=DROP, num_attention_heads=2),
+        },
+    ),
+    *family(
+        "mistral",
+        {"sliding_window": None},
+        {"sliding_window": ({**WINDOW, "head_dim": 8}, "bf16", 24), "bf16_new_config": ({**NEW}, "bf16", 20)},
+    ),
+    *family("ministral3", {"head_dim": 8, **MINISTRAL}, {"growth": ({}, "bf16", 40)}),
+    *family("seed_oss", {"head_dim": 8, "attention_bias": True}, {"bf16": ({}, "bf16", 20), "gguf_q8_0": gguf()}),
+    *family(
+        "smollm3",
+        {"no_rope_layer_interval": 2, "num_hidden_layers": 2},
+        {
+            "bf16": ({"num_hidden_layers": 3, "no_rope_layers": [1, 0, 1]}, "bf16", 20),
+            "sliding_window": ({**WINDOW, "use_sliding_window": True, "layer_types": DROP}, "bf16", 24),
+            "gguf_q8_0": gguf(num_hidden_layers=4, no_rope_layer_interval=4, head_dim=DROP, num_attention_heads=2),
+        },
+    ),
+    *family(
+        "phi3",
+        {"sliding_window": None, "original_max_position_embeddings": 128},
+        {
+            "bf16": ({}, "bf16", 20),
+            "window_partial": ({**WINDOW, "partial_rotary_factor": 0.67, "hidden_size": 48}, "bf16", 24),
+            "longrope_short": (
+                {**LONG, "original_max_position_embeddings": 32, "rope_scaling": {**LONGROPE, "type": "longrope"}},
+                "bf16",
+                24,
+            ),
+            "su_long": (
+                {**LONG, **SU},
+                "bf16",
+                ROPE_TOKENS,
+            ),
+            "gguf_q8_0": gguf(head_dim=DROP, num_attention_heads=2),
+        },
+    ),
+    *family("granite", GRANITE, {"bf16": ({}, "bf16", 20), "gguf_q8_0": gguf(head_dim=DROP, num_attention_heads=2)}),
+    *family("olmo2", {}, {"bf16": ({}, "bf16", 20), "gguf_q8_0": gguf(head_dim=DROP, num_attention_heads=2)}),
+    *family(
+        "olmo3",
+        {**WINDOW, "num_hidden_layers": 4},
+        {
+            "bf16": ({}, "bf16", 20),
+            "yarn_on_full": (OLMO_YARN, "bf16", 40),
+            "layer_types": ({**TYPES, **NESTED_ROPE}, "bf16", 24),
+        },
+    ),
+    *family(
+        "glm4",
+        {"head_dim": 8, "attention_bias": True, "partial_rotary_factor": 0.5},
+        {"bf16": ({}, "bf16", 20), "gguf_q8_0": gguf()},
+    ),
+    *family(
+        "starcoder2",
+        STARCODER,
+        {
+            "bf16": ({}, "bf16", 20),
+            "sliding_window": (WINDOW, "bf16", 24),
+            "gguf_q8_0": gguf(head_dim=DROP, num_attention_heads=2),
+        },
+    ),
+    *family(
+        "cohere2",
+        COHERE,
+        {
+            "bf16": ({"num_hidden_layers": 4}, "bf16", 24),
+            "gguf_q8_0": gguf(num_hidden_layers=4, head_dim=DROP, num_attention_heads=2),
+        },
+    ),
+    *family("gemma", GEMMA, {"bf16": ({}, "bf16", 20), "gguf_q8_0": gguf()}),
+    *family(
+        "gemma2",
+        {**GEMMA_2, **CAPS},
+        {"bf16": ({"num_hidden_layers": 3}, "bf16", 24), "gguf_q8_0": gguf(query_pre_attn_scalar=16)},
+    ),
+    *family(
+        "gemma3_text",
+        GEMMA_3,
+        {"bf16": ({"num_hidden_layers": 3}, "bf16", 24), "nested_ropes": ({**TYPES, **NESTED_ROPE}, "bf16", 32)},
+    ),
+    *plain_cases(
+        "mistral3",
+        {**COMMON, "model_type": "mistral", "sliding_window": None},
+        {
+            "bf16": ({}, Wrapped("mistral3", Plain("bf16")), 20),
+            "ministral": (
+                {"model_type": "ministral3", "head_dim": 8, **MINISTRAL},
+                Wrapped("mistral3", Plain("bf16")),
+                20,
+            ),
+            "mlx_4bit_g32": ({**G32, "num_hidden_layers": 1}, Wrapped("mistral3", MIXED), 20),
+        },
+    ),
+    *plain_cases(
+        "gemma3",
+        {**COMMON, "model_type": "gemma3_text", **GEMMA_3},
+        {
+            "bf16": ({}, Wrapped("gemma3", Plain("bf16")), 24),
+            "mlx_4bit_g32": ({**G32, "num_hidden_layers": 1}, Wrapped("gemma3", MIXED), 20),
+            "gguf_q8_0": gguf(num_hidden_layers=2, sliding_window_pattern=6, query_pre_attn_scalar=16),
+        },
+    ),
+]
