@@ -118,6 +118,7 @@ def show(args: argparse.Namespace, about: dict, names: tuple[str, str], pairs: l
     counted = [p for p in pairs if _counts(p, args)]
     total = summary(counted or pairs)
     about["pairs"] = f"{len(counted)} quiet of {len(pairs)}" + ("" if counted else ": none was, so all are counted")
+    about["bytes a step"] = f"{pairs[0].ffai.step_bytes / 1e9:.3f} : {pairs[0].rival.step_bytes / 1e9:.3f} GB"
     if args.json:
         print(json.dumps({**about, "rounds": [asdict(p) for p in pairs], "summary": total}, indent=2))
         return

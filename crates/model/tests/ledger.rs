@@ -153,3 +153,33 @@ fn scales_without_biases_are_an_error() {
     let error = bind(&config(), &all).unwrap_err();
     assert!(error.contains("model.layers.0.mlp.up_proj.biases is missing"), "{error}");
 }
+
+/// q, k and v as rows of one matrix, gate and up of another.
+fn fused() -> (Value, Tensors) {
+    let (mut config, mut all) = (config(), tensors());
+    config["model_type"] = json!("phi3");
+    all.retain(|name, _| {
+        !["q_proj", "k_proj", "v_proj", "gate_proj", "up_proj"].iter().any(|part| name.contains(part))
+    });
+    all.insert("model.layers.0.self_attn.qkv_proj.weight".to_owned(), plain(&[3 * HIDDEN, HIDDEN]));
+    all.insert("model.layers.0.mlp.gate_up_proj.weight".to_owned(), plain(&[256, HIDDEN]));
+    (config, all)
+}
+
+#[test]
+fn the_ledger_says_which_rows_of_a_fused_tensor_play_which_role() {
+    let (config, all) = fused();
+    let ledger = bind(&config, &all).unwrap();
+    let Fate::Used { role, .. } = fate(&ledger, "model.layers.0.self_attn.qkv_proj.weight") else {
+        panic!("it is used")
+    };
+    assert_eq!(role, "layers.0.attn.q [0..64], layers.0.attn.k [64..128], layers.0.attn.v [128..192]");
+}
+
+#[test]
+fn a_fused_tensor_with_more_rows_than_its_roles_is_an_error() {
+    let (config, mut all) = fused();
+    all.insert("model.layers.0.mlp.gate_up_proj.weight".to_owned(), plain(&[257, HIDDEN]));
+    let error = bind(&config, &all).unwrap_err();
+    assert!(error.contains("gate_up_proj.weight has shape [257, 64], expected [256, 64]"), "{error}");
+}

@@ -71,3 +71,48 @@ fn qwen3_0_6b_prints_as_it_did() {
 fn qwen3_with_windows_prints_as_it_did() {
     check("qwen3-with-windows", &qwen3_with_windows());
 }
+
+/// A small config of a family: what most configs have, and the keys given.
+fn small(model_type: &str, keys: &Value) -> Value {
+    let mut config = json!({
+        "model_type": model_type, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 500, "max_position_embeddings": 256,
+        "rope_theta": 10_000.0
+    });
+    for (key, value) in keys.as_object().expect("an object") {
+        config[key] = value.clone();
+    }
+    config
+}
+
+#[test]
+fn small_models_of_the_dense_families_print_as_they_did() {
+    let ministral = json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "llama_4_scaling_beta": 0.1});
+    let long = json!({"type": "longrope", "short_factor": vec![1.0; 8], "long_factor": vec![2.0; 8]});
+    let gemma = json!({"head_dim": 16, "query_pre_attn_scalar": 24, "sliding_window": 8});
+    let text = small("gemma3_text", &json!({"head_dim": 16, "sliding_window": 8}));
+    for (model_type, keys) in [
+        ("qwen2", json!({"use_sliding_window": true, "sliding_window": 8, "max_window_layers": 2})),
+        ("mistral", json!({"sliding_window": 8})),
+        ("ministral3", json!({"rope_parameters": ministral})),
+        ("mistral3", json!({"text_config": small("mistral", &json!({"sliding_window": null}))})),
+        ("seed_oss", json!({"head_dim": 16})),
+        ("smollm3", json!({})),
+        ("phi3", json!({"rope_scaling": long, "original_max_position_embeddings": 64, "sliding_window": 8})),
+        (
+            "granite",
+            json!({"attention_multiplier": 0.5, "embedding_multiplier": 6.0, "logits_scaling": 4.0, "residual_multiplier": 0.25}),
+        ),
+        ("olmo2", json!({})),
+        ("olmo3", json!({"sliding_window": 8})),
+        ("glm4", json!({"head_dim": 16})),
+        ("starcoder2", json!({"sliding_window": 8})),
+        ("cohere2", json!({"sliding_window": 8})),
+        ("gemma", json!({"head_dim": 16})),
+        ("gemma2", gemma),
+        ("gemma3_text", json!({"head_dim": 16, "sliding_window": 8, "sliding_window_pattern": 2})),
+        ("gemma3", json!({"text_config": text})),
+    ] {
+        check(&format!("small-{model_type}"), &small(model_type, &keys));
+    }
+}

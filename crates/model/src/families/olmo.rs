@@ -20,7 +20,7 @@ pub(super) fn olmo2(hp: &Hparams) -> Result<Spec> {
 
 /// OLMo 3: three layers of four have a window and a rope without scaling.
 pub(super) fn olmo3(hp: &Hparams) -> Result<Spec> {
-    let dims = Dims::from_config(hp, DEFAULTS)?;
+    let dims = Dims::from_config(hp, Defaults { theta: 500_000.0, ..DEFAULTS })?;
     let windows = dims.windows(hp, Some(4096), |i| !(i + 1).is_multiple_of(4))?;
     let sliding = sliding_rope(hp, &dims)?;
     let full = Rope::of_layers(hp, "full_attention", &dims.rope)?;
@@ -32,13 +32,12 @@ pub(super) fn olmo3(hp: &Hparams) -> Result<Spec> {
     Ok(Spec { ropes: vec![full, sliding], ..spec })
 }
 
-/// The scaling of old configs is for full layers.
+/// `rope_theta` and `rope_scaling` of old configs are for full layers; the class gives sliding ones its default.
 fn sliding_rope(hp: &Hparams, dims: &Dims) -> Result<Rope> {
     if hp.value("rope_parameters").is_some() {
         return Rope::of_layers(hp, "sliding_attention", &dims.rope);
     }
-    let base = hp.float("rope_theta")?.unwrap_or(dims.rope.theta);
-    Ok(Rope::unscaled(base, dims.head_dim, dims.rope.pairing))
+    Ok(Rope::unscaled(dims.rope.theta, dims.head_dim, dims.rope.pairing))
 }
 
 fn attention(hp: &Hparams, dims: &Dims) -> Result<Attention> {

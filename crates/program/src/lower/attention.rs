@@ -29,5 +29,5 @@ pub(super) fn lower(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, 
     let (rope, growth) = (a.rope.map(RopeRef), a.growth);
     b.push(tag("append"), Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, growth, kv });
     b.push(tag("attend"), Op::Attend { q, heads, kv, scale: a.scale, cap: a.cap, window: a.window, out });
-    residual.end(b, tag("o"), out, &format!("{at}.o"), &at);
+    residual.end(b, &tag("o"), out, &format!("{at}.o"), &at);
 }

@@ -21,5 +21,5 @@ pub(super) fn lower(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, 
         out: inner,
     };
     b.push(format!("L{layer}.mlp.{}", if m.gated { "gate_up" } else { "up" }), gate_up);
-    residual.end(b, format!("L{layer}.mlp.down"), inner, &format!("{at}.down"), &at);
+    residual.end(b, &format!("L{layer}.mlp.down"), inner, &format!("{at}.down"), &at);
 }

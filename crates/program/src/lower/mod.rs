@@ -45,12 +45,12 @@ struct Residual {
 impl Residual {
     /// Ends a branch: its last product, normed if the branch says so, onto the residual stream. `role` is that of the matrix,
     /// `at` of the branch.
-    fn end(self, b: &mut Builder, tag: String, x: Buf, role: &str, at: &str) {
+    fn end(self, b: &mut Builder, tag: &str, x: Buf, role: &str, at: &str) {
         let (bias, width) = (b.optional(&format!("{role}_bias")), b.width(self.out));
         let out = if self.post.is_some() { b.buf("branch", Rows::Step, width) } else { self.out };
         let proj = Proj { w: b.w(role), bias, out };
         let add = self.post.is_none().then_some(self.add);
-        b.push(tag.clone(), Op::Linear { x, norm: None, proj, scale: self.scale, add });
+        b.push(tag.to_owned(), Op::Linear { x, norm: None, proj, scale: self.scale, add });
         if let Some(post) = self.post {
             let norm = b.norm(&format!("{at}.post_norm"), post);
             b.push(format!("{tag}.post"), Op::Norm { x: out, norm, add: Some(self.add), out: self.out });
