@@ -6,7 +6,7 @@ mod qwen;
 
 use ffai_checkpoint::{Checkpoint, Hparams, Layout};
 
-use crate::{Error, Pairing, Result, Spec};
+use crate::{Error, Pairing, Result, Spec, rope_freqs};
 pub(crate) use dims::{Defaults, Dims};
 
 /// One architecture: the name in `model_type`, and the function that translates its config.
@@ -38,7 +38,7 @@ pub const FAMILIES: &[Family] = &[
 /// # Errors
 /// An architecture that no family knows, and every key of the config that is missing, odd or unsupported.
 pub fn spec(checkpoint: &Checkpoint) -> Result<Spec> {
-    spec_of(checkpoint.hparams(), checkpoint.layout())
+    rope_freqs::divide(spec_of(checkpoint.hparams(), checkpoint.layout())?, checkpoint)
 }
 
 /// The spec of a config whose weights are in the given layout.
