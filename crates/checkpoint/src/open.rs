@@ -7,13 +7,14 @@ use crate::{Entry, Hparams, Result, gguf};
 
 mod files;
 mod index;
+mod split;
 
 /// Which names and conventions a checkpoint follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// A folder with `config.json` and safetensors, also as MLX writes it.
     HuggingFace,
-    /// One GGUF file.
+    /// A GGUF, in one file or split.
     Gguf,
 }
 
@@ -30,7 +31,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a `.gguf` file, a folder with `config.json` and safetensors, or a folder with exactly one `.gguf` file.
+    /// Opens a `.gguf` file, a folder with `config.json` and safetensors, or a folder with exactly one `.gguf` file. A GGUF that
+    /// is split is opened by its first part (`x-00001-of-00003.gguf`) or its folder.
     ///
     /// In a folder, `model.safetensors.index.json` decides which files are read; without it `model.safetensors`;
     /// without that every `*.safetensors`.

@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use ffai_checkpoint::{Affine, Checkpoint, Dtype, Entry, Int, Mode, Module, Quantization, Storage, Tensor};
+use ffai_checkpoint::{Affine, Checkpoint, Dtype, Entry, Int, Layout, Mode, Module, Quantization, Storage, Tensor};
 
 use crate::{
     Error, Result, Shape, Spec, WeightDecl,
     error::storage_name,
     families,
     names::{Found, Names, Source, companion},
+    rope_freqs,
 };
 
 /// What became of each tensor of a checkpoint, sorted by name.
@@ -223,6 +224,10 @@ impl<'a> Binder<'a> {
 
     /// The fate of what nothing used.
     fn unread(&self, entry: &Entry) -> Option<Fate> {
+        if self.checkpoint.layout() == Layout::Gguf && entry.name == rope_freqs::NAME && !self.spec.ropes.is_empty() {
+            let note = Some("the frequencies of the rope are divided by it".to_owned());
+            return Some(Fate::Used { role: rope_freqs::ROLE.to_owned(), note });
+        }
         let head = self.names.tensor("head").unwrap_or_default();
         let is_head = entry.name == head
             || ["scales", "biases", "global_scale"]

@@ -183,3 +183,35 @@ fn a_fused_tensor_with_more_rows_than_its_roles_is_an_error() {
     let error = bind(&config, &all).unwrap_err();
     assert!(error.contains("gate_up_proj.weight has shape [257, 64], expected [256, 64]"), "{error}");
 }
+
+/// Makes a module nvfp4 with a global scale, as mlx saves it.
+fn nvfp4(all: &mut Tensors, module: &str) {
+    let (_, shape, _) = all[&format!("{module}.weight")].clone();
+    let (rows, cols) = (shape[0], shape[1]);
+    all.insert(format!("{module}.weight"), (Dtype::U32, vec![rows, cols / 8], vec![0; rows * cols / 2]));
+    all.insert(format!("{module}.scales"), (Dtype::U8, vec![rows, cols / 16], vec![0; rows * cols / 16]));
+    all.insert(format!("{module}.global_scale"), (Dtype::F32, Vec::new(), vec![0; 4]));
+}
+
+#[test]
+fn a_module_with_scales_of_bytes_needs_no_biases() {
+    let mut all = tensors();
+    nvfp4(&mut all, "model.layers.0.mlp.up_proj");
+    let ledger = bind(&config(), &all).unwrap();
+    for part in ["weight", "scales", "global_scale"] {
+        let fate = fate(&ledger, &format!("model.layers.0.mlp.up_proj.{part}"));
+        assert!(matches!(fate, Fate::Used { role, .. } if role == "layers.0.mlp.up"), "{fate:?}");
+    }
+}
+
+#[test]
+fn an_entry_without_a_mode_says_affine() {
+    let mut all = tensors();
+    nvfp4(&mut all, "model.layers.0.mlp.up_proj");
+    let mut config = config();
+    config["quantization"] = json!({"bits": 4, "group_size": 16, "mode": "nvfp4"});
+    bind(&config, &all).unwrap();
+    config["quantization"]["model.layers.0.mlp.up_proj"] = json!({"bits": 4, "group_size": 64});
+    let error = bind(&config, &all).unwrap_err();
+    assert!(error.contains("up_proj is nvfp4, but") && error.contains("says affine 4-bit g64"), "{error}");
+}

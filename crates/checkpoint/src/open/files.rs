@@ -6,8 +6,8 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Checkpoint, Layout, index};
-use crate::format::{gguf, safetensors};
+use super::{Checkpoint, Layout, index, split};
+use crate::format::safetensors;
 use crate::hparams::gguf_keys;
 use crate::{Bytes, Entry, Error, Hparams, Result, confine};
 
@@ -27,13 +27,13 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint> {
         [] => open_folder(path, &weights),
         _ if plain => open_folder(path, &weights),
         [single] => open_gguf(path, single, Some(path)),
+        several if split::first(several).is_some() => open_gguf(path, &several[0], Some(path)),
         several => Err(Error::malformed(path, format!("{} .gguf files: give the path of one", several.len()))),
     }
 }
 
 fn open_gguf(path: &Path, file: &Path, folder: Option<&Path>) -> Result<Checkpoint> {
-    let shared: Arc<Path> = file.into();
-    let read = gguf::read(&shared, &map(file)?)?;
+    let read = split::read(file)?;
     let hparams = gguf_keys::translate(&read.metadata, |tensor| read.entries.contains_key(tensor))?;
     Ok(Checkpoint {
         path: path.into(),
@@ -96,7 +96,7 @@ fn read_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<BTreeMap<
 }
 
 /// Maps a file; an empty one cannot be mapped on every system.
-fn map(path: &Path) -> Result<Bytes> {
+pub(super) fn map(path: &Path) -> Result<Bytes> {
     let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
     if !metadata.is_file() {
         return Err(Error::malformed(path, "not a file"));
@@ -113,7 +113,7 @@ pub(super) fn inside(folder: &Path, name: &str) -> Result<PathBuf> {
     not_out_of(folder, folder.join(name))
 }
 
-fn not_out_of(folder: &Path, path: PathBuf) -> Result<PathBuf> {
+pub(super) fn not_out_of(folder: &Path, path: PathBuf) -> Result<PathBuf> {
     match confine::lies_in(folder, &path) {
         Ok(false) => {
             let problem = "a symbolic link that leads out of the folder; put the file itself there";

@@ -184,8 +184,8 @@ impl Simd for Scalar {
     #[inline(always)]
     unsafe fn cut(p: *const u8, shift: u32, mask: u8) -> [u8; 32] {
         let mut out = p.cast::<[u8; 32]>().read_unaligned();
-        for i in 0..32 {
-            out[i] = out[i] >> shift & mask;
+        for byte in &mut out {
+            *byte = *byte >> shift & mask;
         }
         out
     }

@@ -17,7 +17,7 @@ mod starcoder2;
 use ffai_checkpoint::{Checkpoint, Hparams, Layout};
 
 use crate::names::{Row, gguf, hf};
-use crate::{Error, Pairing, Result, Spec};
+use crate::{Error, Pairing, Result, Spec, rope_freqs};
 pub(crate) use dims::{Defaults, Dims};
 
 /// One architecture: the name in `model_type`, and the function that translates its config.
@@ -100,7 +100,7 @@ pub(crate) fn unknown(hp: &Hparams) -> Error {
 /// # Errors
 /// An architecture that no family knows, and every key of the config that is missing, odd or unsupported.
 pub fn spec(checkpoint: &Checkpoint) -> Result<Spec> {
-    spec_of(checkpoint.hparams(), checkpoint.layout())
+    rope_freqs::divide(spec_of(checkpoint.hparams(), checkpoint.layout())?, checkpoint)
 }
 
 /// The spec of a config whose weights are in the given layout.

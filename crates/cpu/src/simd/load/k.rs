@@ -76,9 +76,9 @@ unsafe fn halves_of_bytes<S: Simd>(p: *const u8) -> Scales {
     let (d, dmin) = (half::<S>(p.add(80)), half::<S>(p.add(82)));
     let packed = p.cast::<[u8; 16]>().read_unaligned();
     let mut out = Scales { scales: [0.0; 16], biases: [0.0; 16] };
-    for i in 0..16 {
-        out.scales[i] = d * f32::from(packed[i] & 15);
-        out.biases[i] = -(dmin * f32::from(packed[i] >> 4));
+    for (i, byte) in packed.into_iter().enumerate() {
+        out.scales[i] = d * f32::from(byte & 15);
+        out.biases[i] = -(dmin * f32::from(byte >> 4));
     }
     out
 }
@@ -122,8 +122,8 @@ unsafe fn signed<S: Simd>(p: *const u8) -> Scales {
     let d = half::<S>(p.add(208));
     let packed = p.add(192).cast::<[i8; 16]>().read_unaligned();
     let mut out = Scales { scales: [0.0; 16], biases: [0.0; 16] };
-    for i in 0..16 {
-        out.scales[i] = d * f32::from(packed[i]);
+    for (i, scale) in packed.into_iter().enumerate() {
+        out.scales[i] = d * f32::from(scale);
         out.biases[i] = -32.0 * out.scales[i];
     }
     out

@@ -1,0 +1,46 @@
+//! `rope_freqs.weight` of GGUF.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::{Path, PathBuf};
+
+use ffai_checkpoint::Checkpoint;
+use ffai_model::{Fate, Weights, spec, spec_of};
+
+/// A tiny llama with a head of 16 and eight factors.
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/llama/gguf_rope_freqs/model.gguf")
+}
+
+/// The golden with its first factor replaced.
+fn with_factor(factor: f32) -> String {
+    let original = Checkpoint::open(&golden()).unwrap();
+    let factors = original.entry("rope_freqs.weight").unwrap();
+    let mut bytes = std::fs::read(golden()).unwrap();
+    let at = bytes.windows(factors.bytes.len()).position(|window| *window == *factors.bytes).unwrap();
+    bytes[at..at + 4].copy_from_slice(&factor.to_le_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, bytes).unwrap();
+    spec(&Checkpoint::open(&path).unwrap()).unwrap_err().to_string()
+}
+
+#[test]
+fn its_factors_divide_the_frequencies_and_the_ledger_says_so() {
+    let checkpoint = Checkpoint::open(&golden()).unwrap();
+    let plain = spec_of(checkpoint.hparams(), checkpoint.layout()).unwrap().ropes[0].table(0).freqs;
+    let spec = spec(&checkpoint).unwrap();
+    let divided = spec.ropes[0].table(0).freqs;
+    assert_eq!((divided.len(), divided[0], divided[7]), (8, plain[0], plain[7] / 8.0));
+    let weights = Weights::bind(&spec, &checkpoint).unwrap();
+    let row = weights.ledger().rows.iter().find(|row| row.tensor == "rope_freqs.weight").unwrap();
+    assert!(matches!(&row.fate, Fate::Used { role, note: Some(_) } if role == "rope_freqs"), "{:?}", row.fate);
+}
+
+#[test]
+fn factors_that_are_not_positive_are_an_error() {
+    for factor in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        let error = with_factor(factor);
+        assert!(error.contains(&format!("`rope_freqs.weight`: a factor is {factor}, expected positive")), "{error}");
+    }
+}
