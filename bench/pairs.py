@@ -83,7 +83,7 @@ def _measured(args: argparse.Namespace, engine: Callable[[float | None], tuple])
         quiet.wait(args.quiet, end - time.monotonic())
         watch = quiet.Watch()
         try:
-            limit = 2 * args.quiet if time.monotonic() < end else None
+            limit = args.quiet + 0.05 if time.monotonic() < end else None
             return (*engine(limit), watch.others())
         except quiet.Disturbed:
             continue

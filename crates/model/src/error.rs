@@ -24,6 +24,14 @@ pub enum Error {
         /// Every supported name, comma separated.
         supported: String,
     },
+    /// The family is read from safetensors only.
+    #[error("{}: {model_type} is not supported in GGUF yet; take a safetensors or MLX checkpoint of the model", file.display())]
+    NotInGguf {
+        /// The GGUF file.
+        file: PathBuf,
+        /// The architecture.
+        model_type: &'static str,
+    },
     /// A role of the spec has no tensor.
     #[error("{path}: tensor {tensor} is missing (role {role}, expected {expected})")]
     MissingTensor {

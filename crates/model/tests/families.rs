@@ -114,3 +114,14 @@ fn odd_values_are_refused_by_key() {
         assert!(error.contains("config.json") && error.contains(&format!("`{key}`")), "{change}: {error}");
     }
 }
+
+#[test]
+fn architectures_that_no_gguf_golden_confirms_are_refused_in_gguf() {
+    for model_type in ["olmo3", "mistral3", "ministral3"] {
+        let config = with(llama(), &json!({"model_type": model_type}));
+        let error = spec_of(&hparams(&config), Layout::Gguf).unwrap_err().to_string();
+        assert!(error.contains("is not supported in GGUF yet"), "{error}");
+    }
+    let windowed = with(llama(), &json!({"model_type": "olmo2", "sliding_window": 4096}));
+    assert!(spec(&windowed).unwrap_err().contains("`sliding_window`"));
+}

@@ -91,7 +91,20 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     for &(tensor, flag, present) in TENSOR_FLAGS {
         map.insert(flag.into(), (has(tensor) == present).into());
     }
+    if let Some(scalar) = score_scalar(architecture, &map) {
+        map.insert("query_pre_attn_scalar".into(), scalar.into());
+    }
     Ok(Hparams::from_gguf(metadata.file(), architecture, map))
+}
+
+/// Gemma's `query_pre_attn_scalar`, which GGUF leaves out: the width of a head, but `hidden_size / num_attention_heads` for the two
+/// models of 27B, known by their numbers of layers.
+fn score_scalar(architecture: &str, map: &Map<String, Value>) -> Option<u64> {
+    let count = |name: &str| map.get(name).and_then(Value::as_u64);
+    match (architecture, count("num_hidden_layers")?) {
+        ("gemma2", 46) | ("gemma3", 62) => count("hidden_size")?.checked_div(count("num_attention_heads")?),
+        _ => None,
+    }
 }
 
 /// The key in the file behind a name, for error messages.

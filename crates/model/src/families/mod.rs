@@ -31,6 +31,9 @@ pub struct Family {
     pub spec: fn(&Hparams) -> Result<Spec>,
     /// How llama.cpp's converter leaves the rows of q and k.
     pub gguf_pairing: Pairing,
+    /// Whether GGUF files are read. Where llama.cpp names the architecture or its keys in ways that no golden has confirmed, they are
+    /// refused rather than guessed at.
+    pub in_gguf: bool,
     /// Names in safetensors that are not the usual ones.
     pub hf: &'static [&'static [Row]],
     /// Names in GGUF that are not the usual ones.
@@ -42,12 +45,16 @@ pub struct Family {
 impl Family {
     const fn new(model_type: &'static str, title: &'static str, spec: fn(&Hparams) -> Result<Spec>) -> Family {
         let gguf_pairing = Pairing::Half;
-        Family { model_type, title, spec, gguf_pairing, hf: &[], gguf: &[], ignored: &[] }
+        Family { model_type, title, spec, gguf_pairing, in_gguf: true, hf: &[], gguf: &[], ignored: &[] }
     }
 
     /// GGUF keeps the two coordinates of a pair side by side.
     const fn adjacent(self) -> Family {
         Family { gguf_pairing: Pairing::Adjacent, ..self }
+    }
+
+    const fn not_in_gguf(self) -> Family {
+        Family { in_gguf: false, ..self }
     }
 
     const fn names(self, hf: &'static [&'static [Row]], gguf: &'static [&'static [Row]]) -> Family {
@@ -65,14 +72,14 @@ pub const FAMILIES: &[Family] = &[
     Family::new("qwen2", "Qwen 2 and 2.5", qwen::qwen2),
     Family::new("qwen3", "Qwen 3", qwen::qwen3),
     Family::new("mistral", "Mistral 7B, Nemo, Small", mistral::mistral).adjacent(),
-    Family::new("ministral3", "Ministral 3", mistral::ministral3).adjacent(),
-    Family::new("mistral3", "Mistral 3 (text)", mistral::mistral3).adjacent().ignoring(hf::TOWERS),
+    Family::new("ministral3", "Ministral 3", mistral::ministral3).not_in_gguf(),
+    Family::new("mistral3", "Mistral 3 (text)", mistral::mistral3).not_in_gguf().ignoring(hf::TOWERS),
     Family::new("seed_oss", "Seed-OSS", seed::spec).names(&[], &[gguf::NORM_AFTER_ATTENTION]),
     Family::new("smollm3", "SmolLM 3", smollm3::spec).adjacent(),
     Family::new("phi3", "Phi 3, 3.5 and 4", phi3::spec).names(phi3::HF, phi3::GGUF),
     Family::new("granite", "Granite 3", granite::spec).adjacent(),
     Family::new("olmo2", "OLMo 2", olmo::olmo2).names(olmo::HF, &[]),
-    Family::new("olmo3", "OLMo 3", olmo::olmo3).names(olmo::HF, &[]),
+    Family::new("olmo3", "OLMo 3", olmo::olmo3).not_in_gguf().names(olmo::HF, &[]),
     Family::new("glm4", "GLM 4", glm4::spec).adjacent().names(glm4::HF, glm4::GGUF),
     Family::new("starcoder2", "StarCoder 2", starcoder2::spec).names(starcoder2::HF, &[]),
     Family::new("cohere2", "Command R7B and A", cohere2::spec).adjacent().names(cohere2::HF, cohere2::GGUF),
@@ -109,6 +116,9 @@ pub fn spec(checkpoint: &Checkpoint) -> Result<Spec> {
 /// As [`spec`].
 pub fn spec_of(hp: &Hparams, layout: Layout) -> Result<Spec> {
     let family = named(hp.model_type()).ok_or_else(|| unknown(hp))?;
+    if layout == Layout::Gguf && !family.in_gguf {
+        return Err(Error::NotInGguf { file: hp.file().to_owned(), model_type: family.model_type });
+    }
     let mut spec = Spec { family: family.model_type, ..(family.spec)(hp)? };
     if layout == Layout::Gguf {
         spec.ropes.iter_mut().for_each(|rope| rope.pairing = family.gguf_pairing);

@@ -13,6 +13,10 @@ const DEFAULTS: Defaults = Defaults { context: 2048, eps: 1e-5, ..Defaults::USUA
 
 /// OLMo 2.
 pub(super) fn olmo2(hp: &Hparams) -> Result<Spec> {
+    if hp.value("sliding_window").is_some() {
+        // llama.cpp gives OLMo 3 the name of OLMo 2; which layers have the window its files do not say.
+        return Err(hp.invalid("sliding_window", "absent: OLMo 3 is read from safetensors only").into());
+    }
     let dims = Dims::from_config(hp, DEFAULTS)?;
     let attention = attention(hp, &dims)?;
     decoder(hp, &dims, |_| attention.clone())
