@@ -65,7 +65,7 @@ def output(command: list, limit: float | None = None) -> str:
                     child.kill()
                     raise Disturbed from None
     if child.returncode:
-        raise SystemExit(f"{Path(str(command[0])).name}: {errors.strip() or f'exit code {child.returncode}'}")
+        raise SystemExit(errors.strip() or f"{command[0]} ended with exit code {child.returncode}")
     return out
 
 
