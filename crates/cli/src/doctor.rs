@@ -153,7 +153,7 @@ pub(crate) fn selftest(args: &SelftestArgs) -> Result<ExitCode> {
 fn kind(name: &str) -> &str {
     match (name.split_once(" ["), name.split_once(' ')) {
         (Some((kind, _)), _) => kind,
-        (None, Some(("attention", _))) => "attention",
+        (None, Some((op @ ("attention" | "cap" | "norm"), _))) => op,
         _ => name,
     }
 }
