@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::{Entry, Hparams, Result, gguf};
+use crate::{Entry, Error, Hparams, Result, gguf};
 
 mod files;
 mod index;
@@ -83,6 +83,16 @@ impl Checkpoint {
             Some(folder) => files::optional(&files::inside(folder, name)?),
             None => Ok(None),
         }
+    }
+
+    /// Whether there is such a text file; it is not read.
+    ///
+    /// # Errors
+    /// Where that cannot be found out, or `name` would leave the folder.
+    pub fn has_text_file(&self, name: &str) -> Result<bool> {
+        let Some(folder) = &self.folder else { return Ok(false) };
+        let path = files::inside(folder, name)?;
+        path.try_exists().map_err(Error::io(&path))
     }
 
     /// The names of the files in a folder beside the weights (`chat_templates`), sorted; empty where there is no such

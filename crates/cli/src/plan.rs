@@ -3,7 +3,6 @@
 use std::{
     io::{self, IsTerminal, Read},
     path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -80,7 +79,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<RunPlan> {
         repetition_penalty: args.repetition_penalty,
         presence_penalty: args.presence_penalty,
         frequency_penalty: args.frequency_penalty,
-        seed: Some(args.seed.unwrap_or_else(clock_seed)),
+        seed: Some(args.seed.unwrap_or_else(GenerateOptions::seed_from_clock)),
         stop: args.stop.clone(),
         ..GenerateOptions::default()
     };
@@ -163,8 +162,4 @@ pub(crate) fn load(args: &DeviceArgs) -> Result<LoadOptions> {
         DeviceName::Cpu => Device::Cpu,
     };
     Ok(LoadOptions { device, threads: args.threads, ..LoadOptions::default() })
-}
-
-fn clock_seed() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }

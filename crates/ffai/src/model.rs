@@ -161,7 +161,7 @@ impl Model {
             presence_penalty: options.presence_penalty.unwrap_or(0.0),
             frequency_penalty: options.frequency_penalty.unwrap_or(0.0),
             bias: options.logit_bias.clone(),
-            seed: options.seed.unwrap_or_else(clock_seed),
+            seed: options.seed.unwrap_or_else(GenerateOptions::seed_from_clock),
         }
     }
 
@@ -177,10 +177,6 @@ impl Model {
         self.need(Capability::Text, "give the prompt as token ids")?;
         self.inner.text.as_ref().ok_or(Error::Text(ffai_text::Error::NoTemplate))
     }
-}
-
-fn clock_seed() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
 
 fn check(options: &LoadOptions) -> Result<(), Error> {

@@ -90,6 +90,11 @@ impl GenerateOptions {
         self
     }
 
+    /// A seed for draws that need not be repeatable; what stands for [`GenerateOptions::seed`] where it is none.
+    pub fn seed_from_clock() -> u64 {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
+    }
+
     /// Repeatable draws.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {

@@ -121,7 +121,7 @@ fn utf8(name: &str, bytes: Vec<u8>) -> Result<String> {
 /// Whether there is something a tokenizer can be made of.
 pub(crate) fn has_tokenizer(checkpoint: &Checkpoint) -> Result<bool> {
     let in_metadata = checkpoint.metadata().is_some_and(|metadata| metadata.get("tokenizer.ggml.model").is_some());
-    Ok(in_metadata || checkpoint.text_file("tokenizer.json")?.is_some())
+    Ok(in_metadata || checkpoint.has_text_file("tokenizer.json")?)
 }
 
 /// All chat templates, from wherever the checkpoint keeps them.
