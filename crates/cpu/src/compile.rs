@@ -82,10 +82,10 @@ impl Compiler<'_> {
                 let (q_norm, k_norm) = (q_norm.map(|n| self.norm(n)), k_norm.map(|n| self.norm(n)));
                 Box::new(RotateAppend { q: *q, k: *k, v: *v, heads: *heads, q_norm, k_norm, rope, growth, kv: *kv })
             }
-            Op::Attend { q, heads, kv, scale, cap, window, out } => {
+            Op::Attend { q, heads, kv, scale, cap, window, sinks, out } => {
                 self.needs.heads = self.needs.heads.max(heads.q / heads.kv);
-                let (scale, cap) = (*scale, *cap);
-                Box::new(Attend { q: *q, heads: *heads, kv: *kv, scale, cap, window: *window, out: *out })
+                let (scale, cap, window, sinks) = (*scale, *cap, *window, self.bias(*sinks));
+                Box::new(Attend { q: *q, heads: *heads, kv: *kv, scale, cap, window, sinks, out: *out })
             }
             Op::Gather { x, out } => Box::new(Gather { x: *x, out: *out }),
         })

@@ -93,6 +93,9 @@ impl fmt::Display for Attention {
         if let Some(window) = self.window {
             write!(f, ", window {window}")?;
         }
+        if self.sinks {
+            f.write_str(", sinks")?;
+        }
         f.write_str(match (self.qkv_bias, self.out_bias) {
             (true, true) => ", biases",
             (true, false) => ", q, k and v biases",

@@ -137,6 +137,9 @@ pub struct Attention {
     pub cap: Option<f32>,
     /// Key `j` is visible to query `i` iff `i - window < j <= i`; none means all earlier keys.
     pub window: Option<usize>,
+    /// Whether each query head has a learned sink: a number `s` that adds `exp(s)` to the softmax's denominator and nothing
+    /// else (Xiao et al., 2024; as gpt-oss learns it).
+    pub sinks: bool,
 }
 
 /// `down(act(gate(x)) * up(x))` (Shazeer, 2020), or `down(act(up(x)))` without a gate.

@@ -110,6 +110,9 @@ impl Decls {
             self.norm(format!("{at}.q_norm"), if whole { queries } else { a.head_dim }, Some(norm));
             self.norm(format!("{at}.k_norm"), if whole { keys } else { a.head_dim }, Some(norm));
         }
+        if a.sinks {
+            self.vector(format!("{at}.sinks"), a.heads);
+        }
         self.linear(format!("{at}.o"), hidden, queries, a.out_bias);
     }
 

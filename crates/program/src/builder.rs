@@ -141,10 +141,12 @@ impl Builder {
                 self.check_norm(tag, *k_norm, heads.dim);
                 assert!(rope.is_none_or(|r| self.ropes[r.0].width <= heads.dim), "{tag}: rope wider than a head");
             }
-            Op::Attend { q, heads, out, .. } => {
+            Op::Attend { q, heads, sinks, out, .. } => {
                 assert_eq!(self.width(*q), heads.q * heads.dim, "{tag}: q");
                 assert_eq!(self.width(*out), heads.q * heads.dim, "{tag}: out");
                 assert!(heads.q.is_multiple_of(heads.kv), "{tag}: query heads per key head");
+                let shape = Shape::Vector { len: heads.q };
+                assert!(sinks.is_none_or(|s| self.weights[s.0 as usize].shape == shape), "{tag}: a sink for each head");
             }
             Op::Gather { x, out } => assert_eq!(self.width(*x), self.width(*out), "{tag}: widths"),
         }

@@ -102,12 +102,13 @@ impl fmt::Display for Line<'_> {
                     kv.layer
                 )
             }
-            Op::Attend { q, heads, kv, scale, cap, window, out } => {
+            Op::Attend { q, heads, kv, scale, cap, window, sinks, out } => {
                 let cap = cap.map(|c| format!(", capped at {c}")).unwrap_or_default();
                 let window = window.map(|w| format!(", window {w}")).unwrap_or_default();
+                let sinks = sinks.map(|w| format!(", sinks {}", self.w(w))).unwrap_or_default();
                 write!(
                     f,
-                    "{} = attend({}, {} heads over {} of {}, state {} layer {}, scale {scale}{cap}{window})",
+                    "{} = attend({}, {} heads over {} of {}, state {} layer {}, scale {scale}{cap}{window}{sinks})",
                     self.b(*out),
                     self.b(*q),
                     heads.q,

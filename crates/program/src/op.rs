@@ -186,7 +186,8 @@ pub enum Op {
         kv: KvRef,
     },
     /// `out[r, h] = softmax(capped(scale * q[r, h] . keys)) values` over the keys visible to row r: positions `j <= i`, and
-    /// `j > i - window` where there is a window, `i` being the row's place in its sequence.
+    /// `j > i - window` where there is a window, `i` being the row's place in its sequence. A sink `s` of head h adds `exp(s)`
+    /// to the softmax's denominator.
     Attend {
         /// `[Step, heads.q * dim]`.
         q: Buf,
@@ -200,6 +201,8 @@ pub enum Op {
         cap: Option<f32>,
         /// How many keys a query sees, itself included.
         window: Option<usize>,
+        /// A sink for each query head, `[heads.q]`; neither scaled nor capped.
+        sinks: Option<W>,
         /// `[Step, heads.q * dim]`.
         out: Buf,
     },

@@ -15,6 +15,7 @@ pub(crate) struct Attend {
     pub(crate) scale: f32,
     pub(crate) cap: Option<f32>,
     pub(crate) window: Option<usize>,
+    pub(crate) sinks: Option<Vec<f32>>,
     pub(crate) out: Buf,
 }
 
@@ -63,6 +64,7 @@ impl Attend {
             cap: self.cap.unwrap_or(0.0),
             place: seq.past + begin.1,
             window: self.window,
+            sinks: self.sinks.as_ref().map_or(std::ptr::null(), |sinks| sinks[head * group..][..group].as_ptr()),
             page_tokens: layout.tokens,
             pages: seq.pages[self.kv.group].as_ptr(),
             keys: kv.ptr().wrapping_add(layout.keys(0, self.kv.layer, head)),

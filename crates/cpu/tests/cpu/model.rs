@@ -95,6 +95,7 @@ fn spec() -> Spec {
             cap: None,
             scale: 0.3,
             window,
+            sinks: false,
         };
         let mlp = Mlp { inner: 768, act: Activation::Silu, gated: true, bias: true };
         Layer::pre_norm(norm, [attention.into(), mlp.into()])

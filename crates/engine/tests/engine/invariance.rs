@@ -26,6 +26,7 @@ fn spec() -> Spec {
         cap: None,
         scale: 0.5,
         window: None,
+        sinks: false,
     };
     let mlp = Mlp { inner: 12, act: Activation::Silu, gated: true, bias: false };
     let layer = Layer::pre_norm(norm, [attention.into(), mlp.into()]);

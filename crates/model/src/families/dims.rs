@@ -111,6 +111,7 @@ impl Dims {
             cap: None,
             scale: (1.0 / (self.head_dim as f64).sqrt()) as f32,
             window: None,
+            sinks: false,
         }
     }
 

@@ -228,10 +228,13 @@ fn attention(heads: Heads, steps: &[&[usize]], seed: usize) -> Case {
     let rotates = seed % 5 != 4;
     let growth = (seed % 3 == 1).then_some(Growth { beta: 0.3, original: 7.0 });
     let cap = (seed % 5 == 3).then_some(1.5);
+    let sinks = seed % 7 > 3;
     let mut m = Maker::new(seed);
     m.ropes.push(Rope::fixed(width, pairing, freqs, if seed.is_multiple_of(2) { 1.0 } else { 1.2 }));
     m.vector("q_norm", heads.dim, 1.0);
     m.vector("k_norm", heads.dim, 1.0);
+    // Now below the scores, now far above them.
+    m.vector("sinks", heads.q, if seed.is_multiple_of(2) { 0.0 } else { 6.0 });
     let (mut b, [q, k, v]) =
         m.builder([("q", heads.q * heads.dim), ("k", heads.kv * heads.dim), ("v", heads.kv * heads.dim)]);
     let out = b.buf("heads", Rows::Step, heads.q * heads.dim);
@@ -245,9 +248,11 @@ fn attention(heads: Heads, steps: &[&[usize]], seed: usize) -> Case {
         Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope: rotates.then_some(RopeRef(0)), growth, kv },
     );
     let scale = 2.0 / (heads.dim as f32).sqrt();
-    b.push("attend".to_owned(), Op::Attend { q, heads, kv, scale, cap, window, out });
+    let with = if sinks { ", sinks" } else { "" };
+    let sinks = sinks.then(|| b.w("sinks"));
+    b.push("attend".to_owned(), Op::Attend { q, heads, kv, scale, cap, window, sinks, out });
     let name = format!(
-        "attention {} over {} heads of {}, window {window:?}, {} steps",
+        "attention {} over {} heads of {}, window {window:?}{with}, {} steps",
         heads.q,
         heads.kv,
         heads.dim,

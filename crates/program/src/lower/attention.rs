@@ -28,6 +28,7 @@ pub(super) fn lower(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, 
     let kv = b.kv(a.kv_heads, a.head_dim, a.window);
     let (rope, growth) = (a.rope.map(RopeRef), a.growth);
     b.push(tag("append"), Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, growth, kv });
-    b.push(tag("attend"), Op::Attend { q, heads, kv, scale: a.scale, cap: a.cap, window: a.window, out });
+    let sinks = a.sinks.then(|| b.w(&format!("{at}.sinks")));
+    b.push(tag("attend"), Op::Attend { q, heads, kv, scale: a.scale, cap: a.cap, window: a.window, sinks, out });
     residual.end(b, &tag("o"), out, &format!("{at}.o"), &at);
 }

@@ -65,7 +65,8 @@ impl Interpreter {
     }
 
     pub(super) fn attend(&mut self, op: &Op, inputs: &StepInputs) {
-        let Op::Attend { q, heads, kv, scale, cap, window, out } = op else { return };
+        let Op::Attend { q, heads, kv, scale, cap, window, sinks, out } = op else { return };
+        let sinks = sinks.map(|w| self.vector(w));
         let capped = |s: f64| cap.map_or(s, |cap| f64::from(cap) * (s / f64::from(cap)).tanh());
         let score = |dot: f64| capped(dot * f64::from(*scale));
         let mut row = 0;
@@ -75,7 +76,16 @@ impl Interpreter {
                 for head in 0..heads.q {
                     let at = (row * heads.q + head) * heads.dim;
                     let q = &self.get(*q)[at..][..heads.dim];
-                    let y = self.attend_one(q, seq, *kv, *heads, head, first..i + 1, &score);
+                    let y = self.attend_one(
+                        q,
+                        seq,
+                        *kv,
+                        *heads,
+                        head,
+                        first..i + 1,
+                        &score,
+                        sinks.as_ref().map(|s| s[head]),
+                    );
                     self.bufs[out.0 as usize][at..][..heads.dim].copy_from_slice(&y);
                 }
                 row += 1;
@@ -93,15 +103,17 @@ impl Interpreter {
         head: usize,
         visible: std::ops::Range<usize>,
         score: &dyn Fn(f64) -> f64,
+        sink: Option<f32>,
     ) -> Vec<f32> {
         let pages = &self.kv[kv.group];
         let kv_head = head / (heads.q / heads.kv);
         let place = |at| self.place(seq, kv, kv_head, at);
         let scores: Vec<f64> =
             visible.clone().map(|j| score(linear::dot(q, &pages[place(j).0..][..heads.dim]))).collect();
-        let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sink = sink.map_or(f64::NEG_INFINITY, f64::from);
+        let most = scores.iter().copied().fold(sink, f64::max);
         let weights: Vec<f64> = scores.iter().map(|s| (s - most).exp()).collect();
-        let total: f64 = weights.iter().sum();
+        let total = weights.iter().sum::<f64>() + (sink - most).exp();
         let mut y = vec![0.0f64; heads.dim];
         for (j, weight) in visible.zip(&weights) {
             let value = &pages[place(j).1..][..heads.dim];

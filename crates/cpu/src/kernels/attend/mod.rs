@@ -34,6 +34,8 @@ pub(crate) struct Attention {
     /// The first row's place in its sequence.
     pub(crate) place: usize,
     pub(crate) window: Option<usize>,
+    /// The sinks of the group's heads, `[group]`, or null.
+    pub(crate) sinks: *const f32,
     pub(crate) page_tokens: usize,
     /// The sequence's pages; they cover the last row's place.
     pub(crate) pages: *const u32,
@@ -102,13 +104,15 @@ fn offset(a: &Attention, query: usize) -> usize {
     query / a.group * a.stride + query % a.group * a.dim
 }
 
-/// The greatest score so far and the sum of the weights, of each query.
+/// The greatest score so far and the sum of the weights, of each query. A sink is a score whose value is zero.
 #[inline(always)]
 unsafe fn begin(a: &Attention) {
     let queries = a.rows * a.group;
     for query in 0..queries {
-        *a.scratch.add(2 * query) = f32::NEG_INFINITY;
-        *a.scratch.add(2 * query + 1) = 0.0;
+        let (most, sum) =
+            if a.sinks.is_null() { (f32::NEG_INFINITY, 0.0) } else { (*a.sinks.add(query % a.group), 1.0) };
+        *a.scratch.add(2 * query) = most;
+        *a.scratch.add(2 * query + 1) = sum;
         std::ptr::write_bytes(a.out.add(offset(a, query)), 0, a.dim);
     }
 }
