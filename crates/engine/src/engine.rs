@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use ffai_program::{Executable, Output, Plan, Program, StepInputs, Want};
 
 use crate::job::{Job, Leave};
-use crate::pages::Pages;
+use crate::pages::{PageTable, Pages};
 use crate::scheduler::{Limits, Turn, turns};
 use crate::sequence::Sequence;
 use crate::session::{Session, idle};
@@ -32,6 +32,7 @@ pub struct Engine {
     pub(crate) program: Program,
     pub(crate) plan: Plan,
     limits: Limits,
+    context: usize,
     pub(crate) pages: Pages,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     /// In order of arrival.
@@ -53,7 +54,7 @@ impl Engine {
         options: EngineOptions,
     ) -> Result<Engine, EngineError> {
         check_plan(program, &plan, options)?;
-        let pages = Pages::new(&plan.pages, plan.page_tokens);
+        let pages = Pages::new(&plan, &program.states);
         Ok(Engine {
             executable,
             program: program.clone(),
@@ -62,6 +63,7 @@ impl Engine {
                 chunk: options.chunk,
                 running: plan.seqs.min(plan.rows).min(plan.wanted),
             },
+            context: pages.room(&PageTable::default(), 0).min(plan.context),
             plan,
             pages,
             sessions: BTreeMap::new(),
@@ -73,8 +75,7 @@ impl Engine {
 
     /// Longest sequence in tokens: the plan's context, or what all pages together hold if that is less.
     pub fn context(&self) -> usize {
-        let held = |pages: &usize| pages.saturating_mul(self.plan.page_tokens);
-        self.plan.pages.iter().map(held).min().unwrap_or(usize::MAX).min(self.plan.context)
+        self.context
     }
 
     /// Free pages of each state group. When nothing runs and no session is open, these are all pages of the plan.
@@ -203,7 +204,8 @@ impl Engine {
             let job = &mut self.running[turn.job];
             let output = if job.draws_after(turn.rows) { outputs.next() } else { None };
             let id = job.id;
-            if let Some(leave) = job.advance(turn.rows, output, |event| events.push((id, event))) {
+            let say = |event| events.push((id, event));
+            if let Some(leave) = job.advance(turn.rows, output, &mut self.pages, say) {
                 ended.insert(turn.job, leave);
             }
         }

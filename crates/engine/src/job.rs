@@ -2,6 +2,7 @@
 
 use ffai_program::{Output, SampleInputs, Sampling};
 
+use crate::pages::Pages;
 use crate::scheduler::Ready;
 use crate::sequence::{SeenTokens, Sequence};
 use crate::{EngineError, Event, Finish, Request, RequestId, SessionId, Usage};
@@ -103,8 +104,14 @@ impl Job {
     }
 
     /// Takes in what a step did; says what is left behind if that was the end.
-    pub(crate) fn advance(&mut self, rows: usize, output: Option<Output>, mut say: impl FnMut(Event)) -> Option<Leave> {
-        self.sequence.advance(rows);
+    pub(crate) fn advance(
+        &mut self,
+        rows: usize,
+        output: Option<Output>,
+        pages: &mut Pages,
+        mut say: impl FnMut(Event),
+    ) -> Option<Leave> {
+        self.sequence.advance(rows, pages);
         if self.rows() > 0 {
             return None;
         }

@@ -3,6 +3,7 @@
 //! It works in token ids and sees a [`ffai_program::Executable`], whatever the device. Each step takes one row of every request that
 //! is decoding, then fills up with chunks of prompts in order of arrival, so that running requests keep going while long prompts
 //! are read. Pages for the prompt and all new tokens are taken when a request is admitted: a running request never runs out.
+//! Pages behind a window are given back, so such layers hold no more than window and step.
 //! Given the same calls in the same order the engine does the same; what a request gets does not depend on the others at all
 //! where the backend's arithmetic does not depend on the batch.
 //!

@@ -1,4 +1,9 @@
 //! Pages: who holds which, with reference counts, so that forks share what they have in common.
+//!
+//! Pages behind a window are given back as a sequence moves on. A sequence that grows owns as many pages beside the shared ones as
+//! it can need at once, and takes those behind its window round to the front: it never asks for more on the way.
+
+use ffai_program::{PageList, Plan, StateGroup};
 
 use crate::EngineError;
 
@@ -9,11 +14,25 @@ struct PagePool {
     refs: Vec<u32>,
     /// Pages that no table holds; the last is given out next.
     free: Vec<u32>,
+    /// Tokens before a sequence's next that have to stay: the window. One more than the next row sees, so that the last one can
+    /// be run again. None keeps all.
+    window: Option<usize>,
+    /// Most pages that a sequence needs at once.
+    most: usize,
+}
+
+/// What a table takes from a pool to grow.
+#[derive(Clone, Copy, Debug)]
+struct Need {
+    /// Shared pages that will be written: each is replaced by a copy.
+    replaced: usize,
+    /// Pages behind the last.
+    added: usize,
 }
 
 impl PagePool {
-    fn new(pages: usize) -> Self {
-        PagePool { refs: vec![0; pages], free: (0..pages as u32).rev().collect() }
+    fn new(pages: usize, window: Option<usize>, most: usize) -> Self {
+        PagePool { refs: vec![0; pages], free: (0..pages as u32).rev().collect(), window, most }
     }
 
     /// The caller has made sure that there are `count`.
@@ -39,17 +58,42 @@ impl PagePool {
     fn is_shared(&self, page: u32) -> bool {
         self.refs[page as usize] > 1
     }
+
+    /// For pages `from..` to be written, up to `total` pages.
+    fn need(&self, table: &GroupTable, from: usize, total: usize) -> Need {
+        let written = from.saturating_sub(table.first).min(table.pages.len());
+        let shared = |pages: &[u32]| pages.iter().filter(|page| self.is_shared(**page)).count();
+        let (kept, replaced) = (shared(&table.pages[..written]), shared(&table.pages[written..]));
+        // Shared pages serve as well, but others may keep them: they do not come round.
+        let own = table.pages.len() - kept;
+        let wanted = total.saturating_sub(table.first + kept).min(self.most);
+        Need { replaced, added: wanted.saturating_sub(own) }
+    }
 }
 
-/// The pages of one sequence: for each state group, in order of the tokens they hold. It is no `Clone`, since a copy that no
-/// count knows of would be released twice; it has to be shrunk to nothing in the end, or its pages are lost.
+/// A sequence's pages of one group, in order of the tokens they hold.
+#[derive(Clone, Debug, Default)]
+struct GroupTable {
+    /// Pages before them that are gone.
+    first: usize,
+    pages: Vec<u32>,
+    /// Pages of the longest the sequence may grow to, the gone ones included.
+    total: usize,
+}
+
+/// The pages of one sequence. It is no `Clone`, since a copy that no count knows of would be released twice; it has to be shrunk to
+/// nothing in the end, or its pages are lost.
 #[derive(Debug, Default)]
-pub(crate) struct PageTable(Vec<Vec<u32>>);
+pub(crate) struct PageTable(Vec<GroupTable>);
 
 impl PageTable {
-    /// For each group the pages that hold the first tokens.
-    pub(crate) fn first(&self, pages: usize) -> Vec<Vec<u32>> {
-        self.0.iter().map(|table| table[..pages.min(table.len())].to_vec()).collect()
+    /// For each group the pages up to page number `pages`.
+    pub(crate) fn first(&self, pages: usize) -> Vec<PageList> {
+        let list = |table: &GroupTable| {
+            let held = pages.saturating_sub(table.first).min(table.pages.len());
+            PageList { first: table.first, pages: table.pages[..held].to_vec() }
+        };
+        self.0.iter().map(list).collect()
     }
 }
 
@@ -69,9 +113,11 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Pages of `page_tokens` tokens, `counts` of them in each state group.
-    pub(crate) fn new(counts: &[usize], page_tokens: usize) -> Self {
-        Pages { pools: counts.iter().map(|pages| PagePool::new(*pages)).collect(), page_tokens }
+    /// The pages of a plan for these state groups.
+    pub(crate) fn new(plan: &Plan, groups: &[StateGroup]) -> Self {
+        let most = |group: &StateGroup| group.window.map_or(usize::MAX, |_| plan.pages_of(group, usize::MAX));
+        let pool = |(group, pages): (&StateGroup, &usize)| PagePool::new(*pages, group.window, most(group));
+        Pages { pools: groups.iter().zip(&plan.pages).map(pool).collect(), page_tokens: plan.page_tokens }
     }
 
     /// Pages that `tokens` tokens take.
@@ -84,70 +130,99 @@ impl Pages {
         self.pools.iter().map(|pool| pool.free.len()).collect()
     }
 
-    /// Makes a table ready for places `from..total` to be written: pages are added, and those among the written ones that others
-    /// hold too are replaced. Nothing changes if there are too few.
+    /// Makes a table ready for places `from..total` to be written: pages are added, as far ahead as there can be need for at once,
+    /// and those among the written ones that others hold too are replaced. Nothing changes if there are too few.
     pub(crate) fn grow(
         &mut self,
         table: &mut PageTable,
         from: usize,
         total: usize,
     ) -> Result<Vec<PageCopy>, EngineError> {
-        table.0.resize_with(self.pools.len(), Vec::new);
-        let needed = self.needed(table, from, total);
-        for (pool, needed) in self.pools.iter().zip(&needed) {
-            if pool.free.len() < *needed {
-                return Err(EngineError::OutOfPages { needed: *needed, free: pool.free.len() });
+        table.0.resize_with(self.pools.len(), GroupTable::default);
+        let (first, total) = (from / self.page_tokens, self.count_for(total));
+        let needs: Vec<Need> =
+            self.pools.iter().zip(&table.0).map(|(pool, table)| pool.need(table, first, total)).collect();
+        for (pool, Need { replaced, added }) in self.pools.iter().zip(&needs) {
+            let needed = replaced + added;
+            if pool.free.len() < needed {
+                return Err(EngineError::OutOfPages { needed, free: pool.free.len() });
             }
         }
-        let first = from / self.page_tokens;
         let mut copies = Vec::new();
         for (group, (pool, table)) in self.pools.iter_mut().zip(&mut table.0).enumerate() {
-            let mut fresh = pool.take(needed[group]);
-            for page in table.iter_mut().skip(first).filter(|page| pool.is_shared(**page)).collect::<Vec<_>>() {
+            let mut fresh = pool.take(needs[group].replaced + needs[group].added);
+            let written = table.pages.iter_mut().skip(first.saturating_sub(table.first));
+            for page in written.filter(|page| pool.is_shared(**page)).collect::<Vec<_>>() {
                 let Some(to) = fresh.pop() else { break };
                 copies.push(PageCopy { group, from: *page, to });
                 pool.release(*page);
                 *page = to;
             }
-            table.append(&mut fresh);
+            table.pages.append(&mut fresh);
+            table.total = total;
         }
         Ok(copies)
     }
 
-    /// How many tokens a table could hold at most with the pages that are free, if places from `from` on are written.
+    /// How many tokens a table could grow to at most with the pages that are free, if places from `from` on are written.
     pub(crate) fn room(&self, table: &PageTable, from: usize) -> usize {
-        let replaced = self.needed(table, from, 0);
-        let held = |group: usize| table.0.get(group).map_or(0, Vec::len);
-        let pages = |group: usize| (held(group) + self.pools[group].free.len()).saturating_sub(replaced[group]);
-        (0..self.pools.len()).map(pages).min().map_or(usize::MAX, |pages| pages.saturating_mul(self.page_tokens))
+        let empty = GroupTable::default();
+        let pages = |(group, pool): (usize, &PagePool)| {
+            let table = table.0.get(group).unwrap_or(&empty);
+            let endless = pool.need(table, from / self.page_tokens, usize::MAX);
+            if endless.replaced.saturating_add(endless.added) <= pool.free.len() {
+                return usize::MAX;
+            }
+            (table.first + table.pages.len() + pool.free.len()).saturating_sub(endless.replaced)
+        };
+        let pages = self.pools.iter().enumerate().map(pages).min();
+        pages.map_or(usize::MAX, |pages| pages.saturating_mul(self.page_tokens))
     }
 
     /// A second table over the same pages.
     pub(crate) fn fork(&mut self, table: &PageTable) -> PageTable {
         for (pool, table) in self.pools.iter_mut().zip(&table.0) {
-            table.iter().for_each(|page| pool.share(*page));
+            table.pages.iter().for_each(|page| pool.share(*page));
         }
         PageTable(table.0.clone())
+    }
+
+    /// Takes the pages behind the window of a sequence that has come to `tokens` tokens: round to the front while it has still to
+    /// grow and nobody shares them, else back to the pool.
+    pub(crate) fn slide(&mut self, table: &mut PageTable, tokens: usize) {
+        for (pool, table) in self.pools.iter_mut().zip(&mut table.0) {
+            let Some(window) = pool.window else { continue };
+            let gone = (tokens.saturating_sub(window) / self.page_tokens).saturating_sub(table.first);
+            let gone: Vec<u32> = table.pages.drain(..gone.min(table.pages.len())).collect();
+            table.first += gone.len();
+            for page in gone {
+                if table.first + table.pages.len() < table.total && !pool.is_shared(page) {
+                    table.pages.push(page);
+                } else {
+                    pool.release(page);
+                }
+            }
+        }
+    }
+
+    /// Whether a table still holds what the rows behind `tokens` tokens see.
+    pub(crate) fn reaches(&self, table: &PageTable, tokens: usize) -> bool {
+        let reaches = |(pool, table): (&PagePool, &GroupTable)| {
+            let seen = pool.window.map_or(0, |window| tokens.saturating_sub(window));
+            table.first * self.page_tokens <= seen
+        };
+        self.pools.iter().zip(&table.0).all(reaches)
     }
 
     /// Gives back all pages behind the first `tokens` tokens.
     pub(crate) fn shrink(&mut self, table: &mut PageTable, tokens: usize) {
         let keep = self.count_for(tokens);
         for (pool, table) in self.pools.iter_mut().zip(&mut table.0) {
-            let gone = table.split_off(keep.min(table.len()));
-            gone.into_iter().rev().for_each(|page| pool.release(page));
+            let held = keep.saturating_sub(table.first).min(table.pages.len());
+            table.pages.split_off(held).into_iter().rev().for_each(|page| pool.release(page));
+            table.first = table.first.min(keep);
+            table.total = keep;
         }
-    }
-
-    /// Pages of each group that [`Pages::grow`] has to take.
-    fn needed(&self, table: &PageTable, from: usize, total: usize) -> Vec<usize> {
-        let (first, most) = (from / self.page_tokens, self.count_for(total));
-        let needed = |(group, pool): (usize, &PagePool)| {
-            let table = table.0.get(group).map_or(&[][..], Vec::as_slice);
-            let shared = table.iter().skip(first).filter(|page| pool.is_shared(**page)).count();
-            most.saturating_sub(table.len()) + shared
-        };
-        self.pools.iter().enumerate().map(needed).collect()
     }
 }
 

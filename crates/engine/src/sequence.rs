@@ -58,9 +58,10 @@ impl Sequence {
         self.tokens.push(token);
     }
 
-    /// Notes that the first `rows` pending tokens are in the pages now.
-    pub(crate) fn advance(&mut self, rows: usize) {
+    /// Notes that the first `rows` pending tokens are in the pages now, and lets go of those behind a window.
+    pub(crate) fn advance(&mut self, rows: usize, pages: &mut Pages) {
         self.cached += rows;
+        pages.slide(&mut self.table, self.cached);
     }
 
     /// Takes pages so that the sequence can grow to `total` tokens.
@@ -81,10 +82,14 @@ impl Sequence {
         pages.room(&self.table, self.cached)
     }
 
-    /// Drops the tokens past `len`, and all pages that hold nothing.
+    /// Drops the tokens past `len`, and all pages that hold nothing. Where a window has left behind what the next row would see, all
+    /// tokens will be run anew.
     pub(crate) fn truncate(&mut self, len: usize, pages: &mut Pages) {
         self.tokens.truncate(len);
         self.cached = self.cached.min(len);
+        if !pages.reaches(&self.table, self.cached) {
+            self.cached = 0;
+        }
         pages.shrink(&mut self.table, self.cached);
     }
 

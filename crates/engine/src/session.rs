@@ -97,7 +97,8 @@ impl Engine {
         Ok(self.insert(Session { sequence: Some(fork), capacity }))
     }
 
-    /// Drops the tokens past the first `len`.
+    /// Drops the tokens past the first `len`. Where that goes back behind what a model with windows keeps, the tokens that stay are run
+    /// again by whatever comes next.
     ///
     /// # Errors
     /// A session that is unknown, busy, or holds fewer tokens.
@@ -160,7 +161,7 @@ impl Engine {
         step.rows(sequence, end - past, &self.pages);
         (first.max(past)..end).for_each(|place| step.want(place - past, Want::Logits));
         let outputs = self.run(&step.finish())?;
-        sequence.advance(end - past);
+        sequence.advance(end - past, &mut self.pages);
         outputs.into_iter().map(into_logits).collect()
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ffai_model::Shape;
-use ffai_program::{Op, Plan, Program, W, conform::Rng};
+use ffai_program::{KvLayout, Op, Program, StateGroup, W, conform::Rng};
 
 use crate::runner::{Rows, Runner, tokens};
 use crate::stats::quantile;
@@ -58,7 +58,8 @@ pub struct BatchResult {
     pub latency: f64,
     /// 99th percentile of the same.
     pub latency_p99: f64,
-    /// Bytes read in a decode step: weights with scales and biases, and the keys and values of the mean length.
+    /// Bytes read in a decode step: weights with scales and biases, and the keys and values of the mean length, as
+    /// far as windows show them.
     pub bytes_per_step: f64,
     /// Bytes per second of the decode steps over the read bandwidth.
     pub share: Option<f64>,
@@ -112,7 +113,7 @@ pub fn bench(subject: Subject<'_>, bench: &Bench, progress: &mut dyn FnMut(usize
         backend: subject.backend.name(),
         weight_bytes: traffic.all,
         step_weight_bytes: traffic.step,
-        kv_token_bytes: traffic.kv,
+        kv_token_bytes: traffic.kv.iter().map(|(token, _)| token).sum(),
         read_bandwidth: bandwidth,
         results,
     })
@@ -185,7 +186,8 @@ fn prefill(runner: &mut Runner, batch: usize, seq: usize, prompt: &[u32]) -> Res
 struct Traffic {
     all: u64,
     step: u64,
-    kv: u64,
+    /// Of a token in each state group, and how many tokens are read at most.
+    kv: Vec<(u64, usize)>,
 }
 
 impl Traffic {
@@ -198,8 +200,8 @@ impl Traffic {
             matches!(program.weights[*i].shape, Shape::Matrix { .. }) && !multiplied(program).iter().any(used)
         };
         let rows: u64 = (0..all.len()).filter(|i| looked_up(i)).map(|i| all[i]).sum();
-        let plan = Plan::new(program, 1, Plan::PAGE_TOKENS, 1);
-        let kv = plan.footprint(program, 0).kv / Plan::PAGE_TOKENS as u64;
+        let token = |group: &StateGroup| (KvLayout::new(group, 1).page() * size_of::<f32>()) as u64;
+        let kv = program.states.iter().map(|group| (token(group), group.window.unwrap_or(usize::MAX))).collect();
         Traffic { all: all.iter().sum(), step: all.iter().sum::<u64>() - rows, kv }
     }
 
@@ -210,6 +212,8 @@ impl Traffic {
         };
         let steps: Vec<f64> = runs.iter().flat_map(|r| r.steps.iter().copied()).collect();
         let length = bench.prompt as f64 + bench.decode as f64 / 2.0;
+        let read = |(token, most): &(u64, usize)| *token as f64 * length.min(*most as f64);
+        let kv: f64 = self.kv.iter().map(read).sum();
         BatchResult {
             batch,
             prefill: spread(&|t| (batch * bench.prompt) as f64 / t.prefill),
@@ -217,7 +221,7 @@ impl Traffic {
             first_token: spread(&|t| t.prefill),
             latency: quantile(&steps, 0.5),
             latency_p99: quantile(&steps, 0.99),
-            bytes_per_step: self.step as f64 + batch as f64 * length * self.kv as f64,
+            bytes_per_step: self.step as f64 + batch as f64 * kv,
             share: None,
         }
     }

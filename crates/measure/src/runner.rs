@@ -1,8 +1,8 @@
 //! A model on a backend, without an engine: one sequence or several, step by step.
 
 use ffai_program::{
-    Backend, Executable, Output, Plan, Program, SampleInputs, Sampling, SeqStep, StepInputs, Traced, Want, Wanted,
-    WeightSource,
+    Backend, Executable, Output, PageList, Plan, Program, SampleInputs, Sampling, SeqStep, StateGroup, StepInputs,
+    Traced, Want, Wanted, WeightSource,
 };
 
 use crate::{Error, Result};
@@ -90,7 +90,7 @@ impl Runner {
             inputs.seqs.push(SeqStep {
                 rows: chunk.len(),
                 past,
-                pages: self.pages(seq, past + chunk.len()),
+                pages: self.pages(seq, past, past + chunk.len()),
                 length_class: self.class,
             });
             match rows {
@@ -104,10 +104,15 @@ impl Runner {
         inputs
     }
 
-    fn pages(&self, seq: usize, tokens: usize) -> Vec<Vec<u32>> {
-        let each = self.plan.context.div_ceil(self.plan.page_tokens);
-        let pages = (0..tokens.div_ceil(self.plan.page_tokens)).map(|p| (seq * each + p) as u32).collect::<Vec<_>>();
-        vec![pages; self.program.states.len()]
+    /// Pages from the first that the row at `past` sees. A window goes round in the sequence's range.
+    fn pages(&self, seq: usize, past: usize, tokens: usize) -> Vec<PageList> {
+        let last = tokens.div_ceil(self.plan.page_tokens);
+        let list = |group: &StateGroup| {
+            let each = self.plan.pages_of(group, self.plan.context);
+            let first = group.first_seen(past) / self.plan.page_tokens;
+            PageList { first, pages: (first..last).map(|page| (seq * each + page % each) as u32).collect() }
+        };
+        self.program.states.iter().map(list).collect()
     }
 }
 

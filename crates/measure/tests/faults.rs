@@ -161,7 +161,11 @@ fn a_dropped_norm_is_found() {
 fn a_swapped_kv_page_is_found() {
     let swap = |inputs: &mut StepInputs| {
         for seq in inputs.seqs.iter_mut().filter(|s| s.past > 0) {
-            seq.pages.iter_mut().filter(|table| table.len() > 1).for_each(|table| table.swap(0, 1));
+            seq.pages
+                .iter_mut()
+                .map(|list| &mut list.pages)
+                .filter(|pages| pages.len() > 1)
+                .for_each(|pages| pages.swap(0, 1));
         }
     };
     assert_eq!(culprit(Fault::Step(swap)), "L0.attn.attend");

@@ -37,4 +37,4 @@ pub use op::{Buf, BufDecl, Heads, KvRef, NormW, NormWKind, Op, Program, Proj, Ro
 pub use plan::{Footprint, KvLayout, Plan};
 pub use reference::Reference;
 pub use sample::{Sampling, Seen};
-pub use step::{Output, SampleInputs, SeqStep, StepInputs, Want, Wanted};
+pub use step::{Output, PageList, SampleInputs, SeqStep, StepInputs, Want, Wanted};

@@ -275,6 +275,13 @@ impl Program {
     }
 }
 
+impl StateGroup {
+    /// The first token that the row at `place` sees: all before it are behind the window.
+    pub fn first_seen(&self, place: usize) -> usize {
+        self.window.map_or(0, |window| (place + 1).saturating_sub(window))
+    }
+}
+
 impl Op {
     /// The buffers an op writes, which is what a trace shows of it.
     pub fn outputs(&self) -> Vec<Buf> {

@@ -38,15 +38,24 @@ impl Plan {
 
     /// A plan for `seqs` sequences of at most `context` tokens each, in steps of at most `rows` rows.
     pub fn new(program: &Program, seqs: usize, context: usize, rows: usize) -> Plan {
-        let pages = seqs * context.div_ceil(Self::PAGE_TOKENS);
-        Plan {
+        let mut plan = Plan {
             rows: rows.max(seqs),
             wanted: rows.min(64).max(seqs),
             seqs,
             context,
             page_tokens: Self::PAGE_TOKENS,
-            pages: vec![pages; program.states.len()],
-        }
+            pages: Vec::new(),
+        };
+        plan.pages = program.states.iter().map(|group| seqs * plan.pages_of(group, context)).collect();
+        plan
+    }
+
+    /// Most pages of a group that a sequence of `tokens` tokens holds at once. With a window that is what covers the rows of a step
+    /// and the keys they see, wherever pages begin; one key more than that stays, so that the last row can be run again.
+    pub fn pages_of(&self, group: &StateGroup, tokens: usize) -> usize {
+        let all = tokens.div_ceil(self.page_tokens);
+        let seen = |window: usize| window.saturating_add(self.rows).saturating_sub(1).div_ceil(self.page_tokens) + 1;
+        group.window.map_or(all, |window| all.min(seen(window)))
     }
 
     /// A plan for one sequence of `tokens` tokens in one step that wants every row.

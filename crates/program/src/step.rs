@@ -22,10 +22,34 @@ pub struct SeqStep {
     pub rows: usize,
     /// Tokens already in its pages. Row `i` of the sequence takes place `past + i`.
     pub past: usize,
-    /// For each state group the pages in order; they cover `past + rows` tokens.
-    pub pages: Vec<Vec<u32>>,
+    /// For each state group the pages, in order of the tokens they hold.
+    pub pages: Vec<PageList>,
     /// [`Program::length_class`] of the length the sequence was admitted with.
     pub length_class: usize,
+}
+
+/// The pages that a sequence holds of one state group: those of the first `first * page_tokens` tokens are gone, the others cover
+/// `past + rows` tokens. Only a group with a window may lack pages, and none that a row of the step sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageList {
+    /// Pages that are gone.
+    pub first: usize,
+    /// The pages from there on.
+    pub pages: Vec<u32>,
+}
+
+impl PageList {
+    /// The page of the tokens `index * page_tokens..(index + 1) * page_tokens`.
+    pub fn page(&self, index: usize) -> u32 {
+        self.pages[index - self.first]
+    }
+}
+
+impl From<Vec<u32>> for PageList {
+    /// Pages from the first token on.
+    fn from(pages: Vec<u32>) -> Self {
+        PageList { first: 0, pages }
+    }
 }
 
 /// An output that somebody wants.
@@ -71,7 +95,7 @@ pub enum Output {
 impl StepInputs {
     /// One new sequence on pages 0, 1, ..., with the logits of every row wanted.
     pub fn prompt(program: &Program, plan: &Plan, tokens: &[u32]) -> StepInputs {
-        let pages = (0..tokens.len().div_ceil(plan.page_tokens) as u32).collect::<Vec<_>>();
+        let pages = PageList::from((0..tokens.len().div_ceil(plan.page_tokens) as u32).collect::<Vec<_>>());
         StepInputs {
             tokens: tokens.to_vec(),
             positions: (0..tokens.len() as u32).collect(),
@@ -123,11 +147,14 @@ fn check_seq(seq: &SeqStep, program: &Program, plan: &Plan) -> Result<(), StepEr
         format!("a sequence of {tokens} tokens, the plan has room for {}", plan.context)
     })?;
     ensure(seq.pages.len() == program.states.len(), || "a page table for each state group is needed".to_owned())?;
-    for (pages, most) in seq.pages.iter().zip(&plan.pages) {
-        ensure(pages.len() * plan.page_tokens >= tokens, || {
-            format!("{} pages do not hold {tokens} tokens", pages.len())
+    for ((list, most), group) in seq.pages.iter().zip(&plan.pages).zip(&program.states) {
+        let held = list.first.saturating_add(list.pages.len()).saturating_mul(plan.page_tokens);
+        ensure(held >= tokens, || format!("{} pages do not hold {tokens} tokens", list.first + list.pages.len()))?;
+        let seen = group.first_seen(seq.past);
+        ensure(list.first.saturating_mul(plan.page_tokens) <= seen, || {
+            format!("the first {} pages are gone, token {seen} is still seen", list.first)
         })?;
-        ensure(pages.iter().all(|p| (*p as usize) < *most), || "a page past the end of the pool".to_owned())?;
+        ensure(list.pages.iter().all(|p| (*p as usize) < *most), || "a page past the end of the pool".to_owned())?;
     }
     Ok(())
 }

@@ -46,8 +46,8 @@ fn a_copied_page_holds_the_same_keys() {
         let mut next = case.steps[1].clone();
         if copy {
             let to = case.plan.pages[0] as u32 - 1;
-            executable.copy_page(0, next.seqs[0].pages[0][0], to);
-            next.seqs[0].pages[0][0] = to;
+            executable.copy_page(0, next.seqs[0].pages[0].pages[0], to);
+            next.seqs[0].pages[0].pages[0] = to;
         }
         executable.step(&next).unwrap()
     };

@@ -50,6 +50,7 @@ impl Attend {
     /// One block: it begins at row `begin.0` of the step, row `begin.1` of the sequence.
     fn rows(&self, machine: &Machine, thread: usize, seq: &SeqStep, begin: (usize, usize), head: usize) {
         let (layout, kv) = (&machine.layouts[self.kv.group], &machine.kv[self.kv.group]);
+        let list = &seq.pages[self.kv.group];
         let group = self.heads.q / self.heads.kv;
         let stride = self.heads.q * self.heads.dim;
         let at = begin.0 * stride + head * group * self.heads.dim;
@@ -66,14 +67,14 @@ impl Attend {
             window: self.window,
             sinks: self.sinks.as_ref().map_or(std::ptr::null(), |sinks| sinks[head * group..][..group].as_ptr()),
             page_tokens: layout.tokens,
-            pages: seq.pages[self.kv.group].as_ptr(),
+            pages: list.pages.as_ptr().wrapping_sub(list.first),
             keys: kv.ptr().wrapping_add(layout.keys(0, self.kv.layer, head)),
             values: kv.ptr().wrapping_add(layout.values(0, self.kv.layer, head)),
             page: layout.page(),
             scratch: machine.scratch[thread].attend.ptr(),
         };
-        // SAFETY: the rows lie in q and out, which are two buffers; the checked inputs say that the pages cover every place of
-        // the sequence and exist; the scratch is this thread's and made for such blocks; no other thread has these heads.
+        // SAFETY: the rows lie in q and out, which are two buffers; the checked inputs say that the pages cover every place
+        // that a row sees and exist; the scratch is this thread's and made for such blocks; no other thread has these heads.
         unsafe { (machine.kernels.attend)(&attention) };
     }
 }

@@ -55,7 +55,7 @@ impl RotateAppend {
     fn append(&self, machine: &Machine, inputs: &StepInputs, row: usize) {
         let (seq, place) = place_of(inputs, row);
         let (layout, kv) = (&machine.layouts[self.kv.group], &machine.kv[self.kv.group]);
-        let page = seq.pages[self.kv.group][place / layout.tokens];
+        let page = seq.pages[self.kv.group].page(place / layout.tokens);
         let dim = self.heads.dim;
         for head in 0..self.heads.kv {
             let from = (row * self.heads.kv + head) * dim;

@@ -63,7 +63,7 @@ impl Model {
             let taken = seq.past..seq.past + *rows;
             inputs.positions.extend(taken.clone().map(|p| p as u32));
             inputs.tokens.extend(&seq.tokens[taken]);
-            let pages = vec![seq.pages.clone(); self.program.states.len()];
+            let pages = vec![seq.pages.clone().into(); self.program.states.len()];
             inputs.seqs.push(SeqStep { rows: *rows, past: seq.past, pages, length_class: 0 });
             seq.past += *rows;
         }

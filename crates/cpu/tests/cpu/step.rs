@@ -46,7 +46,7 @@ fn a_row_without_finite_logits_is_not_finite_and_harms_no_other_sequence() {
         let mut run = model.compile(&cpu(level, 2));
         let mut inputs = StepInputs::prompt(&model.program, &model.plan, &[1, 2, 3]);
         let mut other = StepInputs::prompt(&model.program, &model.plan, &[5, 6]);
-        other.seqs[0].pages.iter_mut().for_each(|pages| *pages = vec![7]);
+        other.seqs[0].pages.iter_mut().for_each(|pages| *pages = vec![7].into());
         let alone = run.step(&inputs).unwrap();
         inputs.tokens.append(&mut other.tokens);
         inputs.positions.append(&mut other.positions);

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 const PAGE: usize = 3;
+/// Most rows of a step.
+const ROWS: usize = 4;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -13,6 +15,7 @@ enum Op {
     Rewrite { table: usize, back: usize },
     Fork { table: usize },
     Shrink { table: usize, tokens: usize },
+    Run { table: usize, total: usize, rows: usize },
     Drop { table: usize },
 }
 
@@ -22,6 +25,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::New),
         4 => (table.clone(), 0..9usize).prop_map(|(table, more)| Op::Grow { table, more }),
         1 => (table.clone(), 1..4usize).prop_map(|(table, back)| Op::Rewrite { table, back }),
+        3 => (table.clone(), 0..30usize, 1..=ROWS).prop_map(|(table, total, rows)| Op::Run { table, total, rows }),
         2 => table.clone().prop_map(|table| Op::Fork { table }),
         2 => (table.clone(), 0..12usize).prop_map(|(table, tokens)| Op::Shrink { table, tokens }),
         1 => table.prop_map(|table| Op::Drop { table }),
@@ -43,9 +47,9 @@ struct World {
 }
 
 impl World {
-    fn new(counts: &[usize]) -> Self {
+    fn new(counts: &[usize], window: usize) -> Self {
         World {
-            pages: Pages::new(counts, PAGE),
+            pages: pages(counts, window),
             memory: counts.iter().map(|n| vec![[0; PAGE]; *n]).collect(),
             owners: Vec::new(),
             written: 0,
@@ -55,8 +59,9 @@ impl World {
     fn run(&mut self, op: &Op) {
         match *op {
             Op::New => self.owners.push(Owner { table: PageTable::default(), content: Vec::new() }),
-            Op::Grow { table, more } => self.write(table, 0, more),
-            Op::Rewrite { table, back } => self.write(table, back, back),
+            Op::Grow { table, more } => self.write(table, 0, more, ROWS),
+            Op::Rewrite { table, back } => self.write(table, back, back, ROWS),
+            Op::Run { table, total, rows } => self.write(table, 0, total, rows),
             Op::Fork { table } => {
                 let Some(owner) = self.owners.get(table) else { return };
                 let fork = Owner { table: self.pages.fork(&owner.table), content: owner.content.clone() };
@@ -65,6 +70,9 @@ impl World {
             Op::Shrink { table, tokens } => {
                 let Some(owner) = self.owners.get_mut(table) else { return };
                 owner.content.truncate(tokens);
+                if !self.pages.reaches(&owner.table, owner.content.len()) {
+                    owner.content.clear();
+                }
                 self.pages.shrink(&mut owner.table, owner.content.len());
             }
             Op::Drop { table } if table < self.owners.len() => {
@@ -75,10 +83,13 @@ impl World {
         }
     }
 
-    /// Goes `back` tokens back and writes `count` from there.
-    fn write(&mut self, table: usize, back: usize, count: usize) {
+    /// Goes `back` tokens back and writes `count` from there, in steps of `rows`.
+    fn write(&mut self, table: usize, back: usize, count: usize, rows: usize) {
         let Some(owner) = self.owners.get_mut(table) else { return };
         let from = owner.content.len().saturating_sub(back);
+        if !self.pages.reaches(&owner.table, from) {
+            return;
+        }
         let (total, room) = (from + count, self.pages.room(&owner.table, from));
         let grown = self.pages.grow(&mut owner.table, from, total.max(owner.content.len()));
         assert_eq!(grown.is_ok(), total.max(owner.content.len()) <= room, "room says {room}, wanted {total}");
@@ -87,12 +98,16 @@ impl World {
             self.memory[copy.group][copy.to as usize] = self.memory[copy.group][copy.from as usize];
         }
         owner.content.truncate(from);
-        for place in from..total {
-            self.written += 1;
-            owner.content.push(self.written);
-            for (memory, table) in self.memory.iter_mut().zip(&owner.table.0) {
-                memory[table[place / PAGE] as usize][place % PAGE] = self.written;
+        while owner.content.len() < total {
+            let places = owner.content.len()..total.min(owner.content.len() + rows);
+            for place in places {
+                self.written += 1;
+                owner.content.push(self.written);
+                for (memory, table) in self.memory.iter_mut().zip(owner.table.first(usize::MAX)) {
+                    memory[table.page(place / PAGE) as usize][place % PAGE] = self.written;
+                }
             }
+            self.pages.slide(&mut owner.table, owner.content.len());
         }
         self.pages.shrink(&mut owner.table, total);
     }
@@ -101,7 +116,8 @@ impl World {
         for (group, pool) in self.pages.pools.iter().enumerate() {
             let mut refs = vec![0; pool.refs.len()];
             for owner in &self.owners {
-                owner.table.0.get(group).into_iter().flatten().for_each(|page| refs[*page as usize] += 1);
+                let pages = owner.table.0.get(group).into_iter().flat_map(|table| &table.pages);
+                pages.for_each(|page| refs[*page as usize] += 1);
             }
             assert_eq!(refs, pool.refs, "counts of group {group}");
             let mut free = pool.free.clone();
@@ -110,13 +126,24 @@ impl World {
             assert_eq!(free, unheld, "free pages of group {group}");
         }
         for owner in &self.owners {
-            for (memory, table) in self.memory.iter().zip(&owner.table.0) {
+            for ((memory, table), pool) in self.memory.iter().zip(&owner.table.first(usize::MAX)).zip(&self.pages.pools)
+            {
+                let tokens = owner.content.len();
+                let seen = pool.window.map_or(0, |window| tokens.saturating_sub(window));
                 let read: Vec<u32> =
-                    (0..owner.content.len()).map(|place| memory[table[place / PAGE] as usize][place % PAGE]).collect();
-                assert_eq!(read, owner.content, "somebody wrote into another's page");
+                    (seen..tokens).map(|place| memory[table.page(place / PAGE) as usize][place % PAGE]).collect();
+                assert_eq!(read, owner.content[seen..], "somebody wrote into another's page");
+                assert!(table.pages.len() <= pool.most, "more pages than a sequence can need");
             }
         }
     }
+}
+
+/// Pools of these sizes; those after the first have a window.
+fn pages(counts: &[usize], window: usize) -> Pages {
+    let plan = Plan { rows: ROWS, wanted: 1, seqs: 1, context: 99, page_tokens: PAGE, pages: counts.to_vec() };
+    let group = |i: usize| StateGroup { kv_heads: 1, dim: 1, window: (i > 0).then_some(window), layers: 1 };
+    Pages::new(&plan, &(0..counts.len()).map(group).collect::<Vec<_>>())
 }
 
 proptest! {
@@ -124,10 +151,11 @@ proptest! {
 
     #[test]
     fn no_page_is_lost_or_given_twice_or_written_by_a_stranger(
-        counts in prop::collection::vec(1..14usize, 1..3),
+        counts in prop::collection::vec(1..14usize, 1..4),
+        window in 1..9usize,
         ops in prop::collection::vec(op(), 1..60),
     ) {
-        let mut world = World::new(&counts);
+        let mut world = World::new(&counts, window);
         for op in &ops {
             world.run(op);
             world.check();
@@ -141,7 +169,7 @@ proptest! {
 
 #[test]
 fn only_the_first_of_two_forks_copies_the_page_they_share() {
-    let mut pages = Pages::new(&[4], PAGE);
+    let mut pages = pages(&[4], 1);
     let mut one = PageTable::default();
     assert_eq!(pages.grow(&mut one, 0, 4), Ok(vec![]));
     let mut two = pages.fork(&one);
@@ -153,8 +181,41 @@ fn only_the_first_of_two_forks_copies_the_page_they_share() {
 
 #[test]
 fn too_few_pages_are_an_error_that_changes_nothing() {
-    let mut pages = Pages::new(&[4, 2], PAGE);
+    let mut pages = pages(&[4, 2], 90);
     let mut table = PageTable::default();
     assert_eq!(pages.grow(&mut table, 0, 7), Err(EngineError::OutOfPages { needed: 3, free: 2 }));
     assert_eq!(pages.free(), [4, 2]);
+}
+
+#[test]
+fn a_long_sequence_needs_no_more_pages_than_its_window_and_a_step() {
+    // Four rows and the six tokens before them lie in at most four pages of three.
+    let mut pages = pages(&[40, 4], 6);
+    let mut table = PageTable::default();
+    assert_eq!(pages.room(&table, 0), 120);
+    assert_eq!(pages.grow(&mut table, 0, 120), Ok(vec![]));
+    for tokens in (4..=120).step_by(4) {
+        pages.slide(&mut table, tokens);
+        assert!(pages.reaches(&table, tokens) && !pages.reaches(&table, tokens.saturating_sub(3)) || tokens < 12);
+    }
+    pages.shrink(&mut table, 120);
+    assert_eq!(pages.free(), [0, 2]);
+}
+
+#[test]
+fn a_fork_keeps_what_its_origin_leaves_behind() {
+    let mut pages = pages(&[40, 9], 6);
+    let mut one = PageTable::default();
+    assert_eq!(pages.grow(&mut one, 0, 6), Ok(vec![]));
+    let mut two = pages.fork(&one);
+    assert_eq!(pages.grow(&mut one, 6, 30), Ok(vec![]));
+    assert_eq!(pages.free()[1], 3, "two shared pages do not come round: four of its own");
+    for tokens in [10, 14, 18, 22, 26, 30] {
+        pages.slide(&mut one, tokens);
+    }
+    assert!(pages.reaches(&two, 6), "they are still there for the other");
+    pages.shrink(&mut one, 0);
+    assert_eq!(pages.free(), [38, 7]);
+    pages.shrink(&mut two, 0);
+    assert_eq!(pages.free(), [40, 9]);
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use ffai_engine::{Engine, EngineOptions, Event, Finish, Request, RequestId};
 use ffai_model::{Lengths, Pairing, Rope};
 use ffai_program::{
-    Buf, Executable, Output, Plan, Program, Sampling, Seen, StateGroup, StepError, StepInputs, Traced, Want, sample,
+    Buf, Executable, Output, PageList, Plan, Program, Sampling, Seen, StateGroup, StepError, StepInputs, Traced, Want,
+    sample,
 };
 
 pub(crate) const VOCAB: usize = 64;
@@ -20,13 +21,18 @@ pub(crate) const PANICS: u32 = 62;
 pub(crate) const SHORT: usize = 12;
 
 pub(crate) fn program() -> Program {
+    windowed(None)
+}
+
+/// As [`program`], the second state group with a window.
+pub(crate) fn windowed(window: Option<usize>) -> Program {
     let lengths = Lengths::Dynamic { base: 1e4, factor: 2.0, context: SHORT };
     let group = StateGroup { kv_heads: 1, dim: 4, window: None, layers: 1 };
     Program {
         bufs: Vec::new(),
         weights: Vec::new(),
         ropes: vec![Rope { width: 4, pairing: Pairing::Half, lengths }],
-        states: vec![group.clone(), group],
+        states: vec![group.clone(), StateGroup { window, ..group }],
         ops: Vec::new(),
         logits: Buf(0),
         vocab: VOCAB,
@@ -43,9 +49,13 @@ pub(crate) fn engine(plan: &Plan, chunk: usize) -> Engine {
 }
 
 pub(crate) fn logged(plan: &Plan, chunk: usize) -> (Engine, Log) {
-    let fake = Box::new(Fake::new(plan));
+    of(&program(), plan, chunk)
+}
+
+pub(crate) fn of(program: &Program, plan: &Plan, chunk: usize) -> (Engine, Log) {
+    let fake = Box::new(Fake::new(program, plan));
     let log = Arc::clone(&fake.log);
-    (Engine::new(fake, &program(), plan.clone(), EngineOptions { chunk }).expect("a plan with room"), log)
+    (Engine::new(fake, program, plan.clone(), EngineOptions { chunk }).expect("a plan with room"), log)
 }
 
 /// A token in a page, with what it was written under.
@@ -69,24 +79,25 @@ pub(crate) struct Fake {
 pub(crate) type Log = Arc<Mutex<Vec<StepInputs>>>;
 
 impl Fake {
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(program: &Program, plan: &Plan) -> Self {
         let pages = plan.pages.iter().map(|pages| vec![None; pages * plan.page_tokens]).collect();
-        Fake { program: program(), plan: plan.clone(), pages, log: Log::default() }
+        Fake { program: program.clone(), plan: plan.clone(), pages, log: Log::default() }
     }
 
-    fn slot(&self, page_table: &[u32], place: usize) -> usize {
-        page_table[place / self.plan.page_tokens] as usize * self.plan.page_tokens + place % self.plan.page_tokens
+    fn slot(&self, pages: &PageList, place: usize) -> usize {
+        pages.page(place / self.plan.page_tokens) as usize * self.plan.page_tokens + place % self.plan.page_tokens
     }
 
-    /// Tokens `0..=place` of a sequence, which all groups must agree on.
-    fn read(&self, tables: &[Vec<u32>], place: usize, class: usize) -> Vec<u32> {
+    /// Tokens `0..=place` of a sequence, which all groups must agree on, as far as their windows go.
+    fn read(&self, tables: &[PageList], place: usize, class: usize) -> Vec<u32> {
         let read = |group: usize, at: usize| {
             let slot = self.pages[group][self.slot(&tables[group], at)].expect("a page that was written");
             assert_eq!((slot.place, slot.class), (at, class), "a page of another sequence");
             slot.token
         };
         let tokens: Vec<u32> = (0..=place).map(|at| read(0, at)).collect();
-        (0..=place).for_each(|at| assert_eq!(read(1, at), tokens[at], "state groups disagree"));
+        let seen = self.program.states[1].first_seen(place);
+        (seen..=place).for_each(|at| assert_eq!(read(1, at), tokens[at], "state groups disagree"));
         tokens
     }
 }

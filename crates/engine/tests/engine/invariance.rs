@@ -29,7 +29,8 @@ fn spec() -> Spec {
         sinks: false,
     };
     let mlp = Mlp { inner: 12, act: Activation::Silu, gated: true, bias: false };
-    let layer = Layer::pre_norm(norm, [attention.into(), mlp.into()]);
+    let windowed = Attention { window: Some(5), ..attention };
+    let layer = |attention: Attention| Layer::pre_norm(norm, [attention.into(), mlp.clone().into()]);
     Spec {
         family: "toy",
         hidden: 16,
@@ -37,7 +38,7 @@ fn spec() -> Spec {
         context: CONTEXT,
         embed_scale: 1.0,
         ropes: vec![Rope::fixed(4, Pairing::Half, vec![1.0, 0.1], 1.0)],
-        layers: vec![layer.clone(), layer],
+        layers: vec![layer(attention), layer(windowed)],
         final_norm: norm,
         head: Head { tied: false, scale: 1.0, cap: None },
     }
@@ -76,7 +77,10 @@ fn any_plan() -> impl Strategy<Value = Plan> {
         seqs,
         context: CONTEXT,
         page_tokens,
-        pages: vec![CONTEXT.div_ceil(page_tokens) + spare],
+        pages: vec![
+            CONTEXT.div_ceil(page_tokens) + spare,
+            ((rows + 4).div_ceil(page_tokens) + 1 + spare).min(CONTEXT.div_ceil(page_tokens) + spare),
+        ],
     })
 }
 

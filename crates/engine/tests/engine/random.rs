@@ -247,11 +247,12 @@ proptest! {
     #[test]
     fn whatever_happens_every_request_ends_as_if_it_were_alone(
         plan in plan(),
+        window in prop_oneof![Just(None), (1..15usize).prop_map(Some)],
         chunk in 1..12usize,
         ops in prop::collection::vec(op(), 1..60),
     ) {
-        let mut world =
-            World { engine: fake::engine(&plan, chunk), requests: BTreeMap::new(), sessions: Vec::new() };
+        let (engine, _) = fake::of(&fake::windowed(window), &plan, chunk);
+        let mut world = World { engine, requests: BTreeMap::new(), sessions: Vec::new() };
         ops.into_iter().for_each(|op| world.run(op));
         world.drain();
         while !world.sessions.is_empty() {

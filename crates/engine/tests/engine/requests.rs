@@ -72,7 +72,7 @@ fn a_pool_smaller_than_the_context_bounds_it() {
 #[test]
 fn a_plan_without_room_is_refused() {
     let refused = |plan: Plan| {
-        let fake = Box::new(Fake::new(&plan));
+        let fake = Box::new(Fake::new(&fake::program(), &plan));
         Engine::new(fake, &fake::program(), plan, EngineOptions::default()).err().map(|e| e.to_string())
     };
     assert_eq!(refused(plan()), None);

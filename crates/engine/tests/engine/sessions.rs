@@ -1,6 +1,6 @@
 //! Sessions: what they hold after each call, and what they share.
 
-use ffai_engine::{EngineError, Event, Finish, LogitRows, Request, Usage};
+use ffai_engine::{Engine, EngineError, Event, Finish, LogitRows, Request, Usage};
 use ffai_program::{Plan, Sampling};
 
 use crate::fake::{self, BROKEN, FAILS, alone, engine, generated, greedy, plan, run};
@@ -208,4 +208,58 @@ fn an_open_ended_request_makes_do_with_what_sessions_leave() {
     let usage = Usage { prompt_tokens: 26, cached_tokens: 25, generated_tokens: 10 };
     let events = run(&mut engine);
     assert_eq!(events.last().map(|(_, e)| e), Some(&Event::Finished { reason: Finish::Context, usage }));
+}
+
+/// A second group that keeps six tokens, in pages of four and steps of eight rows: five pages at most.
+fn windowed() -> Engine {
+    fake::of(&fake::windowed(Some(6)), &Plan { pages: vec![40, 5], ..plan() }, 100).0
+}
+
+#[test]
+fn a_window_keeps_few_pages_however_long_the_session() {
+    let mut engine = windowed();
+    assert_eq!(engine.context(), 40);
+    let session = engine.open(None).expect("room");
+    engine.logits(session, &[1; 30], ALL).expect("five pages go round");
+    assert_eq!(engine.free_pages(), [32, 3], "tokens 24 to 30 lie in two");
+    let more = engine.submit(Request { session: Some(session), ..greedy([2], 9) }).expect("fits");
+    let held = [1; 30];
+    assert_eq!(generated(&run(&mut engine), more), alone(&held, &greedy([2], 9), 9));
+    engine.close(session).expect("open");
+    assert_eq!(engine.free_pages(), [40, 5]);
+}
+
+#[test]
+fn a_truncation_behind_the_window_runs_what_stays_again() {
+    let mut engine = windowed();
+    let session = engine.open(None).expect("room");
+    let tokens: Vec<u32> = (0..30).collect();
+    engine.logits(session, &tokens, LAST).expect("fits");
+    engine.truncate(session, 29).expect("it holds more");
+    let cached = |events: &[(_, Event)]| match events.last() {
+        Some((_, Event::Finished { usage, .. })) => usage.cached_tokens,
+        other => panic!("{other:?}"),
+    };
+    let request = Request { session: Some(session), ..greedy([50], 1) };
+    engine.submit(request.clone()).expect("fits");
+    assert_eq!(cached(&run(&mut engine)), 0, "token 23 is still seen, and its page is gone");
+    engine.truncate(session, 30).expect("it holds 31");
+    engine.submit(request).expect("fits");
+    let events = run(&mut engine);
+    assert_eq!(cached(&events), 30);
+    engine.truncate(session, 5).expect("it holds more");
+    assert_eq!(engine.free_pages(), [40, 5]);
+    assert_eq!(engine.logits(session, &[], LAST), Ok(vec![fake::logits(&tokens[..5])]));
+}
+
+#[test]
+fn a_cancelled_prompt_leaves_a_session_whose_window_has_gone_on() {
+    let mut engine = windowed();
+    let session = engine.open(None).expect("room");
+    engine.logits(session, &[1, 2, 3, 4, 5], LAST).expect("fits");
+    let id = engine.submit(Request { session: Some(session), ..greedy([7; 30], 3) }).expect("fits");
+    (0..3).for_each(|_| drop(engine.step()));
+    engine.cancel(id);
+    assert_eq!(engine.free_pages(), [40, 5]);
+    assert_eq!(engine.logits(session, &[6], LAST), Ok(vec![fake::logits(&[1, 2, 3, 4, 5, 6])]));
 }

@@ -5,7 +5,8 @@ use ffai_model::{Activation, Growth, Pairing, Rope, Shape, WeightDecl};
 
 use super::{Bag, Case, Rng, random::random_vector, random_tensor, storages};
 use crate::{
-    Buf, Builder, Heads, NormW, NormWKind, Op, Plan, Proj, RopeRef, Rows, SeqStep, StepInputs, W, Want, Wanted,
+    Buf, Builder, Heads, NormW, NormWKind, Op, PageList, Plan, Proj, RopeRef, Rows, SeqStep, StateGroup, StepInputs, W,
+    Want, Wanted,
 };
 
 const VOCAB: usize = 61;
@@ -64,25 +65,25 @@ impl Maker {
             (0..seqs).map(|i| steps.iter().map(|s| s.get(i).copied().unwrap_or(0)).sum()).max().unwrap_or(0);
         let rows = steps.iter().map(|s| s.iter().sum::<usize>()).max().unwrap_or(0);
         let plan = Plan { page_tokens: 16, ..Plan::new(&program, seqs, longest.next_multiple_of(32), rows) };
+        let pages = |group| seqs * plan.pages_of(group, plan.context) + 1;
+        let plan = Plan { pages: program.states.iter().map(pages).collect(), ..plan };
         let mut past = vec![0; seqs];
-        let steps =
-            steps.iter().map(|rows| self.step(rows, &mut past, program.states.len(), plan.page_tokens)).collect();
-        Case {
-            name,
-            program,
-            weights: self.bag,
-            plan: Plan { pages: plan.pages.iter().map(|p| p * 2).collect(), ..plan },
-            steps,
-        }
+        let steps = steps.iter().map(|rows| self.step(rows, &mut past, &program.states, &plan)).collect();
+        Case { name, program, weights: self.bag, plan, steps }
     }
 
-    /// Pages are dealt out to the sequences in turn, so that no sequence has neighbouring ones.
-    fn step(&mut self, rows: &[usize], past: &mut [usize], groups: usize, page_tokens: usize) -> StepInputs {
+    /// Pages are dealt out to the sequences in turn, so that no sequence has neighbouring ones. Those behind a window go round.
+    fn step(&mut self, rows: &[usize], past: &mut [usize], groups: &[StateGroup], plan: &Plan) -> StepInputs {
         let mut inputs = StepInputs::default();
         for (i, &n) in rows.iter().enumerate().filter(|(_, n)| **n > 0) {
-            let pages = (past[i] + n).div_ceil(page_tokens);
-            let table: Vec<u32> = (0..pages).map(|p| (p * past.len() + i) as u32).collect();
-            inputs.seqs.push(SeqStep { rows: n, past: past[i], pages: vec![table; groups], length_class: 0 });
+            let list = |group: &StateGroup| {
+                let first = group.first_seen(past[i]) / plan.page_tokens;
+                let each = plan.pages_of(group, plan.context);
+                let pages = first..(past[i] + n).div_ceil(plan.page_tokens);
+                PageList { first, pages: pages.map(|p| (p % each * past.len() + i) as u32).collect() }
+            };
+            let lists = groups.iter().map(list).collect();
+            inputs.seqs.push(SeqStep { rows: n, past: past[i], pages: lists, length_class: 0 });
             inputs.positions.extend((past[i]..past[i] + n).map(|p| p as u32));
             inputs.tokens.extend((0..n).map(|_| self.rng.below(VOCAB) as u32));
             past[i] += n;

@@ -32,7 +32,7 @@ impl Interpreter {
     /// Where the key and the value of one head at one place of a sequence lie.
     fn place(&self, seq: &SeqStep, kv: KvRef, head: usize, at: usize) -> (usize, usize) {
         let layout = &self.layouts[kv.group];
-        let page = seq.pages[kv.group][at / layout.tokens];
+        let page = seq.pages[kv.group].page(at / layout.tokens);
         let within = at % layout.tokens * layout.dim;
         (layout.keys(page, kv.layer, head) + within, layout.values(page, kv.layer, head) + within)
     }

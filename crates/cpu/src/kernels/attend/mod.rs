@@ -37,7 +37,7 @@ pub(crate) struct Attention {
     /// The sinks of the group's heads, `[group]`, or null.
     pub(crate) sinks: *const f32,
     pub(crate) page_tokens: usize,
-    /// The sequence's pages; they cover the last row's place.
+    /// The sequence's pages, by absolute number; they cover the places that rows see.
     pub(crate) pages: *const u32,
     /// The keys of the layer and head in page 0, `[page_tokens, dim]`.
     pub(crate) keys: *const f32,

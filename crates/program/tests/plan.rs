@@ -1,0 +1,19 @@
+//! What a plan counts.
+
+use ffai_program::{Plan, StateGroup};
+
+fn group(window: Option<usize>) -> StateGroup {
+    StateGroup { kv_heads: 1, dim: 4, window, layers: 5 }
+}
+
+#[test]
+fn a_window_counts_what_it_can_hold_at_once_and_never_more_than_the_sequence() {
+    let plan = Plan { rows: 256, wanted: 1, seqs: 1, context: 32_768, page_tokens: 32, pages: Vec::new() };
+    assert_eq!(plan.pages_of(&group(None), 32_768), 1024);
+    // 767 places from the middle of a page on.
+    assert_eq!(plan.pages_of(&group(Some(512)), 32_768), 25);
+    assert_eq!(plan.pages_of(&group(Some(512)), 100), 4);
+    assert_eq!(plan.pages_of(&group(Some(usize::MAX)), 100), 4);
+    let step = Plan { rows: 1, page_tokens: 1, ..plan };
+    assert_eq!(step.pages_of(&group(Some(1)), 9), 2, "its own place and the one that may be run again");
+}
