@@ -8,12 +8,14 @@ use ffai_program::{CompileError, NormW, NormWKind, Op, Plan, Program, Progress, 
 use crate::exec::{Exec, Step};
 use crate::machine::{Machine, Needs, PANEL_ROWS};
 use crate::matrix::Matrix;
-use crate::ops::attend::Attend;
+use crate::ops::attend::{self, Attend};
 use crate::ops::elementwise::{AddNorm, SoftCap};
 use crate::ops::embed::Embed;
 use crate::ops::gate_up::GateUp;
 use crate::ops::gather::Gather;
+use crate::ops::head_project::HeadProject;
 use crate::ops::input::Input;
+use crate::ops::latent_append::LatentAppend;
 use crate::ops::linear::{Part, Products};
 use crate::ops::rotate_append::RotateAppend;
 use crate::ops::{Norm, Ready};
@@ -82,8 +84,20 @@ impl Compiler<'_> {
                 let (q_norm, k_norm) = (q_norm.map(|n| self.norm(n)), k_norm.map(|n| self.norm(n)));
                 Box::new(RotateAppend { q: *q, k: *k, v: *v, heads: *heads, q_norm, k_norm, rope, growth, kv: *kv })
             }
+            Op::HeadProject { x, matrices, out } => {
+                let matrix = self.matrix(tag, matrices.w)?;
+                if !matrices.transposed {
+                    self.needs.head = self.needs.head.max(matrix.cols());
+                }
+                Box::new(HeadProject { x: *x, matrix, matrices: *matrices, out: *out })
+            }
+            Op::LatentAppend { q, key, heads, norm, rope, kv } => {
+                let norm = self.norm(*norm);
+                self.needs.normed = self.needs.normed.max(norm.weight.len());
+                Box::new(LatentAppend { q: *q, key: *key, heads: *heads, norm, rope: *rope, kv: *kv })
+            }
             Op::Attend { q, heads, kv, scale, cap, window, sinks, out } => {
-                self.needs.heads = self.needs.heads.max(heads.q / heads.kv);
+                self.needs.heads = self.needs.heads.max((heads.q / heads.kv).min(attend::HEADS));
                 let (scale, cap, window, sinks) = (*scale, *cap, *window, self.bias(*sinks));
                 Box::new(Attend { q: *q, heads: *heads, kv: *kv, scale, cap, window, sinks, out: *out })
             }

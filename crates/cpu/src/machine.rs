@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ffai_program::{Buf, KvLayout, Plan, Program, Rows, StepInputs};
+use ffai_program::{Buf, KvLayout, Op, Plan, Program, Rows, StepInputs, Tagged};
 
 use crate::floats::Floats;
 use crate::kernels::{attend, tile};
@@ -63,6 +63,8 @@ pub(crate) struct Scratch {
     pub(crate) normed: Floats,
     /// Of attention.
     pub(crate) attend: Floats,
+    /// A head of a batch of rows, in each order.
+    pub(crate) head: Floats,
 }
 
 /// What the program's ops need at most.
@@ -76,6 +78,8 @@ pub(crate) struct Needs {
     pub(crate) normed: usize,
     /// Query heads of a key head.
     pub(crate) heads: usize,
+    /// Columns of any matrix that belongs to one head.
+    pub(crate) head: usize,
 }
 
 impl Machine {
@@ -107,6 +111,11 @@ impl Machine {
         let inputs = 2 * plan.rows.max(plan.wanted) * Machine::stride(cols);
         let rows = PANEL_ROWS.next_multiple_of(tile::ROWS);
         let thread = rows * PANEL_COLS + rows * BATCH * MOST_LANES + 2 * PANEL_ROWS * BATCH;
+        let of_head = |op: &Tagged| match &op.op {
+            Op::HeadProject { matrices: m, .. } if !m.transposed => program.weight(m.w).shape.dims().1,
+            _ => 0,
+        };
+        let thread = thread + head_floats(plan, program.ops.iter().map(of_head).max().unwrap_or(0));
         ((inputs + threads * thread) * size_of::<f32>()) as u64
     }
 
@@ -134,6 +143,11 @@ impl Machine {
     }
 }
 
+/// Floats for a head of a batch of rows in both orders; none where no matrix belongs to a head.
+fn head_floats(plan: &Plan, cols: usize) -> usize {
+    if cols == 0 { 0 } else { 2 * plan.rows.min(BATCH) * Machine::stride(cols) }
+}
+
 impl Scratch {
     fn new(plan: &Plan, needs: Needs) -> Scratch {
         Scratch {
@@ -144,6 +158,7 @@ impl Scratch {
             up: Floats::new(PANEL_ROWS * BATCH),
             normed: Floats::new(needs.normed),
             attend: Floats::new(attend::scratch(ATTEND_ROWS, needs.heads, plan.page_tokens)),
+            head: Floats::new(head_floats(plan, needs.head)),
         }
     }
 }

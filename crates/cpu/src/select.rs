@@ -4,6 +4,7 @@ use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 
 use crate::Level;
 use crate::kernels::attend::{Attend, Attention};
+use crate::kernels::blend::{Blend, BlendRows};
 use crate::kernels::decode::{Decode, Patch};
 use crate::kernels::dot::{Dot, Dots};
 use crate::kernels::finish::{Finish, FinishRow};
@@ -28,6 +29,7 @@ pub(crate) struct Kernels {
     pub(crate) norm: Entry<NormRow>,
     pub(crate) turn: Entry<Turn>,
     pub(crate) attend: Entry<Attention>,
+    pub(crate) blend: Entry<Blend>,
 }
 
 impl Kernels {
@@ -41,6 +43,7 @@ impl Kernels {
             norm: entry::<NormKernel>(level),
             turn: entry::<TurnRow>(level),
             attend: entry::<Attend>(level),
+            blend: entry::<BlendRows>(level),
         }
     }
 }

@@ -232,11 +232,13 @@ fn multiplied(program: &Program) -> Vec<W> {
     let weights = |op: &Op| match op {
         Op::Project { outs, .. } => outs.iter().map(|p| p.w).collect(),
         Op::Linear { proj, .. } => vec![proj.w],
+        Op::HeadProject { matrices, .. } => vec![matrices.w],
         Op::GateUp { gate, up, .. } => std::iter::once(*gate).chain(*up).collect(),
         Op::Embed { .. }
         | Op::Norm { .. }
         | Op::SoftCap { .. }
         | Op::RotateAppend { .. }
+        | Op::LatentAppend { .. }
         | Op::Attend { .. }
         | Op::Gather { .. } => Vec::new(),
     };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Attention, Branch, Layer, Lengths, Mixer, Mlp, Norm, NormKind, Rope, Spec};
+use crate::{Attention, Branch, LatentAttention, Layer, Lengths, Mixer, Mlp, Norm, NormKind, Rope, Spec};
 
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,6 +68,7 @@ impl fmt::Display for Branch {
         }
         match &self.mixer {
             Mixer::Attention(a) => write!(f, "{}: {a}", norm(self.post, &format!("attention({x})"))),
+            Mixer::LatentAttention(a) => write!(f, "{}: {a}", norm(self.post, &format!("latent attention({x})"))),
             Mixer::Mlp(m) => write!(f, "{}: {m}", norm(self.post, &format!("mlp({x})"))),
         }
     }
@@ -102,6 +103,22 @@ impl fmt::Display for Attention {
             (false, true) => ", output bias",
             (false, false) => "",
         })
+    }
+}
+
+impl fmt::Display for LatentAttention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (heads, unturned, turned, value) = (self.heads, self.unturned, self.turned, self.value);
+        write!(
+            f,
+            "{heads} heads of {unturned} + {turned}, values of {value}, over {} ({:?})",
+            self.latent, self.matrices
+        )?;
+        if let Some(rank) = self.q_rank {
+            write!(f, ", queries through {rank}")?;
+        }
+        write!(f, ", {} {:e}, scale {}, rope {}", kind(self.norm), self.norm.eps, self.scale, self.rope)?;
+        f.write_str(if self.bias { ", biases" } else { "" })
     }
 }
 

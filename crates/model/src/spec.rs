@@ -1,6 +1,10 @@
 //! The spec: a model as a list of layers, a layer as a list of sublayers, as pure data.
 
+mod latent;
+
 use serde::Serialize;
+
+pub use latent::{LatentAttention, LatentMatrices};
 
 use crate::Rope;
 
@@ -59,6 +63,8 @@ pub struct Branch {
 pub enum Mixer {
     /// Softmax attention over the sequence.
     Attention(Attention),
+    /// Softmax attention whose keys and values are products of one latent vector a token.
+    LatentAttention(LatentAttention),
     /// An MLP over each token alone.
     Mlp(Mlp),
 }
@@ -67,7 +73,7 @@ impl Mixer {
     /// The middle part of the roles of its weights: `layers.3.<key>.q`.
     pub fn key(&self) -> &'static str {
         match self {
-            Mixer::Attention(_) => "attn",
+            Mixer::Attention(_) | Mixer::LatentAttention(_) => "attn",
             Mixer::Mlp(_) => "mlp",
         }
     }
@@ -216,6 +222,12 @@ impl Layer {
 impl From<Attention> for Mixer {
     fn from(attention: Attention) -> Self {
         Mixer::Attention(attention)
+    }
+}
+
+impl From<LatentAttention> for Mixer {
+    fn from(attention: LatentAttention) -> Self {
+        Mixer::LatentAttention(attention)
     }
 }
 

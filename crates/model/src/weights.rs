@@ -4,7 +4,9 @@ use std::{collections::HashMap, fmt};
 
 use ffai_checkpoint::{Checkpoint, Tensor};
 
-use crate::{Attention, Ledger, Mixer, Mlp, Norm, QkNorm, Result, Spec, check::Binder};
+use crate::{
+    Attention, LatentAttention, LatentMatrices, Ledger, Mixer, Mlp, Norm, QkNorm, Result, Spec, check::Binder,
+};
 
 /// The shape a role asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,7 @@ impl Spec {
                 list.norm(format!("{at}.norm"), self.hidden, branch.pre);
                 match &branch.mixer {
                     Mixer::Attention(attention) => list.attention(&at, self.hidden, attention),
+                    Mixer::LatentAttention(attention) => list.latent(&at, self.hidden, attention),
                     Mixer::Mlp(mlp) => list.mlp(&at, self.hidden, mlp),
                 }
                 list.norm(format!("{at}.post_norm"), self.hidden, branch.post);
@@ -114,6 +117,28 @@ impl Decls {
             self.vector(format!("{at}.sinks"), a.heads);
         }
         self.linear(format!("{at}.o"), hidden, queries, a.out_bias);
+    }
+
+    fn latent(&mut self, at: &str, hidden: usize, a: &LatentAttention) {
+        let queries = a.heads * (a.unturned + a.turned);
+        match a.q_rank {
+            Some(rank) => {
+                self.linear(format!("{at}.q_a"), rank, hidden, a.bias);
+                self.norm(format!("{at}.q_a_norm"), rank, Some(a.norm));
+                self.matrix(format!("{at}.q_b"), queries, rank);
+            }
+            None => self.matrix(format!("{at}.q"), queries, hidden),
+        }
+        self.linear(format!("{at}.kv_a"), a.latent + a.turned, hidden, a.bias);
+        self.norm(format!("{at}.kv_a_norm"), a.latent, Some(a.norm));
+        match a.matrices {
+            LatentMatrices::Joint => self.matrix(format!("{at}.kv_b"), a.heads * (a.unturned + a.value), a.latent),
+            LatentMatrices::Split => {
+                self.matrix(format!("{at}.k_b"), a.heads * a.latent, a.unturned);
+                self.matrix(format!("{at}.v_b"), a.heads * a.value, a.latent);
+            }
+        }
+        self.linear(format!("{at}.o"), hidden, a.heads * a.value, a.bias);
     }
 
     fn mlp(&mut self, at: &str, hidden: usize, m: &Mlp) {

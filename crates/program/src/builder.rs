@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use ffai_model::{Norm, NormKind, Rope, Shape, WeightDecl};
 
-use crate::{Buf, BufDecl, KvRef, NormW, NormWKind, Op, Program, Proj, Rows, StateGroup, Tagged, W};
+use crate::{
+    Buf, BufDecl, HeadMatrices, KvRef, NormW, NormWKind, Op, Program, Proj, Rows, StateGroup, Tagged, Values, W,
+};
 
 /// A program under construction.
 #[derive(Debug, Default)]
@@ -63,11 +65,23 @@ impl Builder {
 
     /// A layer's place in the group of its kind of state, made at the first such layer.
     pub fn kv(&mut self, kv_heads: usize, dim: usize, window: Option<usize>) -> KvRef {
-        let kind = |g: &StateGroup| (g.kv_heads, g.dim, g.window) == (kv_heads, dim, window);
-        let group = self.states.iter().position(kind).unwrap_or_else(|| {
-            self.states.push(StateGroup { kv_heads, dim, window, layers: 0 });
-            self.states.len() - 1
-        });
+        self.state(StateGroup { kv_heads, dim, values: Values::Own, window, layers: 0 })
+    }
+
+    /// The same for keys of which the first `values` coordinates are the values.
+    pub fn latent(&mut self, dim: usize, values: usize) -> KvRef {
+        self.state(StateGroup { kv_heads: 1, dim, values: Values::OfKeys(values), window: None, layers: 0 })
+    }
+
+    fn state(&mut self, kind: StateGroup) -> KvRef {
+        let same = |g: &StateGroup| StateGroup { layers: 0, ..g.clone() } == kind;
+        let group = match self.states.iter().position(same) {
+            Some(group) => group,
+            None => {
+                self.states.push(kind);
+                self.states.len() - 1
+            }
+        };
         let layer = self.states[group].layers;
         self.states[group].layers += 1;
         KvRef { group, layer }
@@ -141,15 +155,36 @@ impl Builder {
                 self.check_norm(tag, *k_norm, heads.dim);
                 assert!(rope.is_none_or(|r| self.ropes[r.0].width <= heads.dim), "{tag}: rope wider than a head");
             }
-            Op::Attend { q, heads, sinks, out, .. } => {
+            Op::HeadProject { x, matrices, out } => self.check_heads(tag, *x, *matrices, *out),
+            Op::LatentAppend { q, key, heads, norm, rope, kv } => {
+                let turned = self.ropes[rope.0].width;
                 assert_eq!(self.width(*q), heads.q * heads.dim, "{tag}: q");
-                assert_eq!(self.width(*out), heads.q * heads.dim, "{tag}: out");
+                assert_eq!((self.width(*key), heads.kv), (heads.dim, 1), "{tag}: one key");
+                assert_eq!(self.states[kv.group].dim, heads.dim, "{tag}: width of the state");
+                assert!(turned < heads.dim, "{tag}: rope wider than a key");
+                self.check_norm(tag, Some(*norm), heads.dim - turned);
+            }
+            Op::Attend { q, heads, kv, sinks, out, .. } => {
+                let group = &self.states[kv.group];
+                assert_eq!(self.width(*q), heads.q * heads.dim, "{tag}: q");
+                assert_eq!((group.kv_heads, group.dim), (heads.kv, heads.dim), "{tag}: keys");
+                assert_eq!(self.width(*out), heads.q * group.value_dim(), "{tag}: out");
                 assert!(heads.q.is_multiple_of(heads.kv), "{tag}: query heads per key head");
                 let shape = Shape::Vector { len: heads.q };
                 assert!(sinks.is_none_or(|s| self.weights[s.0 as usize].shape == shape), "{tag}: a sink for each head");
             }
             Op::Gather { x, out } => assert_eq!(self.width(*x), self.width(*out), "{tag}: widths"),
         }
+    }
+
+    fn check_heads(&self, tag: &str, x: Buf, m: HeadMatrices, out: Buf) {
+        let (rows, cols) = self.weights[m.w.0 as usize].shape.dims();
+        let (from, to) = m.widths(cols);
+        let (x, out) = (self.width(x), self.width(out));
+        assert!([rows, x, out].iter().all(|n| n.is_multiple_of(m.heads)), "{tag}: equal shares");
+        assert!(m.rows > 0 && m.first + m.rows <= rows / m.heads, "{tag}: rows of a share");
+        assert!(x / m.heads >= from, "{tag}: coordinates of a head");
+        assert_eq!(x / m.heads - from, out / m.heads - to, "{tag}: what is copied");
     }
 
     fn check_norm(&self, tag: &str, norm: Option<NormW>, width: usize) {

@@ -2,13 +2,17 @@
 
 use std::fmt;
 
-use crate::{Buf, NormW, NormWKind, Op, Program, Proj, Rows, W};
+use crate::{Buf, NormW, NormWKind, Op, Program, Proj, Rows, Values, W};
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, g) in self.states.iter().enumerate() {
             let window = g.window.map(|w| format!(", window {w}")).unwrap_or_default();
-            writeln!(f, "state {i}: kv of {} layers, {} heads of {}{window}", g.layers, g.kv_heads, g.dim)?;
+            let values = match g.values {
+                Values::Own => String::new(),
+                Values::OfKeys(width) => format!(", values are the first {width} of keys"),
+            };
+            writeln!(f, "state {i}: kv of {} layers, {} heads of {}{values}{window}", g.layers, g.kv_heads, g.dim)?;
         }
         for buf in &self.bufs {
             let rows = if buf.rows == Rows::Step { "rows" } else { "wanted" };
@@ -102,6 +106,26 @@ impl fmt::Display for Line<'_> {
                     kv.layer
                 )
             }
+            Op::HeadProject { x, matrices: m, out } => {
+                let weight = self.0.weight(m.w);
+                let (a, b) = m.widths(weight.shape.dims().1);
+                let transposed = if m.transposed { ", transposed" } else { "" };
+                let (first, last) = (m.first, m.first + m.rows);
+                let matrix = format!("{}{} [{first}..{last}{transposed}]", weight.role, weight.shape);
+                write!(f, "{} = {} * {matrix}, {} heads, {a} to {b} of each", self.b(*out), self.b(*x), m.heads)
+            }
+            Op::LatentAppend { q, key, heads, norm, rope, kv } => write!(
+                f,
+                "{}, {}: {} heads of {}, rope {} on the last; {} -> state {} layer {}",
+                self.b(*q),
+                self.b(*key),
+                heads.q,
+                heads.dim,
+                rope.0,
+                self.x(*key, Some(*norm)),
+                kv.group,
+                kv.layer
+            ),
             Op::Attend { q, heads, kv, scale, cap, window, sinks, out } => {
                 let cap = cap.map(|c| format!(", capped at {c}")).unwrap_or_default();
                 let window = window.map(|w| format!(", window {w}")).unwrap_or_default();

@@ -33,7 +33,10 @@ mod step;
 pub use backend::{Backend, CompileError, Executable, Progress, StepError, Traced, WeightSource};
 pub use builder::Builder;
 pub use lower::lower;
-pub use op::{Buf, BufDecl, Heads, KvRef, NormW, NormWKind, Op, Program, Proj, RopeRef, Rows, StateGroup, Tagged, W};
+pub use op::{
+    Buf, BufDecl, HeadMatrices, Heads, KvRef, NormW, NormWKind, Op, Program, Proj, RopeRef, Rows, StateGroup, Tagged,
+    Values, W,
+};
 pub use plan::{Footprint, KvLayout, Plan};
 pub use reference::Reference;
 pub use sample::{Sampling, Seen};

@@ -68,6 +68,28 @@ pub struct Proj {
     pub out: Buf,
 }
 
+/// A matrix for each head, among the rows of one weight: each head has an equal share of them, one head after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadMatrices {
+    /// `[heads * share, cols]`.
+    pub w: W,
+    /// How many heads there are.
+    pub heads: usize,
+    /// Where in its share a head's matrix begins.
+    pub first: usize,
+    /// How many rows it has.
+    pub rows: usize,
+    /// Whether it is applied transposed: to as many coordinates as it has rows, giving as many as it has columns.
+    pub transposed: bool,
+}
+
+impl HeadMatrices {
+    /// How many coordinates a matrix of so many columns is applied to, and how many it gives.
+    pub fn widths(&self, cols: usize) -> (usize, usize) {
+        if self.transposed { (self.rows, cols) } else { (cols, self.rows) }
+    }
+}
+
 /// The head layout of an attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
@@ -75,7 +97,7 @@ pub struct Heads {
     pub q: usize,
     /// Key and value heads; divides `q`. Query head `h` reads key head `h / (q / kv)`.
     pub kv: usize,
-    /// Width of a head.
+    /// Width of a query and key head.
     pub dim: usize,
 }
 
@@ -185,6 +207,33 @@ pub enum Op {
         /// Where the keys and values go.
         kv: KvRef,
     },
+    /// `out[r, h] = [m_h x[r, h, ..a], x[r, h, a..]]`: each head's first coordinates are multiplied with the head's matrix, those
+    /// behind them are copied.
+    HeadProject {
+        /// `[Step, heads * (a + rest)]`.
+        x: Buf,
+        /// From `a` to `b` coordinates.
+        matrices: HeadMatrices,
+        /// `[Step, heads * (b + rest)]`.
+        out: Buf,
+    },
+    /// For keys that are a latent vector and a few turned coordinates behind it, shared by all heads: turns the last coordinates
+    /// of each query head and of the key by the row's position, norms the latent vector and writes the key to the row's place
+    /// in the pages. q is changed in place; the key is scratch afterwards.
+    LatentAppend {
+        /// `[Step, heads.q * dim]`.
+        q: Buf,
+        /// `[Step, dim]`: the latent vector, then as many coordinates as the rope is wide.
+        key: Buf,
+        /// The heads; one of keys.
+        heads: Heads,
+        /// Norm of the latent vector.
+        norm: NormW,
+        /// The rope.
+        rope: RopeRef,
+        /// Where the keys go.
+        kv: KvRef,
+    },
     /// `out[r, h] = softmax(capped(scale * q[r, h] . keys)) values` over the keys visible to row r: positions `j <= i`, and
     /// `j > i - window` where there is a window, `i` being the row's place in its sequence. A sink `s` of head h adds `exp(s)`
     /// to the softmax's denominator.
@@ -203,7 +252,7 @@ pub enum Op {
         window: Option<usize>,
         /// A sink for each query head, `[heads.q]`; neither scaled nor capped.
         sinks: Option<W>,
-        /// `[Step, heads.q * dim]`.
+        /// `[Step, heads.q * values]`, `values` being the width of a value: see [`StateGroup::values`].
         out: Buf,
     },
     /// `out[i] = x[the i-th wanted row]`.
@@ -224,13 +273,24 @@ pub struct Tagged {
     pub op: Op,
 }
 
+/// Where the values of keys are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Values {
+    /// Beside the keys, as wide as those.
+    Own,
+    /// They are the first coordinates of the keys, so many of them: latent attention.
+    OfKeys(usize),
+}
+
 /// State that a sequence carries from step to step. Layers with equal state share one table of pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateGroup {
     /// Key and value heads.
     pub kv_heads: usize,
-    /// Width of a head.
+    /// Width of a key.
     pub dim: usize,
+    /// Where the values are.
+    pub values: Values,
     /// The window of the attentions in the group; keys behind it are never read again.
     pub window: Option<usize>,
     /// How many layers are in the group.
@@ -280,6 +340,14 @@ impl StateGroup {
     pub fn first_seen(&self, place: usize) -> usize {
         self.window.map_or(0, |window| (place + 1).saturating_sub(window))
     }
+
+    /// Width of a value.
+    pub fn value_dim(&self) -> usize {
+        match self.values {
+            Values::Own => self.dim,
+            Values::OfKeys(width) => width,
+        }
+    }
 }
 
 impl Op {
@@ -289,12 +357,13 @@ impl Op {
             Op::Embed { out, .. }
             | Op::GateUp { out, .. }
             | Op::Norm { out, .. }
+            | Op::HeadProject { out, .. }
             | Op::Attend { out, .. }
             | Op::Gather { out, .. } => vec![*out],
             Op::SoftCap { x, .. } => vec![*x],
             Op::Project { outs, .. } => outs.iter().map(|p| p.out).collect(),
             Op::Linear { proj, .. } => vec![proj.out],
-            Op::RotateAppend { q, .. } => vec![*q],
+            Op::RotateAppend { q, .. } | Op::LatentAppend { q, .. } => vec![*q],
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How much of everything a compiled program may use: the one place that sizes come from, for backends and for `inspect`.
 
-use crate::{Program, Rows, StateGroup};
+use crate::{Program, Rows, StateGroup, Values};
 
 /// Capacities of a compiled program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +94,8 @@ impl Footprint {
     }
 }
 
-/// Where a key or value lies in the pages of a group, in elements: `[page][layer][k | v][head][token][dim]`. A page is
-/// contiguous, so copying or freeing it is one range.
+/// Where a key or value lies in the pages of a group, in elements: `[page][layer][k | v][head][token][dim]`, without the part of
+/// v where values are part of the keys. A page is contiguous, so copying or freeing it is one range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvLayout {
     /// Layers in the group.
@@ -104,29 +104,44 @@ pub struct KvLayout {
     pub heads: usize,
     /// Tokens in a page.
     pub tokens: usize,
-    /// Width of a head.
+    /// From token to token: the width of a key.
     pub dim: usize,
+    /// Where the values are.
+    pub values: Values,
 }
 
 impl KvLayout {
     /// The layout of a group.
     pub fn new(group: &StateGroup, page_tokens: usize) -> Self {
-        KvLayout { layers: group.layers, heads: group.kv_heads, tokens: page_tokens, dim: group.dim }
+        KvLayout {
+            layers: group.layers,
+            heads: group.kv_heads,
+            tokens: page_tokens,
+            dim: group.dim,
+            values: group.values,
+        }
     }
 
     /// Elements of a page.
     pub fn page(&self) -> usize {
-        self.layers * 2 * self.half()
+        self.layers * self.layer()
     }
 
     /// Where the keys `[tokens, dim]` of one head begin.
     pub fn keys(&self, page: u32, layer: usize, head: usize) -> usize {
-        page as usize * self.page() + layer * 2 * self.half() + head * self.tokens * self.dim
+        page as usize * self.page() + layer * self.layer() + head * self.tokens * self.dim
     }
 
-    /// Where the values `[tokens, dim]` of one head begin.
+    /// Where the values of one head begin, `dim` from token to token.
     pub fn values(&self, page: u32, layer: usize, head: usize) -> usize {
-        self.keys(page, layer, head) + self.half()
+        self.keys(page, layer, head) + self.layer() - self.half()
+    }
+
+    fn layer(&self) -> usize {
+        match self.values {
+            Values::Own => 2 * self.half(),
+            Values::OfKeys(_) => self.half(),
+        }
     }
 
     fn half(&self) -> usize {

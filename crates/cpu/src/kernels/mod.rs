@@ -11,6 +11,7 @@
 #![expect(clippy::needless_range_loop, reason = "rows and lanes are indexed side by side, without closures")]
 
 pub(crate) mod attend;
+pub(crate) mod blend;
 pub(crate) mod decode;
 pub(crate) mod dot;
 pub(crate) mod finish;

@@ -1,4 +1,4 @@
-//! Attention, split by sequence, block of rows and key head.
+//! Attention, split by sequence, block of rows, key head and, where many query heads share one, by these.
 #![expect(unsafe_code, reason = "kernels work on raw parts")]
 
 use ffai_program::{Buf, Heads, KvRef, SeqStep, StepInputs};
@@ -6,6 +6,9 @@ use ffai_program::{Buf, Heads, KvRef, SeqStep, StepInputs};
 use super::Ready;
 use crate::kernels::attend::Attention;
 use crate::machine::{ATTEND_ROWS, Machine};
+
+/// Most query heads of one key head that a thread takes at once.
+pub(crate) const HEADS: usize = 16;
 
 /// The op.
 pub(crate) struct Attend {
@@ -23,9 +26,10 @@ impl Ready for Attend {
     fn run(&self, machine: &Machine, inputs: &StepInputs) {
         let blocks: usize = inputs.seqs.iter().map(blocks_of).sum();
         // Blocks from the last: those of a prompt's end see the most keys, and work that is long should not begin last.
-        machine.pool.each(blocks * self.heads.kv, &|thread, i| {
-            let (block, head) = (blocks - 1 - i / self.heads.kv, i % self.heads.kv);
-            self.block(machine, thread, inputs, block, head);
+        let parts = self.heads.kv * self.group().div_ceil(HEADS);
+        machine.pool.each(blocks * parts, &|thread, i| {
+            let (block, part) = (blocks - 1 - i / parts, i % parts);
+            self.block(machine, thread, inputs, block, part);
         });
     }
 }
@@ -35,12 +39,17 @@ fn blocks_of(seq: &SeqStep) -> usize {
 }
 
 impl Attend {
-    fn block(&self, machine: &Machine, thread: usize, inputs: &StepInputs, mut block: usize, head: usize) {
+    /// Query heads of a key head.
+    fn group(&self) -> usize {
+        self.heads.q / self.heads.kv
+    }
+
+    fn block(&self, machine: &Machine, thread: usize, inputs: &StepInputs, mut block: usize, part: usize) {
         let mut first = 0;
         for seq in &inputs.seqs {
             if block < blocks_of(seq) {
                 let skip = block * ATTEND_ROWS;
-                return self.rows(machine, thread, seq, (first + skip, skip), head);
+                return self.rows(machine, thread, seq, (first + skip, skip), part);
             }
             block -= blocks_of(seq);
             first += seq.rows;
@@ -48,24 +57,27 @@ impl Attend {
     }
 
     /// One block: it begins at row `begin.0` of the step, row `begin.1` of the sequence.
-    fn rows(&self, machine: &Machine, thread: usize, seq: &SeqStep, begin: (usize, usize), head: usize) {
+    fn rows(&self, machine: &Machine, thread: usize, seq: &SeqStep, begin: (usize, usize), part: usize) {
         let (layout, kv) = (&machine.layouts[self.kv.group], &machine.kv[self.kv.group]);
         let list = &seq.pages[self.kv.group];
-        let group = self.heads.q / self.heads.kv;
-        let stride = self.heads.q * self.heads.dim;
-        let at = begin.0 * stride + head * group * self.heads.dim;
+        let (head, skip) = (part / self.group().div_ceil(HEADS), part % self.group().div_ceil(HEADS) * HEADS);
+        let (dim, value_dim) = (self.heads.dim, machine.buf(self.out).width / self.heads.q);
+        let (first, group) = (head * self.group() + skip, HEADS.min(self.group() - skip));
+        let (stride, out_stride) = (self.heads.q * dim, self.heads.q * value_dim);
         let attention = Attention {
-            q: machine.ptr(self.q).wrapping_add(at),
-            out: machine.ptr(self.out).wrapping_add(at),
+            q: machine.ptr(self.q).wrapping_add(begin.0 * stride + first * dim),
             stride,
+            out: machine.ptr(self.out).wrapping_add(begin.0 * out_stride + first * value_dim),
+            out_stride,
             rows: ATTEND_ROWS.min(seq.rows - begin.1),
             group,
-            dim: self.heads.dim,
+            dim,
+            value_dim,
             scale: self.scale,
             cap: self.cap.unwrap_or(0.0),
             place: seq.past + begin.1,
             window: self.window,
-            sinks: self.sinks.as_ref().map_or(std::ptr::null(), |sinks| sinks[head * group..][..group].as_ptr()),
+            sinks: self.sinks.as_ref().map_or(std::ptr::null(), |sinks| sinks[first..][..group].as_ptr()),
             page_tokens: layout.tokens,
             pages: list.pages.as_ptr().wrapping_sub(list.first),
             keys: kv.ptr().wrapping_add(layout.keys(0, self.kv.layer, head)),

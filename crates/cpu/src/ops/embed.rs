@@ -69,7 +69,7 @@ impl Embed {
 }
 
 /// Even ones and odd ones, back in turn.
-fn join(unit: &mut [f32]) {
+pub(super) fn join(unit: &mut [f32]) {
     let mut out = [0.0; UNIT];
     for i in 0..UNIT / 2 {
         (out[2 * i], out[2 * i + 1]) = (unit[i], unit[UNIT / 2 + i]);

@@ -72,6 +72,11 @@ impl Input {
 }
 
 impl Prepared {
+    /// Rows that somebody else made ready, `[n, stride]` in each order; null where no matrix wants it.
+    pub(crate) fn new(n: usize, stride: usize, natural: *const f32, even_odd: *const f32) -> Prepared {
+        Prepared { n, stride, natural, even_odd }
+    }
+
     /// Row `row`, in the order that a matrix wants.
     pub(crate) fn row(&self, row: usize, order: Order) -> *const f32 {
         let x = match order {

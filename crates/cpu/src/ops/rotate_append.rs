@@ -73,7 +73,7 @@ impl RotateAppend {
 }
 
 /// The sequence of a row, and the row's place in it.
-fn place_of(inputs: &StepInputs, mut row: usize) -> (&SeqStep, usize) {
+pub(super) fn place_of(inputs: &StepInputs, mut row: usize) -> (&SeqStep, usize) {
     for seq in &inputs.seqs {
         if row < seq.rows {
             return (seq, seq.past + row);

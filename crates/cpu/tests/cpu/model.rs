@@ -1,8 +1,10 @@
-//! A random model of two layers, one of them with a window, small enough for many runs.
+//! A random model of three layers, one of them with a window and sinks, one with latent attention, small enough for many runs.
 
 use ffai_checkpoint::{Float, Storage};
 use ffai_cpu::Cpu;
-use ffai_model::{Activation, Attention, Head, Layer, Mlp, Norm, Pairing, QkNorm, Rope, Shape, Spec};
+use ffai_model::{
+    Activation, Attention, Head, LatentAttention, LatentMatrices, Layer, Mlp, Norm, Pairing, QkNorm, Rope, Shape, Spec,
+};
 use ffai_program::conform::{Bag, Rng, random_tensor};
 use ffai_program::{Backend, Executable, Output, Plan, Program, SeqStep, StepInputs, Want, Wanted, lower};
 
@@ -40,7 +42,7 @@ impl Model {
         let program = lower(&spec);
         let plan = Plan::new(&program, 3, CONTEXT, 3 * CONTEXT);
         Model {
-            plan: Plan { wanted: 3 * CONTEXT, page_tokens: 16, pages: vec![3 * CONTEXT / 16; 2], ..plan },
+            plan: Plan { wanted: 3 * CONTEXT, page_tokens: 16, pages: vec![3 * CONTEXT / 16; 3], ..plan },
             program,
             weights,
         }
@@ -82,6 +84,20 @@ fn bits(output: Output) -> Vec<u32> {
 
 fn spec() -> Spec {
     let norm = Norm::rms(1e-5);
+    let mlp = Mlp { inner: 768, act: Activation::Silu, gated: true, bias: true };
+    let latent = LatentAttention {
+        heads: 16,
+        q_rank: None,
+        latent: 256,
+        unturned: 48,
+        turned: 16,
+        value: 16,
+        bias: false,
+        norm,
+        rope: 0,
+        scale: 0.2,
+        matrices: LatentMatrices::Joint,
+    };
     let layer = |window| {
         let attention = Attention {
             heads: 16,
@@ -95,10 +111,9 @@ fn spec() -> Spec {
             cap: None,
             scale: 0.3,
             window,
-            sinks: false,
+            sinks: window.is_some(),
         };
-        let mlp = Mlp { inner: 768, act: Activation::Silu, gated: true, bias: true };
-        Layer::pre_norm(norm, [attention.into(), mlp.into()])
+        Layer::pre_norm(norm, [attention.into(), mlp.clone().into()])
     };
     Spec {
         family: "test",
@@ -107,7 +122,7 @@ fn spec() -> Spec {
         context: CONTEXT,
         embed_scale: 1.0,
         ropes: vec![Rope::fixed(16, Pairing::Half, (0..8).map(|i| 0.5f32.powi(i)).collect(), 1.0)],
-        layers: vec![layer(None), layer(Some(21))],
+        layers: vec![layer(None), layer(Some(21)), Layer::pre_norm(norm, [latent.into(), mlp.clone().into()])],
         final_norm: norm,
         head: Head { tied: false, scale: 1.0, cap: None },
     }

@@ -142,7 +142,13 @@ impl World {
 /// Pools of these sizes; those after the first have a window.
 fn pages(counts: &[usize], window: usize) -> Pages {
     let plan = Plan { rows: ROWS, wanted: 1, seqs: 1, context: 99, page_tokens: PAGE, pages: counts.to_vec() };
-    let group = |i: usize| StateGroup { kv_heads: 1, dim: 1, window: (i > 0).then_some(window), layers: 1 };
+    let group = |i: usize| StateGroup {
+        kv_heads: 1,
+        dim: 1,
+        values: ffai_program::Values::Own,
+        window: (i > 0).then_some(window),
+        layers: 1,
+    };
     Pages::new(&plan, &(0..counts.len()).map(group).collect::<Vec<_>>())
 }
 

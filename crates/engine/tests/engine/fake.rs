@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use ffai_engine::{Engine, EngineOptions, Event, Finish, Request, RequestId};
 use ffai_model::{Lengths, Pairing, Rope};
 use ffai_program::{
-    Buf, Executable, Output, PageList, Plan, Program, Sampling, Seen, StateGroup, StepError, StepInputs, Traced, Want,
-    sample,
+    Buf, Executable, Output, PageList, Plan, Program, Sampling, Seen, StateGroup, StepError, StepInputs, Traced,
+    Values, Want, sample,
 };
 
 pub(crate) const VOCAB: usize = 64;
@@ -27,7 +27,7 @@ pub(crate) fn program() -> Program {
 /// As [`program`], the second state group with a window.
 pub(crate) fn windowed(window: Option<usize>) -> Program {
     let lengths = Lengths::Dynamic { base: 1e4, factor: 2.0, context: SHORT };
-    let group = StateGroup { kv_heads: 1, dim: 4, window: None, layers: 1 };
+    let group = StateGroup { kv_heads: 1, dim: 4, values: Values::Own, window: None, layers: 1 };
     Program {
         bufs: Vec::new(),
         weights: Vec::new(),

@@ -1,5 +1,7 @@
 //! The case table. Shapes are odd on purpose: one row, primes, one past a multiple of every vector width.
 
+mod latent;
+
 use ffai_checkpoint::{Block, Float, Storage};
 use ffai_model::{Activation, Growth, Pairing, Rope, Shape, WeightDecl};
 
@@ -14,7 +16,7 @@ const F32: Storage = Storage::Dense(Float::F32);
 
 /// Every case.
 pub fn cases() -> Vec<Case> {
-    [products(), embeddings(), gates(), projections(), norms(), caps(), attentions()].concat()
+    [products(), embeddings(), gates(), projections(), norms(), caps(), attentions(), latent::cases()].concat()
 }
 
 /// A case under construction: a builder that makes each weight it declares.

@@ -1,6 +1,7 @@
 //! Spec to program. One file for each mixer; lowering never asks which backend will run the result.
 
 mod attention;
+mod latent;
 mod mlp;
 
 use ffai_model::{Mixer, Norm, Spec, Sublayer};
@@ -72,6 +73,7 @@ fn residual_step(b: &mut Builder, layer: usize, x: Buf, hidden: usize, sublayer:
         let residual = Residual { add, out, post: branch.post, scale: branch.scale };
         match &branch.mixer {
             Mixer::Attention(a) => attention::lower(b, layer, x, norm, a, residual),
+            Mixer::LatentAttention(a) => latent::lower(b, layer, x, norm, a, residual),
             Mixer::Mlp(m) => mlp::lower(b, layer, x, norm, m, residual),
         }
     }

@@ -30,7 +30,7 @@ impl Interpreter {
     }
 
     /// Where the key and the value of one head at one place of a sequence lie.
-    fn place(&self, seq: &SeqStep, kv: KvRef, head: usize, at: usize) -> (usize, usize) {
+    pub(super) fn place(&self, seq: &SeqStep, kv: KvRef, head: usize, at: usize) -> (usize, usize) {
         let layout = &self.layouts[kv.group];
         let page = seq.pages[kv.group].page(at / layout.tokens);
         let within = at % layout.tokens * layout.dim;
@@ -69,6 +69,7 @@ impl Interpreter {
         let sinks = sinks.map(|w| self.vector(w));
         let capped = |s: f64| cap.map_or(s, |cap| f64::from(cap) * (s / f64::from(cap)).tanh());
         let score = |dot: f64| capped(dot * f64::from(*scale));
+        let width = self.program.states[kv.group].value_dim();
         let mut row = 0;
         for seq in &inputs.seqs {
             for i in seq.past..seq.past + seq.rows {
@@ -86,7 +87,7 @@ impl Interpreter {
                         &score,
                         sinks.as_ref().map(|s| s[head]),
                     );
-                    self.bufs[out.0 as usize][at..][..heads.dim].copy_from_slice(&y);
+                    self.bufs[out.0 as usize][(row * heads.q + head) * width..][..width].copy_from_slice(&y);
                 }
                 row += 1;
             }
@@ -114,9 +115,9 @@ impl Interpreter {
         let most = scores.iter().copied().fold(sink, f64::max);
         let weights: Vec<f64> = scores.iter().map(|s| (s - most).exp()).collect();
         let total = weights.iter().sum::<f64>() + (sink - most).exp();
-        let mut y = vec![0.0f64; heads.dim];
+        let mut y = vec![0.0f64; self.program.states[kv.group].value_dim()];
         for (j, weight) in visible.zip(&weights) {
-            let value = &pages[place(j).1..][..heads.dim];
+            let value = &pages[place(j).1..][..y.len()];
             y.iter_mut().zip(value).for_each(|(y, v)| *y += weight / total * f64::from(*v));
         }
         y.into_iter().map(|y| y as f32).collect()
@@ -124,7 +125,7 @@ impl Interpreter {
 }
 
 /// Turns the pairs of one head. The angle is rounded to f32, as the reference implementation has it.
-fn rotate(head: &mut [f32], position: u32, pairing: Pairing, table: &RopeTable) {
+pub(super) fn rotate(head: &mut [f32], position: u32, pairing: Pairing, table: &RopeTable) {
     let pairs = table.freqs.len();
     for (i, freq) in table.freqs.iter().enumerate() {
         let (a, b) = match pairing {

@@ -2,6 +2,7 @@
 //! nearer to the truth than anything it judges.
 
 mod attention;
+mod latent;
 mod linear;
 
 use ffai_checkpoint::Tensor;
@@ -138,6 +139,8 @@ impl Interpreter {
             }
             Op::SoftCap { x, cap } => self.bufs[x.0 as usize].iter_mut().for_each(|x| *x = cap * (*x / cap).tanh()),
             Op::RotateAppend { .. } => self.rotate_append(op, inputs),
+            Op::HeadProject { x, matrices, out } => self.head_project(*x, *matrices, *out),
+            Op::LatentAppend { .. } => self.latent_append(op, inputs),
             Op::Attend { .. } => self.attend(op, inputs),
             Op::Gather { x, out } => self.gather(*x, *out, inputs),
         }

@@ -20,14 +20,18 @@ const QUERIES: usize = 4;
 pub(crate) struct Attention {
     /// The first row's first query head of the group, `[rows, stride]`.
     pub(crate) q: *const f32,
-    /// The same places of the output.
-    pub(crate) out: *mut f32,
     /// Floats from row to row.
     pub(crate) stride: usize,
+    /// The same head of the output, `[rows, out_stride]`.
+    pub(crate) out: *mut f32,
+    pub(crate) out_stride: usize,
     pub(crate) rows: usize,
-    /// Query heads of the key head.
+    /// Query heads of the key head, or some of them.
     pub(crate) group: usize,
+    /// Width of a query and of a key, and from token to token of values.
     pub(crate) dim: usize,
+    /// Width of a value.
+    pub(crate) value_dim: usize,
     pub(crate) scale: f32,
     /// Bound of the scores; none where 0.
     pub(crate) cap: f32,
@@ -41,7 +45,7 @@ pub(crate) struct Attention {
     pub(crate) pages: *const u32,
     /// The keys of the layer and head in page 0, `[page_tokens, dim]`.
     pub(crate) keys: *const f32,
-    /// The values likewise.
+    /// The values likewise, `value_dim` of each `dim`.
     pub(crate) values: *const f32,
     /// Floats from page to page.
     pub(crate) page: usize,
@@ -98,10 +102,16 @@ fn within(a: &Attention, row: usize, page: usize) -> (usize, usize) {
     (from.clamp(start, start + a.page_tokens) - start, to.clamp(start, start + a.page_tokens) - start)
 }
 
-/// Where a query of the block lies in `q` and `out`.
+/// Where a query of the block lies in `q`.
 #[inline(always)]
 fn offset(a: &Attention, query: usize) -> usize {
     query / a.group * a.stride + query % a.group * a.dim
+}
+
+/// Where its output lies in `out`.
+#[inline(always)]
+fn out_offset(a: &Attention, query: usize) -> usize {
+    query / a.group * a.out_stride + query % a.group * a.value_dim
 }
 
 /// The greatest score so far and the sum of the weights, of each query. A sink is a score whose value is zero.
@@ -113,16 +123,16 @@ unsafe fn begin(a: &Attention) {
             if a.sinks.is_null() { (f32::NEG_INFINITY, 0.0) } else { (*a.sinks.add(query % a.group), 1.0) };
         *a.scratch.add(2 * query) = most;
         *a.scratch.add(2 * query + 1) = sum;
-        std::ptr::write_bytes(a.out.add(offset(a, query)), 0, a.dim);
+        std::ptr::write_bytes(a.out.add(out_offset(a, query)), 0, a.value_dim);
     }
 }
 
 #[inline(always)]
 unsafe fn end<S: Simd>(a: &Attention) {
     for query in 0..a.rows * a.group {
-        let out = a.out.add(offset(a, query));
+        let out = a.out.add(out_offset(a, query));
         let total = *a.scratch.add(2 * query + 1);
-        for d in 0..a.dim {
+        for d in 0..a.value_dim {
             *out.add(d) /= total;
         }
     }

@@ -1,6 +1,6 @@
 //! The weighted sum of values.
 
-use super::{Attention, load, offset};
+use super::{Attention, load, out_offset};
 use crate::simd::Simd;
 
 /// `out[i] = shrink[i] * out[i] + weights[i] . values`, as many vectors of the head at a time as registers hold sums for.
@@ -15,19 +15,19 @@ pub(super) unsafe fn sum_values<S: Simd, const Q: usize>(
 ) {
     let mut out = [a.out; Q];
     for i in 0..Q {
-        out[i] = a.out.add(offset(a, query + i));
+        out[i] = a.out.add(out_offset(a, query + i));
     }
     let mut at = 0;
-    while S::LANES == 16 && at + 4 * S::LANES <= a.dim {
+    while S::LANES == 16 && at + 4 * S::LANES <= a.value_dim {
         sum_vectors::<S, Q, 4>(a, &out, at, values, tokens, weights, shrink);
         at += 4 * S::LANES;
     }
-    while at + 2 * S::LANES <= a.dim {
+    while at + 2 * S::LANES <= a.value_dim {
         sum_vectors::<S, Q, 2>(a, &out, at, values, tokens, weights, shrink);
         at += 2 * S::LANES;
     }
-    while at < a.dim {
-        let width = (a.dim - at).min(S::LANES);
+    while at < a.value_dim {
+        let width = (a.value_dim - at).min(S::LANES);
         for i in 0..Q {
             sum_part::<S>(a, out[i].add(at), width, values.add(at), tokens, weights.add(i * a.page_tokens), shrink[i]);
         }
