@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import sentencepiece
+from hard import HARD
 from tokens import TEXTS
 
 CORPUS = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("conversations.py", "tokens.py")]
@@ -39,7 +40,7 @@ def kind(model, id):
 def main():
     model = train()
     ids = range(model.get_piece_size())
-    texts = [text for text in TEXTS if not any(mark in text for mark in UNFIT)]
+    texts = [text for text in dict.fromkeys(TEXTS + HARD) if not any(mark in text for mark in UNFIT)]
     fixture = {
         "tokens": [model.id_to_piece(id) for id in ids],
         "scores": [model.get_score(id) for id in ids],

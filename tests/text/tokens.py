@@ -12,6 +12,7 @@ from pathlib import Path
 
 import regex
 from gguf import GGUFReader
+from hard import HARD
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 TEXTS = [
@@ -81,7 +82,7 @@ def main():
     parts = fields(sys.argv[1])
     library, hand = with_library(*parts), by_hand(*parts)
     rows = []
-    for text in TEXTS:
+    for text in dict.fromkeys(TEXTS + HARD):
         assert library(text) == hand(text), (text, library(text), hand(text))
         rows.append({"text": text, "ids": library(text)})
     lines = ",\n".join("  " + json.dumps(row, ensure_ascii=True) for row in rows)

@@ -24,8 +24,8 @@ pub(super) fn build(vocabulary: &Vocabulary) -> Result<(Inner, bool)> {
     Ok((inner, pre.bos))
 }
 
-fn merges(vocabulary: &Vocabulary) -> Result<Vec<(String, String)>> {
-    // Byte-level tokens have no spaces in them, so the only one separates the pair.
+pub(super) fn merges(vocabulary: &Vocabulary) -> Result<Vec<(String, String)>> {
+    // Tokens spell their spaces in another way, so the only one separates the pair.
     let split = |(line, merge): (usize, &String)| match merge.split_once(' ') {
         Some((left, right)) if !left.is_empty() && !right.is_empty() => Ok((left.to_owned(), right.to_owned())),
         _ => Err(Error::malformed(MERGES, format!("merge {line} is {merge:?}, not two tokens"))),

@@ -1,6 +1,7 @@
 //! A tokenizer from the metadata of a GGUF.
 
 mod bpe;
+mod patterns;
 mod pre;
 mod spm;
 
@@ -16,7 +17,7 @@ const TOKENS: &str = "tokenizer.ggml.tokens";
 /// The `tokenizer.ggml.*` pairs of a GGUF. Lists may be empty where the file has none.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
-    /// `model`: `gpt2` (byte-level BPE) or `llama` (SentencePiece BPE).
+    /// `model`: `gpt2` (byte-level BPE), `llama` (SentencePiece BPE by scores) or `gemma4` (the same by merges).
     pub model: String,
     /// `pre`: the name of the pre-tokenizer, for `gpt2`.
     pub pre: Option<String>,
@@ -26,9 +27,9 @@ pub struct Vocabulary {
     pub token_types: Vec<i64>,
     /// `scores`, by id: the logarithmic probabilities of SentencePiece.
     pub scores: Vec<f32>,
-    /// `merges`, best first, for `gpt2`: two tokens with a space between.
+    /// `merges`, best first, for `gpt2` and `gemma4`: two tokens with a space between.
     pub merges: Vec<String>,
-    /// `add_bos_token`. Absent means yes for `llama` and for the pre-tokenizer of Llama 3.
+    /// `add_bos_token`. Absent means yes for `llama`, `gemma4` and for the pre-tokenizer of Llama 3.
     pub add_bos: Option<bool>,
     /// `add_eos_token`. Absent means no.
     pub add_eos: Option<bool>,
@@ -62,8 +63,9 @@ impl Vocabulary {
         self.check()?;
         let (mut inner, bos_by_default) = match self.model.as_str() {
             "gpt2" => bpe::build(self)?,
-            "llama" => (spm::build(self)?, true),
-            other => return Err(unsupported(MODEL, other, "gpt2, llama")),
+            "llama" => (spm::build(self, spm::merges_by_score(self)?)?, true),
+            "gemma4" => (spm::build(self, bpe::merges(self)?)?, true),
+            other => return Err(unsupported(MODEL, other, "gpt2, llama, gemma4")),
         };
         self.add_tokens(&mut inner);
         self.add_post_processor(&mut inner, bos_by_default)?;

@@ -1,9 +1,7 @@
-//! SentencePiece BPE (`tokenizer.ggml.model = llama`).
+//! SentencePiece BPE (`tokenizer.ggml.model = llama`, or `gemma4` with a list of merges).
 //!
 //! SentencePiece joins the neighbours whose union has the best score; BPE joins by the order of a list. The list is
 //! therefore every way to cut a token into two others, by falling score of the whole.
-
-use std::collections::HashMap;
 
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::{Prepend, Replace, Sequence};
@@ -17,12 +15,8 @@ const SPACE: &str = "\u{2581}";
 /// Longer tokens are not cut: SentencePiece's own limit is 16 characters, converted models have a little more.
 const MAX_TOKEN_CHARS: usize = 256;
 
-pub(super) fn build(vocabulary: &Vocabulary) -> Result<Inner> {
-    if vocabulary.scores.is_empty() {
-        return Err(Error::malformed("tokenizer.ggml.scores", "missing, and SentencePiece cannot do without"));
-    }
+pub(super) fn build(vocabulary: &Vocabulary, merges: Vec<(String, String)>) -> Result<Inner> {
     let tokens = index(&vocabulary.tokens)?;
-    let merges = merges(vocabulary, &tokens);
     let tokens = tokens.into_iter().map(|(token, id)| (token.to_owned(), id)).collect::<Vocab>();
     let mut model = BPE::builder().vocab_and_merges(tokens, merges).byte_fallback(true).fuse_unk(true);
     if let Some(unknown) = vocabulary.token(vocabulary.unknown) {
@@ -35,7 +29,12 @@ pub(super) fn build(vocabulary: &Vocabulary) -> Result<Inner> {
     Ok(inner)
 }
 
-fn merges(vocabulary: &Vocabulary, tokens: &HashMap<&str, u32>) -> Vec<(String, String)> {
+/// The list of joins that the scores mean.
+pub(super) fn merges_by_score(vocabulary: &Vocabulary) -> Result<Vec<(String, String)>> {
+    if vocabulary.scores.is_empty() {
+        return Err(Error::malformed("tokenizer.ggml.scores", "missing, and SentencePiece cannot do without"));
+    }
+    let tokens = index(&vocabulary.tokens)?;
     let mut ranked: Vec<(f32, u32, u32)> = Vec::new();
     for (token, score) in vocabulary.tokens.iter().zip(&vocabulary.scores) {
         let first = ranked.len();
@@ -45,7 +44,7 @@ fn merges(vocabulary: &Vocabulary, tokens: &HashMap<&str, u32>) -> Vec<(String, 
     }
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
     let token = |id: u32| vocabulary.tokens[id as usize].clone();
-    ranked.into_iter().map(|(_, left, right)| (token(left), token(right))).collect()
+    Ok(ranked.into_iter().map(|(_, left, right)| (token(left), token(right))).collect())
 }
 
 fn normalizer(prefix: bool) -> Result<NormalizerWrapper> {

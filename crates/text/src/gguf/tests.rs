@@ -89,13 +89,13 @@ fn an_absent_pre_tokenizer_is_that_of_gpt_2() {
 #[test]
 fn an_unknown_pre_tokenizer_is_refused_with_a_list_of_known_ones() {
     let error = byte_level(Some("gpt-9")).tokenizer().unwrap_err();
-    insta::assert_snapshot!(error, @r#"tokenizer.ggml.pre = "gpt-9" is not supported; supported are gpt-2, default, smollm, llama-bpe, llama3, llama-v3, qwen2"#);
+    insta::assert_snapshot!(error, @r#"tokenizer.ggml.pre = "gpt-9" is not supported; supported are gpt-2, default, phi-2, olmo, mpt, smollm, starcoder, refact, command-r, llama-bpe, llama3, llama-v3, falcon3, falcon-h1, lfm2, dbrx, smaug-bpe, chatglm-bpe, glm4, qwen2, deepseek-r1-qwen, megrez, qwen35, seed-coder, deepseek-llm, deepseek-coder, deepseek-v3, tekken, gpt-4o, llama4, minimax-m2"#);
 }
 
 #[test]
-fn an_unknown_model_is_refused_by_name() {
+fn wordpiece_and_unknown_models_are_refused_by_name() {
     let vocabulary = Vocabulary { model: "bert".into(), ..byte_level(None) };
-    insta::assert_snapshot!(vocabulary.tokenizer().unwrap_err(), @r#"tokenizer.ggml.model = "bert" is not supported; supported are gpt2, llama"#);
+    insta::assert_snapshot!(vocabulary.tokenizer().unwrap_err(), @r#"tokenizer.ggml.model = "bert" is not supported; supported are gpt2, llama, gemma4"#);
 }
 
 #[test]
@@ -177,4 +177,18 @@ fn a_merge_that_is_no_pair_or_of_unknown_tokens_is_an_error() {
 fn a_bos_that_is_wanted_but_not_named_is_an_error() {
     let vocabulary = Vocabulary { add_bos: Some(true), bos: None, ..byte_level(None) };
     assert!(vocabulary.tokenizer().unwrap_err().to_string().contains("bos_token_id names no token"));
+}
+
+#[test]
+fn gemma_4_joins_pieces_by_its_merges_and_adds_no_space() {
+    let merges = ["e l", "l o", "\u{2581} h"].map(String::from).to_vec();
+    let mut vocabulary = Vocabulary { model: "gemma4".into(), merges, scores: Vec::new(), ..sentencepieces(&[]) };
+    vocabulary.add_space_prefix = Some(false);
+    for joined in ["el", "lo", "\u{2581}h"] {
+        vocabulary.tokens.push(joined.into());
+        vocabulary.token_types.push(1);
+    }
+    let tokenizer = vocabulary.tokenizer().unwrap();
+    assert_eq!(spelled(&tokenizer, "hello hello", false), ["h", "el", "lo", "\u{2581}h", "el", "lo"]);
+    assert_eq!(tokenizer.decode(&tokenizer.encode(" hello", false).unwrap(), true).unwrap(), " hello");
 }
