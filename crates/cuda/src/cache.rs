@@ -35,6 +35,11 @@ impl Kernels {
         Kernels { folder, roots, nvrtc: OnceLock::new(), compiled: AtomicUsize::new(0) }
     }
 
+    /// Where kernels are kept.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// The compiler.
     ///
     /// # Errors

@@ -3,13 +3,25 @@
 //! The driver and NVRTC are opened at run time, so the same binary builds and runs without a toolkit or a card. Kernels are CUDA C++ in
 //! `kernels/`, compiled to machine code for the card and the model's real dimensions.
 
+mod backend;
+mod bandwidth;
 mod cache;
+mod compile;
 mod device;
 mod driver;
 mod error;
+mod exec;
+mod kernels;
+mod machine;
+mod matrix;
+mod memory;
 mod nvrtc;
+mod ops;
 mod probe;
+mod step;
+mod storage;
 
+pub use backend::{Cuda, CudaOptions};
 pub use device::Arch;
 pub use driver::Version;
 pub use error::CudaError;

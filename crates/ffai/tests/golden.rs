@@ -10,6 +10,7 @@ use std::{
 
 use ffai_checkpoint::{Checkpoint, Float, Storage};
 use ffai_cpu::{Cpu, CpuOptions};
+use ffai_cuda::{Cuda, CudaOptions};
 use ffai_model::Weights;
 use ffai_program::{Backend, Output, Plan, Reference, StepInputs, conform::relative_error, lower};
 
@@ -102,6 +103,14 @@ fn compare_all(backend: &dyn Backend, bound: impl Fn(bool) -> f64) {
 #[test]
 fn the_interpreter_agrees_with_transformers_on_every_golden() {
     compare_all(&Reference, |_| 1e-4);
+}
+
+#[test]
+fn the_cuda_backend_agrees_with_transformers_on_every_golden() {
+    match Cuda::new(CudaOptions::default()) {
+        Ok(cuda) => compare_all(&cuda, |plain| if plain { 2e-3 } else { 2e-2 }),
+        Err(error) => println!("skipped: no CUDA device ({error})"),
+    }
 }
 
 #[test]

@@ -150,6 +150,14 @@ pub enum StepError {
         /// Rows of the table.
         vocab: usize,
     },
+    /// The device failed.
+    #[error("{backend} failed: {problem}")]
+    Device {
+        /// The backend's name.
+        backend: String,
+        /// What failed.
+        problem: String,
+    },
 }
 
 impl CompileError {

@@ -1,0 +1,31 @@
+// Norms of their own, and what prompts need before a product: a block of threads takes one part of one row.
+#include "norm.cuh"
+
+// out = add + norm(x), over parts of `len`. `out` may be `x` or `add`.
+extern "C" __global__ void add_norm(const float *x, Norm norm, const float *add, float *out, int len) {
+    let_next_begin();
+    wait_for_previous();
+    u64 first = (u64)blockIdx.x * len;
+    Scale s = scale_of(norm, x + first, len);
+    for (int i = threadIdx.x; i < len; i += blockDim.x)
+        out[first + i] = (add ? add[first + i] : 0.0f) + normed(norm, s, x + first, i);
+}
+
+// out = norm(x) as f32.
+extern "C" __global__ void norm_rows(const float *x, Norm norm, float *out, int len) {
+    let_next_begin();
+    wait_for_previous();
+    u64 first = (u64)blockIdx.x * len;
+    Scale s = scale_of(norm, x + first, len);
+    for (int i = threadIdx.x; i < len; i += blockDim.x) out[first + i] = normed(norm, s, x + first, i);
+}
+
+// out = norm(x) as bf16, rows padded to `stride` with zeros.
+extern "C" __global__ void norm_rows_bf16(const float *x, Norm norm, u16 *out, int len, int stride) {
+    let_next_begin();
+    wait_for_previous();
+    x += (u64)blockIdx.x * len;
+    out += (u64)blockIdx.x * stride;
+    Scale s = scale_of(norm, x, len);
+    for (int i = threadIdx.x; i < stride; i += blockDim.x) out[i] = i < len ? f32_to_bf16(normed(norm, s, x, i)) : 0;
+}

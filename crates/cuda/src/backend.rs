@@ -1,0 +1,109 @@
+//! The backend.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ffai_program::{Backend, CompileError, Executable, Plan, Program, Progress, WeightSource};
+
+use crate::cache::Kernels;
+use crate::compile::Compiler;
+use crate::device::Card;
+use crate::exec::{Best, Exec, Step};
+use crate::kernels::Library;
+use crate::machine::Machine;
+use crate::memory::Memory;
+use crate::{CudaError, bandwidth};
+
+/// Choices that are found out where they are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CudaOptions {
+    /// The card's number, from 0; none is the first.
+    pub device: Option<usize>,
+    /// Where compiled kernels are kept; none compiles them each time.
+    pub cache: Option<PathBuf>,
+    /// Where NVRTC is looked for before the usual places.
+    pub roots: Vec<PathBuf>,
+    /// Whether keys and values are kept as f32 (true) or bf16 (false). Otherwise as bf16, unless all weights are f32.
+    pub kv_f32: Option<bool>,
+}
+
+/// A card with its compiler.
+pub struct Cuda {
+    card: Card,
+    kernels: Arc<Kernels>,
+    kv_f32: Option<bool>,
+}
+
+impl Cuda {
+    /// Opens the card.
+    ///
+    /// # Errors
+    /// What is missing, with the command that mends it.
+    pub fn new(options: CudaOptions) -> Result<Cuda, CudaError> {
+        let card = Card::open(options.device)?;
+        let kernels = Kernels::new(options.cache, options.roots);
+        // A missing compiler is better said now than at the first kernel. What is on the disk may do without one.
+        if kernels.folder().is_none() {
+            kernels.nvrtc()?;
+        }
+        Ok(Cuda { card, kernels: Arc::new(kernels), kv_f32: options.kv_f32 })
+    }
+
+    /// Bytes of the card's memory that nobody uses now.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn free_memory(&self) -> Result<u64, CudaError> {
+        self.card.free()
+    }
+
+    fn library(&self) -> Library {
+        Library::new(self.card.clone(), Arc::clone(&self.kernels))
+    }
+
+    fn exec(
+        &self,
+        program: &Program,
+        weights: &dyn WeightSource,
+        plan: &Plan,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Exec, CompileError> {
+        let name = self.name();
+        let failed = |error: CudaError| CompileError::Device { backend: name.clone(), problem: error.to_string() };
+        let library = self.library();
+        self.card.context.bind_to_thread().map_err(CudaError::driver("select the card")).map_err(failed)?;
+        let stream = self.card.context.new_stream().map_err(CudaError::driver("make a stream")).map_err(failed)?;
+        let mut compiler = Compiler::new(&name, &library, &stream, program, weights, self.kv_f32)?;
+        let ready = compiler.ops(progress)?;
+        let (needs, kv_f32) = (compiler.gather.needs(), compiler.kv_f32);
+        let steps = program.ops.iter().zip(ready);
+        let steps = steps.map(|(t, ready)| Step { tag: t.tag.clone(), outputs: t.op.outputs(), ready }).collect();
+        let best = Best {
+            kernel: library.kernel("sample.cu", "best_token", &[]).map_err(failed)?,
+            keys: Memory::zeroed(&self.card.context, "tokens", plan.wanted * 8).map_err(failed)?,
+        };
+        let machine = Machine::new(library, stream.clone(), program, plan, needs, kv_f32).map_err(failed)?;
+        Ok(Exec::new(name.clone(), program.clone(), plan.clone(), steps, machine, best))
+    }
+}
+
+impl Backend for Cuda {
+    fn name(&self) -> String {
+        format!("cuda:{} ({}, {})", self.card.ordinal, self.card.name, self.card.arch)
+    }
+
+    fn read_bandwidth(&self) -> Option<f64> {
+        let stream = self.card.context.new_stream().ok()?;
+        bandwidth::read(&self.library(), &stream).ok()
+    }
+
+    fn compile(
+        &self,
+        program: &Program,
+        weights: &dyn WeightSource,
+        plan: &Plan,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Box<dyn Executable>, CompileError> {
+        Ok(Box::new(self.exec(program, weights, plan, progress)?))
+    }
+}

@@ -1,0 +1,189 @@
+//! From a program to ops made ready.
+
+use std::rc::Rc;
+
+use cudarc::driver::CudaStream;
+use ffai_checkpoint::{Float, Storage, Tensor};
+use ffai_model::Activation;
+use ffai_program::{Buf, CompileError, NormW, NormWKind, Op, Program, Progress, Proj, W, WeightSource};
+
+use crate::CudaError;
+use crate::kernels::Library;
+use crate::machine::Gather;
+use crate::matrix::{Matrix, Trouble};
+use crate::memory::Memory;
+use crate::ops::attend::{Attend, Parts};
+use crate::ops::embed::Embed;
+use crate::ops::gate_up::GateUp;
+use crate::ops::input::Input;
+use crate::ops::pointwise::{AddNorm, GatherRows, SoftCap};
+use crate::ops::product::{Part, Products};
+use crate::ops::rotate::Rotate;
+use crate::ops::{Norm, Ready};
+
+/// Makes the ops of a program ready.
+pub(crate) struct Compiler<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) library: &'a Library,
+    pub(crate) stream: &'a CudaStream,
+    pub(crate) program: &'a Program,
+    tensors: Vec<Tensor>,
+    /// Matrices on the card; a tied weight is there once for both its uses.
+    matrices: Vec<Option<Rc<Matrix>>>,
+    pub(crate) gather: Gather,
+    pub(crate) kv_f32: bool,
+}
+
+/// `ACT_*` of `common.cuh`.
+fn act(activation: Activation) -> Option<i32> {
+    match activation {
+        Activation::Silu => Some(0),
+        Activation::GeluTanh => Some(1),
+        #[expect(unreachable_patterns, reason = "an activation that is added is refused until its kernel is there")]
+        _ => None,
+    }
+}
+
+impl<'a> Compiler<'a> {
+    /// Pulls the tensors; their bytes stay in their files until an op wants them.
+    pub(crate) fn new(
+        name: &'a str,
+        library: &'a Library,
+        stream: &'a CudaStream,
+        program: &'a Program,
+        weights: &dyn WeightSource,
+        kv_f32: Option<bool>,
+    ) -> Result<Compiler<'a>, CompileError> {
+        let pull = |decl| CompileError::check(decl, weights.weight(&decl.role));
+        let tensors = program.weights.iter().map(pull).collect::<Result<Vec<_>, _>>()?;
+        let matrices = tensors.iter().map(|_| None).collect();
+        // What is exact in the file stays exact in the pages.
+        let exact = || tensors.iter().all(|t| t.storage() == Storage::Dense(Float::F32));
+        let kv_f32 = kv_f32.unwrap_or_else(exact);
+        Ok(Compiler { name, library, stream, program, tensors, matrices, gather: Gather::default(), kv_f32 })
+    }
+
+    /// All ops, with the progress of their weights.
+    pub(crate) fn ops(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Vec<Box<dyn Ready>>, CompileError> {
+        let total = self.program.ops.len();
+        let mut ready = Vec::with_capacity(total);
+        for tagged in &self.program.ops {
+            ready.push(self.op(&tagged.op).map_err(|trouble| self.explain(&tagged.tag, trouble))?);
+            progress(Progress { done: ready.len(), total });
+        }
+        Ok(ready)
+    }
+
+    fn explain(&self, tag: &str, trouble: Trouble) -> CompileError {
+        let backend = self.name.to_owned();
+        match trouble {
+            Trouble::Odd(problem) => CompileError::Unsupported { backend, tag: tag.to_owned(), problem },
+            Trouble::Card(error) => CompileError::Device { backend, problem: format!("{tag}: {error}") },
+        }
+    }
+
+    fn op(&mut self, op: &Op) -> Result<Box<dyn Ready>, Trouble> {
+        let library = self.library;
+        Ok(match op {
+            Op::Embed { table, scale, out } => {
+                let table = self.matrix(*table)?;
+                let kernel = library.kernel("embed.cu", "embed", &table.layout.options())?;
+                Box::new(Embed { kernel, table, scale: *scale, out: *out })
+            }
+            Op::Project { x, norm, outs } => {
+                let parts = outs.iter().map(|p| self.part(p, 1.0, None)).collect::<Result<Vec<_>, _>>()?;
+                self.products(*x, *norm, parts)?
+            }
+            Op::Linear { x, norm, proj, scale, add } => {
+                let part = self.part(proj, *scale, *add)?;
+                self.products(*x, *norm, vec![part])?
+            }
+            Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act: activation, out } => {
+                let Some(act) = act(*activation) else {
+                    return Err(Trouble::Odd(format!("no kernel for the activation {activation:?}")));
+                };
+                let input = self.input(*x, *norm)?;
+                let gate = (self.matrix(*gate)?, self.vector(*gate_bias)?);
+                let up = match up {
+                    Some(up) => Some((self.matrix(*up)?, self.vector(*up_bias)?)),
+                    None => None,
+                };
+                Box::new(GateUp::new(library, &self.gather, input, gate, up, act, *out)?)
+            }
+            Op::Norm { x, norm, add, out } => {
+                let len = self.tensors[norm.weight.0 as usize].cols();
+                let kernel = library.kernel("norm.cu", "add_norm", &[])?;
+                Box::new(AddNorm { kernel, x: *x, norm: self.norm(*norm)?, len, add: *add, out: *out })
+            }
+            Op::SoftCap { x, cap } => {
+                Box::new(SoftCap { kernel: library.kernel("elementwise.cu", "soft_cap", &[])?, x: *x, cap: *cap })
+            }
+            Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, growth, kv } => {
+                let options = [crate::kernels::define("KV_F32", u8::from(self.kv_f32))];
+                Box::new(Rotate {
+                    kernel: library.kernel("rotate.cu", "rotate_append", &options)?,
+                    q: *q,
+                    k: *k,
+                    v: *v,
+                    heads: *heads,
+                    q_norm: q_norm.map(|n| self.norm(n)).transpose()?,
+                    k_norm: k_norm.map(|n| self.norm(n)).transpose()?,
+                    rope: *rope,
+                    growth: *growth,
+                    kv: *kv,
+                })
+            }
+            Op::Attend { q, heads, kv, scale, cap, window, sinks, out } => {
+                let sinks = self.vector(*sinks)?;
+                let (q, heads, kv, scale, cap, window, out) = (*q, *heads, *kv, *scale, *cap, *window, *out);
+                let parts = Parts { q, heads, kv, scale, cap, window, sinks, out };
+                Box::new(Attend::new(library, &self.gather, parts, self.kv_f32)?)
+            }
+            Op::Gather { x, out } => {
+                Box::new(GatherRows { kernel: library.kernel("elementwise.cu", "gather", &[])?, x: *x, out: *out })
+            }
+            _ => return Err(Trouble::Odd("no kernel for this op".to_owned())),
+        })
+    }
+
+    fn products(&mut self, x: Buf, norm: Option<NormW>, parts: Vec<Part>) -> Result<Box<dyn Ready>, Trouble> {
+        let input = self.input(x, norm)?;
+        Ok(Box::new(Products::new(self.library, &self.gather, input, parts)?))
+    }
+
+    fn input(&self, x: Buf, norm: Option<NormW>) -> Result<Input, Trouble> {
+        let norm = norm.map(|n| self.norm(n)).transpose()?;
+        Ok(Input::new(x, norm, self.library)?)
+    }
+
+    fn part(&mut self, proj: &Proj, scale: f32, add: Option<Buf>) -> Result<Part, Trouble> {
+        Ok(Part { matrix: self.matrix(proj.w)?, bias: self.vector(proj.bias)?, out: proj.out, scale, add })
+    }
+
+    fn matrix(&mut self, w: W) -> Result<Rc<Matrix>, Trouble> {
+        let slot = &mut self.matrices[w.0 as usize];
+        if let Some(matrix) = slot {
+            return Ok(Rc::clone(matrix));
+        }
+        let matrix = Rc::new(Matrix::new(&self.tensors[w.0 as usize], self.library, self.stream)?);
+        *slot = Some(Rc::clone(&matrix));
+        Ok(matrix)
+    }
+
+    fn norm(&self, norm: NormW) -> Result<Norm, CudaError> {
+        let (layer, bias) = match norm.kind {
+            NormWKind::Rms => (false, None),
+            NormWKind::Layer { bias } => (true, bias),
+        };
+        Ok(Norm { weight: self.floats(norm.weight)?, bias: self.vector(bias)?, eps: norm.eps, layer })
+    }
+
+    fn vector(&self, w: Option<W>) -> Result<Option<Memory>, CudaError> {
+        w.map(|w| self.floats(w)).transpose()
+    }
+
+    fn floats(&self, w: W) -> Result<Memory, CudaError> {
+        let tensor = &self.tensors[w.0 as usize];
+        Memory::of_floats(&self.library.card().context, tensor.name(), &tensor.to_f32())
+    }
+}

@@ -1,0 +1,208 @@
+//! A compiled program at work.
+#![expect(unsafe_code, reason = "launches, and a graph that moves between threads")]
+
+use std::collections::HashMap;
+
+use cudarc::driver::{CudaGraph, sys};
+use ffai_program::{
+    Buf, Executable, Output, Plan, Program, SampleInputs, StepError, StepInputs, Traced, Want, sample::sample,
+};
+
+use crate::CudaError;
+use crate::kernels::{Grid, Kernel, args};
+use crate::machine::{Machine, Shape};
+use crate::memory::Memory;
+use crate::ops::Ready;
+use crate::ops::product::FEW_ROWS;
+
+/// Blocks that look for the best token of a row.
+const BEST_BLOCKS: usize = 32;
+
+/// An op with what a trace says of it.
+pub(crate) struct Step {
+    pub(crate) tag: String,
+    pub(crate) outputs: Vec<Buf>,
+    pub(crate) ready: Box<dyn Ready>,
+}
+
+/// The executable.
+pub(crate) struct Exec {
+    name: String,
+    program: Program,
+    plan: Plan,
+    steps: Vec<Step>,
+    machine: Machine,
+    best: Best,
+    /// Launches of decoding steps, recorded once for each shape.
+    graphs: HashMap<Shape, CudaGraph>,
+}
+
+/// The best token of each wanted row, found on the card.
+pub(crate) struct Best {
+    pub(crate) kernel: Kernel,
+    /// `[wanted]` u64.
+    pub(crate) keys: Memory,
+}
+
+// SAFETY: the driver's objects may be used from any thread that has made their context current, which `step_traced` and `copy_page`
+// do first; `Rc` and `RefCell` inside never leave this value.
+unsafe impl Send for Exec {}
+
+impl Exec {
+    pub(crate) fn new(
+        name: String,
+        program: Program,
+        plan: Plan,
+        steps: Vec<Step>,
+        machine: Machine,
+        best: Best,
+    ) -> Exec {
+        Exec { name, program, plan, steps, machine, best, graphs: HashMap::new() }
+    }
+
+    fn failed(&self, error: &CudaError) -> StepError {
+        StepError::Device { backend: self.name.clone(), problem: error.to_string() }
+    }
+
+    fn bind(&self) -> Result<(), CudaError> {
+        self.machine.library.card().context.bind_to_thread().map_err(CudaError::driver("select the card"))
+    }
+
+    /// All launches of a step.
+    fn launch(&self, shape: &Shape) -> Result<(), CudaError> {
+        self.steps.iter().try_for_each(|step| step.ready.launch(&self.machine, shape))?;
+        self.find_best(shape)
+    }
+
+    fn find_best(&self, shape: &Shape) -> Result<(), CudaError> {
+        if shape.wanted == 0 {
+            return Ok(());
+        }
+        let stream = &self.machine.stream;
+        let (logits, vocab, keys) =
+            (self.machine.at(self.program.logits), self.logits_width() as i32, self.best.keys.at());
+        let grid = Grid { blocks: [BEST_BLOCKS, shape.wanted, 1], ..Grid::new(1, 512) };
+        // SAFETY: the range is the allocation's beginning.
+        unsafe { cudarc::driver::result::memset_d8_async(keys, 0, shape.wanted * 8, stream.cu_stream()) }
+            .map_err(CudaError::driver("clear memory"))?;
+        // SAFETY: the logits have the wanted rows, and so have the keys.
+        unsafe { self.best.kernel.launch(stream, grid, args![logits, vocab, keys]) }
+    }
+
+    /// Runs the launches of a step: those of a decoding step from a recording.
+    fn run(&mut self, shape: Shape) -> Result<(), CudaError> {
+        if shape.tiles > 0 || shape.rows > FEW_ROWS {
+            return self.launch(&shape);
+        }
+        if !self.graphs.contains_key(&shape) {
+            let graph = self.record(&shape)?;
+            self.graphs.insert(shape, graph);
+        }
+        match self.graphs.get(&shape) {
+            Some(graph) => graph.launch().map_err(CudaError::driver("launch a graph")),
+            None => self.launch(&shape),
+        }
+    }
+
+    fn record(&self, shape: &Shape) -> Result<CudaGraph, CudaError> {
+        let stream = &self.machine.stream;
+        stream
+            .begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+            .map_err(CudaError::driver("record a graph"))?;
+        let launched = self.launch(shape);
+        let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
+        let graph = stream.end_capture(flags).map_err(CudaError::driver("record a graph"))?;
+        launched?;
+        graph.ok_or_else(|| CudaError::Driver {
+            what: "record a graph".to_owned(),
+            code: "nothing was recorded".to_owned(),
+        })
+    }
+
+    fn logits_width(&self) -> usize {
+        self.program.buf(self.program.logits).width
+    }
+
+    fn show(&self, step: &Step, shape: &Shape, trace: &mut dyn FnMut(Traced<'_>)) -> Result<(), CudaError> {
+        for &buf in &step.outputs {
+            let decl = self.program.buf(buf);
+            let data = self.rows(buf, 0, self.machine.rows(buf, shape))?;
+            trace(Traced { tag: &step.tag, buf: decl.name, width: decl.width, data: &data });
+        }
+        Ok(())
+    }
+
+    /// Some rows of a buffer.
+    fn rows(&self, buf: Buf, first: usize, count: usize) -> Result<Vec<f32>, CudaError> {
+        let buffer = self.machine.buf(buf);
+        let row = buffer.width * 4;
+        let mut bytes = vec![0; (first + count) * row];
+        buffer.memory.read(&self.machine.stream, &mut bytes)?;
+        Ok(bytes[first * row..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    }
+
+    fn outputs(&self, inputs: &StepInputs) -> Result<Vec<Output>, CudaError> {
+        let mut keys = vec![0; inputs.want.len() * 8];
+        self.best.keys.read(&self.machine.stream, &mut keys)?;
+        let keys = keys.chunks_exact(8).map(|b| u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]));
+        let output = |(i, (wanted, key)): (usize, (&ffai_program::Wanted, u64))| match &wanted.what {
+            Want::Sample(s) if is_best(s) => {
+                Ok(if key == 0 { Output::NotFinite } else { Output::Token(!(key as u32)) })
+            }
+            Want::Sample(s) => {
+                let mut logits = self.rows(self.program.logits, i, 1)?;
+                let token = sample(&mut logits, &s.sampling, &s.seen, s.position);
+                Ok(token.map_or(Output::NotFinite, Output::Token))
+            }
+            Want::Logits => Ok(Output::Logits(self.rows(self.program.logits, i, 1)?)),
+        };
+        inputs.want.iter().zip(keys).enumerate().map(output).collect()
+    }
+
+    fn traced(
+        &mut self,
+        inputs: &StepInputs,
+        trace: Option<&mut dyn FnMut(Traced<'_>)>,
+    ) -> Result<Vec<Output>, CudaError> {
+        self.bind()?;
+        let stream = self.machine.stream.clone();
+        self.machine.info.set(inputs, &stream)?;
+        let shape = Shape::of(inputs);
+        match trace {
+            None => self.run(shape)?,
+            Some(trace) => {
+                for step in &self.steps {
+                    step.ready.launch(&self.machine, &shape)?;
+                    self.show(step, &shape, trace)?;
+                }
+                self.find_best(&shape)?;
+            }
+        }
+        self.outputs(inputs)
+    }
+}
+
+/// Whether the sample is the best token of the plain logits.
+fn is_best(s: &SampleInputs) -> bool {
+    let penalized = s.sampling.has_penalties() && !s.seen.is_empty();
+    s.sampling.temperature <= 0.0 && s.sampling.bias.is_empty() && !penalized
+}
+
+impl Executable for Exec {
+    fn step_traced(
+        &mut self,
+        inputs: &StepInputs,
+        trace: Option<&mut dyn FnMut(Traced<'_>)>,
+    ) -> Result<Vec<Output>, StepError> {
+        inputs.check(&self.program, &self.plan)?;
+        self.traced(inputs, trace).map_err(|error| self.failed(&error))
+    }
+
+    fn copy_page(&mut self, group: usize, from: u32, to: u32) {
+        let page = self.machine.layouts[group].page() * if self.machine.kv_f32 { 4 } else { 2 };
+        // A card that fails here fails in the step that follows as well, which says so.
+        let _ = self.bind().and_then(|()| {
+            self.machine.kv[group].copy_within(&self.machine.stream, from as usize * page, to as usize * page, page)
+        });
+    }
+}

@@ -1,0 +1,173 @@
+//! What the ops of a compiled program share: the card, its stream, buffers, pages, and a description of the step.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use cudarc::driver::CudaStream;
+use ffai_program::{Buf, KvLayout, Plan, Program, Rows, StepInputs};
+
+use crate::CudaError;
+use crate::kernels::Library;
+use crate::memory::Memory;
+use crate::step::StepInfo;
+
+/// Rows of a prompt that attend together.
+pub(crate) const ATTEND_ROWS: usize = 64;
+/// Most rows of a step whose attentions may be split into several ranges of keys.
+pub(crate) const SPLIT_ROWS: usize = 16;
+/// Most ranges.
+pub(crate) const MOST_RANGES: usize = 64;
+/// Keys that are worth a range of their own.
+const RANGE_KEYS: usize = 64;
+
+/// The machine that ops run on.
+pub(crate) struct Machine {
+    pub(crate) library: Library,
+    pub(crate) stream: Arc<CudaStream>,
+    pub(crate) bufs: Vec<Buffer>,
+    /// The pages of each state group.
+    pub(crate) kv: Vec<Memory>,
+    pub(crate) layouts: Vec<KvLayout>,
+    /// Whether keys and values are f32, not bf16.
+    pub(crate) kv_f32: bool,
+    pub(crate) info: StepInfo,
+    pub(crate) scratch: Scratch,
+}
+
+/// One of the program's buffers, `[capacity, width]` f32.
+pub(crate) struct Buffer {
+    pub(crate) rows: Rows,
+    pub(crate) width: usize,
+    pub(crate) memory: Memory,
+}
+
+/// What ops use one after the other.
+pub(crate) struct Scratch {
+    /// Normed activations of products of many rows.
+    pub(crate) input: Memory,
+    /// Expanded weights.
+    pub(crate) weights: Memory,
+    /// The second factor of a gated product.
+    pub(crate) up: Memory,
+    /// Unfinished attentions.
+    pub(crate) partials: Memory,
+    /// How many ranges of each have ended; zero between kernels.
+    pub(crate) arrived: Memory,
+}
+
+/// What the ops of a program need at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Needs {
+    /// Bytes of an input, for each row.
+    pub(crate) input: usize,
+    /// Bytes of expanded weights.
+    pub(crate) weights: usize,
+    /// Bytes of a second factor, for each row.
+    pub(crate) up: usize,
+    /// Floats of a range's result, of all heads of a row.
+    pub(crate) partial: usize,
+    /// Key heads, times the blocks of query heads that share one.
+    pub(crate) arrived: usize,
+}
+
+/// The shape of a step: what launches depend on. Two steps of one shape are the same launches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Shape {
+    pub(crate) rows: usize,
+    pub(crate) wanted: usize,
+    /// Tiles of rows of prompts; none when every sequence brings one row.
+    pub(crate) tiles: usize,
+    /// Ranges of keys, a power of two, at most so many.
+    pub(crate) ranges: usize,
+}
+
+impl Shape {
+    pub(crate) fn of(inputs: &StepInputs) -> Shape {
+        let prompt = inputs.seqs.iter().any(|s| s.rows > 1);
+        let longest = inputs.seqs.iter().map(|s| s.past + s.rows).max().unwrap_or(1);
+        let rows = inputs.rows();
+        let ranges = longest.div_ceil(RANGE_KEYS).next_power_of_two().min(MOST_RANGES);
+        Shape {
+            rows,
+            wanted: inputs.want.len(),
+            tiles: if prompt { inputs.seqs.iter().map(|s| s.rows.div_ceil(ATTEND_ROWS)).sum() } else { 0 },
+            ranges: if rows > SPLIT_ROWS { 1 } else { ranges },
+        }
+    }
+
+    pub(crate) fn rows_of(&self, rows: Rows) -> usize {
+        match rows {
+            Rows::Step => self.rows,
+            Rows::Wanted => self.wanted,
+        }
+    }
+}
+
+impl Machine {
+    pub(crate) fn new(
+        library: Library,
+        stream: Arc<CudaStream>,
+        program: &Program,
+        plan: &Plan,
+        needs: Needs,
+        kv_f32: bool,
+    ) -> Result<Machine, CudaError> {
+        let context = &library.card().context;
+        let layouts: Vec<_> = program.states.iter().map(|g| KvLayout::new(g, plan.page_tokens)).collect();
+        let element = if kv_f32 { 4 } else { 2 };
+        let bufs = program.bufs.iter().map(|b| {
+            let memory = Memory::zeroed(context, "activations", b.width * plan.capacity(b.rows) * 4)?;
+            Ok(Buffer { rows: b.rows, width: b.width, memory })
+        });
+        let kv = layouts.iter().zip(&plan.pages);
+        let kv = kv.map(|(l, pages)| Memory::zeroed(context, "keys and values", l.page() * pages * element));
+        let most = plan.rows.max(plan.wanted);
+        let split = most.min(SPLIT_ROWS);
+        Ok(Machine {
+            bufs: bufs.collect::<Result<_, CudaError>>()?,
+            kv: kv.collect::<Result<_, CudaError>>()?,
+            info: StepInfo::new(context, program, plan)?,
+            scratch: Scratch {
+                input: Memory::new(context, "activations", needs.input * most)?,
+                weights: Memory::new(context, "expanded weights", needs.weights)?,
+                up: Memory::new(context, "activations", needs.up * most)?,
+                partials: Memory::new(context, "attention", split * MOST_RANGES * needs.partial * 4)?,
+                arrived: Memory::zeroed(context, "attention", split * needs.arrived * 4)?,
+            },
+            layouts,
+            kv_f32,
+            stream,
+            library,
+        })
+    }
+
+    pub(crate) fn buf(&self, buf: Buf) -> &Buffer {
+        &self.bufs[buf.0 as usize]
+    }
+
+    /// The address of a buffer.
+    pub(crate) fn at(&self, buf: Buf) -> u64 {
+        self.buf(buf).memory.at()
+    }
+
+    /// Rows of a buffer in a step.
+    pub(crate) fn rows(&self, buf: Buf, shape: &Shape) -> usize {
+        shape.rows_of(self.buf(buf).rows)
+    }
+}
+
+/// What a program will need, gathered while its ops are made ready.
+#[derive(Default)]
+pub(crate) struct Gather(Cell<Needs>);
+
+impl Gather {
+    pub(crate) fn need(&self, change: impl FnOnce(&mut Needs)) {
+        let mut needs = self.0.get();
+        change(&mut needs);
+        self.0.set(needs);
+    }
+
+    pub(crate) fn needs(&self) -> Needs {
+        self.0.get()
+    }
+}

@@ -1,0 +1,77 @@
+//! The gated product of an MLP.
+#![expect(unsafe_code, reason = "launches")]
+
+use std::rc::Rc;
+
+use super::input::Input;
+use super::product::{FEW_ROWS, Few, Many, bare};
+use super::{NormArgs, Ready, address};
+use crate::CudaError;
+use crate::kernels::{Grid, Kernel, Library, args};
+use crate::machine::{Gather, Machine, Shape};
+use crate::matrix::Matrix;
+use crate::memory::Memory;
+use crate::storage::Layout;
+use ffai_program::Buf;
+
+/// The op.
+pub(crate) struct GateUp {
+    input: Input,
+    gate: (Rc<Matrix>, Option<Memory>, Many),
+    up: Option<(Rc<Matrix>, Option<Memory>, Many)>,
+    /// `ACT_*` of `common.cuh`.
+    act: i32,
+    out: Buf,
+    few: Option<Few>,
+    combine: Kernel,
+}
+
+impl GateUp {
+    pub(crate) fn new(
+        library: &Library,
+        gather: &Gather,
+        input: Input,
+        gate: (Rc<Matrix>, Option<Memory>),
+        up: Option<(Rc<Matrix>, Option<Memory>)>,
+        act: i32,
+        out: Buf,
+    ) -> Result<GateUp, CudaError> {
+        let with_many = |(matrix, bias): (Rc<Matrix>, Option<Memory>)| {
+            let many = Many::new(library, gather, &matrix)?;
+            Ok::<_, CudaError>((matrix, bias, many))
+        };
+        let alike = up.as_ref().filter(|up| up.0.layout == gate.0.layout && gate.0.layout != Layout::Plain);
+        let few = match alike {
+            Some(_) => Few::new(library, &gate.0, 2 * gate.0.blocks(), NormArgs::of(input.norm.as_ref()), Some(act))?,
+            None => None,
+        };
+        gather.need(|n| n.up = n.up.max(gate.0.rows * 4));
+        let up = up.map(with_many).transpose()?;
+        let combine = library.kernel("elementwise.cu", "gate", &[])?;
+        Ok(GateUp { input, gate: with_many(gate)?, up, act, out, few, combine })
+    }
+}
+
+impl Ready for GateUp {
+    fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
+        let rows = m.rows(self.input.x, shape);
+        let (gate, gate_bias, many) = &self.gate;
+        let out = m.at(self.out);
+        let to_gate = bare(out, address(gate_bias.as_ref()), gate.rows);
+        let mut second = 0;
+        if let Some((up, up_bias, many_up)) = &self.up {
+            let up_bias = address(up_bias.as_ref());
+            if let Some(few) = self.few.as_ref().filter(|_| rows <= FEW_ROWS) {
+                let parts = [(&**gate, to_gate), (&**up, bare(0, up_bias, up.rows))];
+                return few.launch(m, &parts, m.at(self.input.x), rows, NormArgs::of(self.input.norm.as_ref()));
+            }
+            second = m.scratch.up.at();
+            many_up.launch(m, &self.input, shape, bare(second, up_bias, up.rows))?;
+        }
+        many.launch(m, &self.input, shape, to_gate)?;
+        let (act, count) = (self.act, (rows * gate.rows) as u64);
+        let grid = Grid::new((rows * gate.rows).div_ceil(256).min(4096), 256);
+        // SAFETY: both hold that many floats.
+        unsafe { self.combine.launch(&m.stream, grid, args![out, second, act, count]) }
+    }
+}

@@ -1,0 +1,50 @@
+//! The input of products of many rows: normed, as bf16 for the tensor cores or as f32 for f32 weights.
+#![expect(unsafe_code, reason = "launches")]
+
+use ffai_program::Buf;
+
+use super::{Norm, NormArgs};
+use crate::CudaError;
+use crate::kernels::{Grid, Kernel, Library, args};
+use crate::machine::{Machine, Shape};
+use crate::matrix::TILE_COLS;
+
+/// The kernels.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) x: Buf,
+    pub(crate) norm: Option<Norm>,
+    bf16: Kernel,
+    f32: Kernel,
+}
+
+impl Input {
+    pub(crate) fn new(x: Buf, norm: Option<Norm>, library: &Library) -> Result<Input, CudaError> {
+        let bf16 = library.kernel("norm.cu", "norm_rows_bf16", &[])?;
+        let f32 = library.kernel("norm.cu", "norm_rows", &[])?;
+        Ok(Input { x, norm, bf16, f32 })
+    }
+
+    /// Rows of bf16, padded to whole tiles, in the machine's scratch; gives their length.
+    pub(crate) fn bf16(&self, m: &Machine, shape: &Shape) -> Result<usize, CudaError> {
+        let cols = m.buf(self.x).width;
+        let stride = cols.next_multiple_of(TILE_COLS);
+        let (x, norm, out, len, step) =
+            (m.at(self.x), NormArgs::of(self.norm.as_ref()), m.scratch.input.at(), cols as i32, stride as i32);
+        let grid = Grid::new(m.rows(self.x, shape), 256);
+        // SAFETY: the buffer has those rows, the scratch room for all rows of a plan (`Needs::input`).
+        unsafe { self.bf16.launch(&m.stream, grid, args![x, norm, out, len, step])? };
+        Ok(stride)
+    }
+
+    /// Rows of f32: the buffer itself where there is no norm. Gives their address.
+    pub(crate) fn f32(&self, m: &Machine, shape: &Shape) -> Result<u64, CudaError> {
+        let Some(norm) = &self.norm else { return Ok(m.at(self.x)) };
+        let cols = m.buf(self.x).width;
+        let (x, norm, out, len) = (m.at(self.x), NormArgs::of(Some(norm)), m.scratch.input.at(), cols as i32);
+        let grid = Grid::new(m.rows(self.x, shape), 256);
+        // SAFETY: as in `bf16`.
+        unsafe { self.f32.launch(&m.stream, grid, args![x, norm, out, len])? };
+        Ok(out)
+    }
+}

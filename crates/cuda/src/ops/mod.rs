@@ -1,0 +1,62 @@
+//! Ops made ready: which kernels a step of a shape puts on the stream, with which arguments.
+
+pub(crate) mod attend;
+pub(crate) mod embed;
+pub(crate) mod gate_up;
+pub(crate) mod input;
+pub(crate) mod pointwise;
+pub(crate) mod product;
+pub(crate) mod rotate;
+
+use crate::CudaError;
+use crate::machine::{Machine, Shape};
+use crate::memory::Memory;
+
+/// An op with its weights on the card.
+pub(crate) trait Ready {
+    /// Puts its kernels on the machine's stream.
+    ///
+    /// # Errors
+    /// The driver's.
+    fn launch(&self, machine: &Machine, shape: &Shape) -> Result<(), CudaError>;
+}
+
+/// A norm's weights on the card.
+#[derive(Debug)]
+pub(crate) struct Norm {
+    pub(crate) weight: Memory,
+    pub(crate) bias: Option<Memory>,
+    pub(crate) eps: f32,
+    pub(crate) layer: bool,
+}
+
+/// `Norm` of `norm.cuh`, of `product.cu` (which knows the kind when it is compiled) and `HeadNorm` of `rotate.cu`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct NormArgs {
+    weight: u64,
+    bias: u64,
+    eps: f32,
+    kind: i32,
+}
+
+impl NormArgs {
+    pub(crate) fn of(norm: Option<&Norm>) -> NormArgs {
+        norm.map_or_else(NormArgs::default, |norm| NormArgs {
+            weight: norm.weight.at(),
+            bias: address(norm.bias.as_ref()),
+            eps: norm.eps,
+            kind: if norm.layer { 2 } else { 1 },
+        })
+    }
+
+    /// `NORM` of the kernels: none, root mean square, layer norm.
+    pub(crate) fn kind(&self) -> i32 {
+        self.kind
+    }
+}
+
+/// The address, or null.
+pub(crate) fn address(memory: Option<&Memory>) -> u64 {
+    memory.map_or(0, Memory::at)
+}

@@ -1,0 +1,66 @@
+//! Norms of their own, caps, and the gathering of wanted rows.
+#![expect(unsafe_code, reason = "launches")]
+
+use ffai_program::Buf;
+
+use super::{Norm, NormArgs, Ready};
+use crate::CudaError;
+use crate::kernels::{Grid, Kernel, args};
+use crate::machine::{Machine, Shape};
+
+/// `out = add + norm(x)`, over parts of a row.
+pub(crate) struct AddNorm {
+    pub(crate) kernel: Kernel,
+    pub(crate) x: Buf,
+    pub(crate) norm: Norm,
+    pub(crate) len: usize,
+    pub(crate) add: Option<Buf>,
+    pub(crate) out: Buf,
+}
+
+impl Ready for AddNorm {
+    fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
+        let parts = m.rows(self.x, shape) * m.buf(self.x).width / self.len;
+        let (x, norm, out, len) = (m.at(self.x), NormArgs::of(Some(&self.norm)), m.at(self.out), self.len as i32);
+        let add = self.add.map_or(0, |add| m.at(add));
+        // SAFETY: the buffers have those rows of whole parts; every element is read before it is written by the same thread.
+        unsafe { self.kernel.launch(&m.stream, Grid::new(parts, 256), args![x, norm, add, out, len]) }
+    }
+}
+
+/// `x = cap * tanh(x / cap)`.
+pub(crate) struct SoftCap {
+    pub(crate) kernel: Kernel,
+    pub(crate) x: Buf,
+    pub(crate) cap: f32,
+}
+
+impl Ready for SoftCap {
+    fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
+        let count = m.rows(self.x, shape) * m.buf(self.x).width;
+        if count == 0 {
+            return Ok(());
+        }
+        let (x, cap, n) = (m.at(self.x), self.cap, count as u64);
+        // SAFETY: the buffer has that many floats.
+        unsafe { self.kernel.launch(&m.stream, Grid::new(count.div_ceil(256).min(1024), 256), args![x, cap, n]) }
+    }
+}
+
+/// `out[i] = x[the i-th wanted row]`.
+pub(crate) struct GatherRows {
+    pub(crate) kernel: Kernel,
+    pub(crate) x: Buf,
+    pub(crate) out: Buf,
+}
+
+impl Ready for GatherRows {
+    fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
+        if shape.wanted == 0 {
+            return Ok(());
+        }
+        let (x, wanted, out, width) = (m.at(self.x), m.info.wanted(), m.at(self.out), m.buf(self.x).width as i32);
+        // SAFETY: the checked inputs say that wanted rows are rows of the step.
+        unsafe { self.kernel.launch(&m.stream, Grid::new(shape.wanted, 256), args![x, wanted, out, width]) }
+    }
+}

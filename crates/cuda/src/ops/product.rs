@@ -1,0 +1,323 @@
+//! Products with weights: `product.cu` for a few rows, expanded weights and `gemm.cu` for many, `plain.cu` for f32.
+#![expect(unsafe_code, reason = "launches")]
+
+use std::rc::Rc;
+
+use super::input::Input;
+use super::{NormArgs, Ready, address};
+use crate::CudaError;
+use crate::kernels::{Grid, Kernel, Library, args, define};
+use crate::machine::{Gather, Machine, Shape};
+use crate::matrix::{Matrix, TILE_COLS, TILE_ROWS, Tiles};
+use crate::memory::Memory;
+use crate::storage::Layout;
+use ffai_program::Buf;
+
+/// Most rows that `product.cu` takes: two columns of the tensor cores' operand each.
+pub(crate) const FEW_ROWS: usize = 4;
+/// Most bytes of expanded weights at once.
+const EXPAND_BYTES: usize = 256 << 20;
+const GEMM_STAGES: usize = 3;
+/// Columns of a block of `gemm.cu`.
+const GEMM_COLS: usize = 128;
+const PARTS: usize = 3;
+
+/// Where a product goes: `Output` of `epilogue.cuh`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Output {
+    bias: u64,
+    out: u64,
+    add: u64,
+    scale: f32,
+    rows: i32,
+}
+
+/// `Part` of `product.cu`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+struct PartArgs {
+    matrix: Tiles,
+    to: Output,
+    first: i32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+struct PartsArgs {
+    part: [PartArgs; PARTS],
+    count: i32,
+}
+
+/// A matrix with its bias, and where the product goes.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) matrix: Rc<Matrix>,
+    pub(crate) bias: Option<Memory>,
+    pub(crate) out: Buf,
+    pub(crate) scale: f32,
+    pub(crate) add: Option<Buf>,
+}
+
+impl Part {
+    pub(crate) fn output(&self, m: &Machine) -> Output {
+        Output {
+            bias: address(self.bias.as_ref()),
+            out: m.at(self.out),
+            add: self.add.map_or(0, |add| m.at(add)),
+            scale: self.scale,
+            rows: self.matrix.rows as i32,
+        }
+    }
+}
+
+/// What an op's few-row kernel was compiled for.
+#[derive(Debug)]
+pub(crate) struct Few {
+    kernel: Kernel,
+    warps: usize,
+    slots: usize,
+    blocks: usize,
+    /// Rows that fit the shared memory of a block.
+    most_rows: usize,
+    shared_of: SharedSize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SharedSize {
+    tiles: usize,
+    sums: usize,
+    results: usize,
+}
+
+impl SharedSize {
+    fn bytes(self, rows: usize) -> usize {
+        2 * rows * (self.tiles * TILE_COLS + 16) * 2 + self.sums + self.results
+    }
+}
+
+impl Few {
+    /// For matrices of one layout and width with `blocks` blocks of rows in all; `gated` where the first two are multiplied.
+    /// None where not even one row fits.
+    pub(crate) fn new(
+        library: &Library,
+        matrix: &Matrix,
+        blocks: usize,
+        norm: NormArgs,
+        gated: Option<i32>,
+    ) -> Result<Option<Few>, CudaError> {
+        let card = library.card();
+        let tiles = matrix.tiles_per_row();
+        let places = 2 * card.multiprocessors;
+        let warps = if tiles >= 64 && blocks <= places { 16 } else { 8 };
+        let per = if gated.is_some() { 2 } else { 1 };
+        let slots = (blocks / per).div_ceil(places).min(32 / per) * per;
+        let (depth, sums) = match matrix.layout {
+            Layout::Codes(codes) => (4, FEW_ROWS * tiles * (TILE_COLS / codes.group.min(TILE_COLS)) * 4),
+            _ => (3, 0),
+        };
+        let shared_of = SharedSize { tiles, sums, results: slots * warps * 64 * 4 };
+        let most_rows = (1..=FEW_ROWS).rev().find(|rows| shared_of.bytes(*rows) + 1024 <= card.shared_memory);
+        let Some(most_rows) = most_rows else { return Ok(None) };
+        let mut options = matrix.layout.options();
+        options.extend([
+            define("TILES", tiles),
+            define("WARPS", warps),
+            define("DEPTH", depth),
+            define("NORM", norm.kind()),
+            define("GATED", u8::from(gated.is_some())),
+            define("ACT", gated.unwrap_or(0)),
+        ]);
+        let kernel = library.kernel("product.cu", "product", &options)?;
+        kernel.allow_shared(shared_of.bytes(most_rows))?;
+        Ok(Some(Few { kernel, warps, slots, blocks, most_rows, shared_of }))
+    }
+
+    /// Multiplies `rows` rows from `x` on with up to three matrices.
+    pub(crate) fn launch(
+        &self,
+        m: &Machine,
+        parts: &[(&Matrix, Output)],
+        x: u64,
+        rows: usize,
+        norm: NormArgs,
+    ) -> Result<(), CudaError> {
+        let cols = parts[0].0.cols;
+        for first in (0..rows).step_by(self.most_rows) {
+            let rows = self.most_rows.min(rows - first);
+            let mut all = PartsArgs { count: parts.len() as i32, ..PartsArgs::default() };
+            let mut blocks = 0;
+            for (part, (matrix, to)) in all.part.iter_mut().zip(parts) {
+                let skip = (first * to.rows as usize * 4) as u64;
+                let add = if to.add == 0 { 0 } else { to.add + skip };
+                let to = Output { out: to.out + skip, add, ..*to };
+                *part = PartArgs { matrix: matrix.tiles(), to, first: blocks };
+                blocks += matrix.blocks() as i32;
+            }
+            let x = x + (first * cols * 4) as u64;
+            let (n, slots, blocks) = (rows as i32, self.slots as i32, self.blocks as i32);
+            let grid = Grid {
+                shared: self.shared_of.bytes(rows),
+                ..Grid::new(self.blocks.div_ceil(self.slots), self.warps * 32)
+            };
+            // SAFETY: the matrices have those blocks of rows, the buffers those rows, the block its shared memory.
+            unsafe { self.kernel.launch(&m.stream, grid, args![all, x, n, norm, slots, blocks])? };
+        }
+        Ok(())
+    }
+}
+
+/// The kernels for many rows of one matrix.
+#[derive(Debug)]
+pub(crate) struct Many {
+    matrix: Rc<Matrix>,
+    expand: Kernel,
+    /// By rows of a block.
+    gemms: Vec<(usize, Kernel)>,
+    plain: Option<Kernel>,
+}
+
+impl Many {
+    pub(crate) fn new(library: &Library, gather: &Gather, matrix: &Rc<Matrix>) -> Result<Many, CudaError> {
+        let gemm = |rows: usize| {
+            let kernel = library.kernel("gemm.cu", "gemm", &[define("ROWS", rows), define("STAGES", GEMM_STAGES)])?;
+            kernel.allow_shared(GEMM_STAGES * (rows + GEMM_COLS) * 128)?;
+            Ok((rows, kernel))
+        };
+        let stride = matrix.cols.next_multiple_of(TILE_COLS);
+        let is_plain = matrix.layout == Layout::Plain;
+        gather.need(|n| {
+            n.input = n.input.max(if is_plain { matrix.cols * 4 } else { stride * 2 });
+            if !is_plain {
+                n.weights = n
+                    .weights
+                    .max((matrix.blocks() * TILE_ROWS * stride * 2).min(EXPAND_BYTES.max(TILE_ROWS * stride * 2)));
+            }
+        });
+        Ok(Many {
+            matrix: Rc::clone(matrix),
+            expand: library.kernel("expand.cu", "expand", &matrix.layout.options())?,
+            gemms: [16, 32, 64, 128].into_iter().map(gemm).collect::<Result<_, CudaError>>()?,
+            plain: match is_plain {
+                true => Some(library.kernel("plain.cu", "plain", &[])?),
+                false => None,
+            },
+        })
+    }
+
+    /// Multiplies all rows of an input.
+    pub(crate) fn launch(&self, m: &Machine, input: &Input, shape: &Shape, to: Output) -> Result<(), CudaError> {
+        let rows = m.rows(input.x, shape);
+        match &self.plain {
+            Some(kernel) => self.plain(m, kernel, input.f32(m, shape)?, rows, to),
+            None => self.tensor_cores(m, input.bf16(m, shape)?, rows, to),
+        }
+    }
+
+    fn plain(&self, m: &Machine, kernel: &Kernel, x: u64, rows: usize, to: Output) -> Result<(), CudaError> {
+        let (matrix, n, cols) = (self.matrix.tiles().codes, rows as i32, self.matrix.cols as i32);
+        let grid = Grid { blocks: [self.matrix.rows.div_ceil(8), rows.div_ceil(4), 1], ..Grid::new(1, 256) };
+        // SAFETY: the matrix is f32 rows, the buffers have those rows.
+        unsafe { kernel.launch(&m.stream, grid, args![matrix, to, x, n, cols]) }
+    }
+
+    /// Expands as many rows of the matrix as the scratch holds, and multiplies with them.
+    fn tensor_cores(&self, m: &Machine, stride: usize, rows: usize, to: Output) -> Result<(), CudaError> {
+        let (x, w, cols, n) = (m.scratch.input.at(), m.scratch.weights.at(), stride as i32, rows as i32);
+        let at_once = m.scratch.weights.len() / (TILE_ROWS * stride * 2);
+        let fits = self.gemms.iter().find(|(block, _)| rows <= *block).or(self.gemms.last());
+        let Some((block, gemm)) = fits else { return Ok(()) };
+        for first in (0..self.matrix.blocks()).step_by(at_once) {
+            let blocks = at_once.min(self.matrix.blocks() - first);
+            let (tiles, first_block, count) = (self.matrix.tiles(), first as i32, blocks as i32);
+            let warps = blocks * self.matrix.tiles_per_row();
+            // SAFETY: the scratch has room for that many blocks of rows.
+            unsafe {
+                self.expand.launch(&m.stream, Grid::new(warps.div_ceil(8), 256), args![tiles, w, first_block, count])?
+            };
+            let outs = (blocks * TILE_ROWS).min(self.matrix.rows - first * TILE_ROWS);
+            let (first_out, outs_arg) = ((first * TILE_ROWS) as i32, outs as i32);
+            let grid = Grid {
+                blocks: [rows.div_ceil(*block), outs.div_ceil(GEMM_COLS), 1],
+                threads: 256,
+                shared: GEMM_STAGES * (block + GEMM_COLS) * 128,
+            };
+            // SAFETY: both operands are rows of `stride` bf16, the output has all rows of the matrix.
+            unsafe { gemm.launch(&m.stream, grid, args![x, w, to, n, cols, first_out, outs_arg])? };
+        }
+        Ok(())
+    }
+}
+
+/// `Project` and `Linear`: several matrices over one input.
+pub(crate) struct Products {
+    input: Input,
+    parts: Vec<Part>,
+    /// Parts of one layout share a launch.
+    few: Vec<(Few, Vec<usize>)>,
+    many: Vec<Many>,
+}
+
+impl Products {
+    pub(crate) fn new(
+        library: &Library,
+        gather: &Gather,
+        input: Input,
+        parts: Vec<Part>,
+    ) -> Result<Products, CudaError> {
+        let norm = NormArgs::of(input.norm.as_ref());
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (i, part) in parts.iter().enumerate() {
+            let same = |g: &&mut Vec<usize>| parts[g[0]].matrix.layout == part.matrix.layout && g.len() < PARTS;
+            match groups.iter_mut().find(same) {
+                Some(group) => group.push(i),
+                None => groups.push(vec![i]),
+            }
+        }
+        let mut few = Vec::new();
+        for group in groups {
+            let blocks = group.iter().map(|i| parts[*i].matrix.blocks()).sum();
+            let matrix = &parts[group[0]].matrix;
+            let kernel = match matrix.layout {
+                Layout::Plain => None,
+                _ => Few::new(library, matrix, blocks, norm, None)?,
+            };
+            // Either all parts have a kernel for few rows, or the op goes the way of many.
+            match kernel {
+                Some(kernel) => few.push((kernel, group)),
+                None => {
+                    few.clear();
+                    break;
+                }
+            }
+        }
+        let many = parts.iter().map(|p| Many::new(library, gather, &p.matrix)).collect::<Result<_, _>>()?;
+        Ok(Products { input, parts, few, many })
+    }
+}
+
+impl Ready for Products {
+    fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
+        let rows = m.rows(self.input.x, shape);
+        if rows == 0 {
+            return Ok(());
+        }
+        if rows <= FEW_ROWS && !self.few.is_empty() {
+            let norm = NormArgs::of(self.input.norm.as_ref());
+            for (few, group) in &self.few {
+                let parts: Vec<_> = group.iter().map(|i| (&*self.parts[*i].matrix, self.parts[*i].output(m))).collect();
+                few.launch(m, &parts, m.at(self.input.x), rows, norm)?;
+            }
+            return Ok(());
+        }
+        self.parts
+            .iter()
+            .zip(&self.many)
+            .try_for_each(|(part, many)| many.launch(m, &self.input, shape, part.output(m)))
+    }
+}
+
+/// An output without residual or factor.
+pub(crate) fn bare(out: u64, bias: u64, rows: usize) -> Output {
+    Output { bias, out, add: 0, scale: 1.0, rows: rows as i32 }
+}
