@@ -1,10 +1,13 @@
 //! A tensor: named bytes in one storage.
 
 mod check;
+mod comb;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use self::comb::Comb;
 
 use self::check::{READ, bits, expect_bytes, expect_shape, global, group, matrix, mode, wrong_dtype, wrong_shape};
 use crate::storage::AffineRow;
@@ -26,6 +29,8 @@ pub struct Tensor {
     biases: Bytes,
     /// What scales are multiplied by.
     factor: f32,
+    /// Where rows are not all that are stored.
+    comb: Option<Comb>,
 }
 
 impl Tensor {
@@ -124,6 +129,32 @@ impl Tensor {
         Ok(tensor)
     }
 
+    /// MXFP4 in blocks of bytes: `blocks` u8 `[.., rows, cols / 32, 16]` with two elements a byte, the even one in the low half,
+    /// and `scales` u8 `[.., rows, cols / 32]`. These are the bits of MLX's mxfp4.
+    ///
+    /// # Errors
+    /// Every mismatch of type or shape, naming the entry that is wrong.
+    pub fn mxfp4_blocks(blocks: &Entry, scales: &Entry) -> Result<Tensor> {
+        for entry in [blocks, scales] {
+            if entry.dtype != Dtype::Int(Int::U8) {
+                return Err(wrong_dtype(entry, "u8 blocks and scales"));
+            }
+        }
+        let outer = match blocks.shape.as_slice() {
+            [outer @ .., 16] if outer.len() > 1 => outer,
+            _ => return Err(wrong_shape(blocks, "[.., rows, blocks, 16]")),
+        };
+        expect_shape(scales, outer)?;
+        let (rows, groups) = matrix(scales)?;
+        let cols = groups.checked_mul(32).ok_or_else(|| wrong_shape(blocks, "dimensions that fit memory"))?;
+        expect_bytes(blocks, rows, groups.saturating_mul(16))?;
+        expect_bytes(scales, rows, groups)?;
+        let mut tensor = Tensor::whole(blocks, rows, cols, Storage::Microscaled(Microscaled::Mxfp4));
+        tensor.shape = [&outer[..outer.len() - 1], &[cols]].concat();
+        tensor.scales = scales.bytes.clone();
+        Ok(tensor)
+    }
+
     /// An f32 tensor that no file holds: made by the program or by a test.
     ///
     /// # Panics
@@ -154,6 +185,7 @@ impl Tensor {
             scales: Bytes::default(),
             biases: Bytes::default(),
             factor: 1.0,
+            comb: None,
         }
     }
 
@@ -189,20 +221,25 @@ impl Tensor {
 
     /// Bytes of all parts together.
     pub fn bytes_len(&self) -> usize {
-        self.data.len() + self.scales.len() + self.biases.len()
+        let stored = self.data.len() + self.scales.len() + self.biases.len();
+        stored / self.stored_rows() * self.rows
     }
 
-    /// The numbers, codes or blocks, row after row.
+    fn stored_rows(&self) -> usize {
+        self.comb.map_or(self.rows, |comb| comb.stored)
+    }
+
+    /// The numbers, codes or blocks, row after row; all that are stored where the rows are a [`Tensor::selection`].
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// The scales of an affine or microscaled tensor, row after row; empty for others.
+    /// The scales of an affine or microscaled tensor, row after row as in [`Tensor::data`]; empty for others.
     pub fn scales(&self) -> &[u8] {
         &self.scales
     }
 
-    /// The biases of an affine tensor, row after row; empty for others.
+    /// The biases of an affine tensor, row after row as in [`Tensor::data`]; empty for others.
     pub fn biases(&self) -> &[u8] {
         &self.biases
     }
@@ -217,7 +254,7 @@ impl Tensor {
 
     /// Bytes of a row in [`Tensor::data`].
     pub fn row_bytes(&self) -> usize {
-        self.data.len() / self.rows
+        self.data.len() / self.stored_rows()
     }
 
     /// The rows `range` as a matrix of their own, sharing the bytes.
@@ -231,12 +268,17 @@ impl Tensor {
             self.rows,
             self.name
         );
+        let shape = vec![range.len(), self.cols];
+        if let Some(comb) = self.comb {
+            let comb = Some(Comb { skip: comb.skip + range.start, ..comb });
+            return Tensor { shape, rows: range.len(), comb, ..self.clone() };
+        }
         let part = |bytes: &Bytes| {
             let row = bytes.len() / self.rows;
             bytes.slice(range.start * row..range.end * row)
         };
         Tensor {
-            shape: vec![range.len(), self.cols],
+            shape,
             rows: range.len(),
             data: part(&self.data),
             scales: part(&self.scales),
@@ -276,7 +318,9 @@ impl Tensor {
     }
 
     fn part<'a>(&self, bytes: &'a Bytes, row: usize) -> &'a [u8] {
-        let len = bytes.len() / self.rows;
+        assert!(row < self.rows, "row {row} of {} in `{}`", self.rows, self.name);
+        let len = bytes.len() / self.stored_rows();
+        let row = self.comb.map_or(row, |comb| comb.at(row));
         &bytes[row * len..(row + 1) * len]
     }
 }

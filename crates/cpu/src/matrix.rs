@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use ffai_checkpoint::{Storage, Tensor};
+use ffai_checkpoint::{Comb, Storage, Tensor};
 
 use crate::Level;
 use crate::floats::Floats;
@@ -70,7 +70,7 @@ impl Matrix {
 
     /// Floats of scratch that [`Matrix::source`] needs for some rows.
     pub(crate) fn scratch(&self, rows: usize) -> usize {
-        2 * self.scales.as_ref().map_or(0, |s| (rows * s.groups).next_multiple_of(UNIT))
+        2 * self.scales.as_ref().map_or(0, |s| (rows * s.groups).next_multiple_of(UNIT) + UNIT)
     }
 
     /// Rows `rows` for kernels, their scales decoded into `scratch`. Valid for as long as both.
@@ -79,8 +79,18 @@ impl Matrix {
     /// Where there are no such rows, or the scratch is too small.
     pub(crate) fn source(&self, rows: Range<usize>, scratch: &Floats) -> Source {
         let row_bytes = self.tensor.row_bytes();
+        assert!(rows.end <= self.rows(), "rows {rows:?} of {}", self.rows());
+        let comb = self.tensor.selection().map(|comb| Comb { skip: comb.skip + rows.start, ..comb });
+        let data = match comb {
+            Some(comb) => {
+                assert!(rows.is_empty() || comb.at(rows.len() - 1) < comb.stored, "rows {rows:?} of a selection");
+                self.tensor.data()
+            }
+            None => &self.tensor.data()[rows.start * row_bytes..rows.end * row_bytes],
+        };
         let mut source = Source {
-            data: self.tensor.data()[rows.start * row_bytes..rows.end * row_bytes].as_ptr(),
+            data: data.as_ptr(),
+            comb,
             row_bytes,
             scales: scratch.ptr(),
             biases: scratch.ptr(),
@@ -92,9 +102,9 @@ impl Matrix {
             let needed = self.scratch(rows.len());
             assert!(needed <= scratch.len(), "scales of {} rows", rows.len());
             let biases = scratch.ptr().wrapping_add(needed / 2);
-            scales.decode(self.tensor.scales(), &rows, scratch.ptr());
+            scales.decode_all(self.tensor.scales(), comb, &rows, scratch.ptr());
             if matches!(scales.decode, Decode::Floats { .. }) {
-                scales.decode(self.tensor.biases(), &rows, biases);
+                scales.decode_all(self.tensor.biases(), comb, &rows, biases);
             }
             source = Source { biases, groups: scales.groups, ..source };
         }
@@ -103,13 +113,23 @@ impl Matrix {
 }
 
 impl Scales {
+    /// Writes the numbers of some rows, which may be stored apart: in order, for each piece ends with numbers of no meaning.
+    fn decode_all(&self, bytes: &[u8], comb: Option<Comb>, rows: &Range<usize>, out: *mut f32) {
+        let Some(comb) = comb else { return self.decode(bytes, rows, out) };
+        for row in 0..rows.len() {
+            let stored = comb.at(row);
+            self.decode(bytes, &(stored..stored + 1), out.wrapping_add(row * self.groups));
+        }
+    }
+
     /// Writes the numbers of some rows; what follows in their last unit has no meaning.
     fn decode(&self, bytes: &[u8], rows: &Range<usize>, out: *mut f32) {
         let numbers = rows.start * self.groups..rows.end * self.groups;
         match &self.decode {
             Decode::Floats { size, decode } => {
                 let (data, cols) = (bytes[numbers.start * size..numbers.end * size].as_ptr(), numbers.len());
-                let matrix = Source { data, row_bytes: 0, scales: out, biases: out, groups: 0, units: 1, cols };
+                let matrix =
+                    Source { data, row_bytes: 0, scales: out, biases: out, groups: 0, units: 1, cols, comb: None };
                 let patch = Patch { matrix, rows: 1, col: 0, cols, out, stride: 0, ahead: cols * size };
                 // SAFETY: the numbers are there, and the caller has room for them in whole units.
                 unsafe { decode(&patch) };

@@ -60,6 +60,8 @@ impl Matrix {
     /// # Errors
     /// What stands in the way, in words, or the card's.
     pub(crate) fn new(tensor: &Tensor, library: &Library, stream: &CudaStream) -> Result<Matrix, Trouble> {
+        // What is not stored row after row is copied on the way.
+        let tensor = &tensor.gathered();
         let layout = Layout::new(tensor.storage());
         let (rows, cols) = (tensor.rows(), tensor.cols());
         if rows.max(cols) > 1 << 30 {

@@ -144,7 +144,7 @@ pub struct Attention {
     /// Key `j` is visible to query `i` iff `i - window < j <= i`; none means all earlier keys.
     pub window: Option<usize>,
     /// Whether each query head has a learned sink: a number `s` that adds `exp(s)` to the softmax's denominator and nothing
-    /// else (Xiao et al., 2024; as gpt-oss learns it).
+    /// else.
     pub sinks: bool,
 }
 

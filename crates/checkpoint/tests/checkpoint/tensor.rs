@@ -265,3 +265,41 @@ fn affine_codes_of_one_bit_are_refused_by_name() {
     let error = Tensor::affine(&weight, &parts("w.scales", 1, 1), &parts("w.biases", 1, 1), 64).unwrap_err();
     assert!(error.to_string().contains("`w.weight`: MLX affine with 1 bit is not supported"), "{error}");
 }
+
+/// Six rows of two numbers.
+fn six_rows() -> Tensor {
+    Tensor::from_f32("w", 6, 2, (0..12u8).map(f32::from).collect())
+}
+
+#[test]
+fn a_comb_takes_rows_of_every_period_and_shares_the_bytes() {
+    let odd = six_rows().comb(1, 1, 2);
+    assert_eq!((odd.rows(), odd.bytes_len(), odd.row_bytes()), (3, 24, 8));
+    assert_eq!(odd.to_f32(), [2.0, 3.0, 6.0, 7.0, 10.0, 11.0]);
+    let pairs = six_rows().comb(0, 2, 3);
+    assert_eq!(pairs.to_f32(), [0.0, 1.0, 2.0, 3.0, 6.0, 7.0, 8.0, 9.0]);
+    assert_eq!(pairs.rows_range(1..4).rows_range(1..3).to_f32(), [6.0, 7.0, 8.0, 9.0]);
+    assert_eq!(pairs.data().len(), 48);
+}
+
+#[test]
+fn gathered_rows_are_the_same_numbers_one_after_the_other() {
+    let part = six_rows().comb(0, 2, 3).rows_range(1..4);
+    let gathered = part.gathered();
+    assert_eq!(gathered.to_f32(), part.to_f32());
+    assert_eq!((gathered.selection(), gathered.data().len()), (None, 24));
+}
+
+#[test]
+fn blocks_and_scales_of_bytes_are_mxfp4() {
+    let codes: Vec<u8> = (0..64).map(|i: u8| i.wrapping_mul(37)).collect();
+    let blocks = entry("w_blocks", Dtype::Int(Int::U8), &[2, 2, 1, 16], codes.clone());
+    let scales = entry("w_scales", Dtype::Int(Int::U8), &[2, 2, 1], vec![127, 126, 128, 127]);
+    let tensor = Tensor::mxfp4_blocks(&blocks, &scales).unwrap();
+    assert_eq!((tensor.shape(), tensor.rows(), tensor.cols()), ([2, 2, 32].as_slice(), 4, 32));
+    let weight = entry("w", Dtype::Int(Int::U32), &[4, 4], codes);
+    let same = Tensor::microscaled(&weight, &entry("s", Dtype::Int(Int::U8), &[4, 1], scales.bytes.to_vec()), None, 32);
+    assert_eq!(tensor.to_f32(), same.unwrap().to_f32());
+    let short = entry("w_scales", Dtype::Int(Int::U8), &[2, 1, 1], vec![127; 2]);
+    assert!(Tensor::mxfp4_blocks(&blocks, &short).unwrap_err().to_string().contains("w_scales"));
+}

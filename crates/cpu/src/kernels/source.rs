@@ -1,5 +1,7 @@
 //! Some rows of a matrix as kernels see them.
 
+use ffai_checkpoint::Comb;
+
 use crate::simd::Simd;
 use crate::simd::load::{Loader, Row};
 
@@ -19,6 +21,8 @@ pub(crate) struct Source {
     /// Units that share a scale.
     pub(crate) units: usize,
     pub(crate) cols: usize,
+    /// Where rows of `data` are left out; `data` then begins at the first one stored, and row 0 is the first one of interest.
+    pub(crate) comb: Option<Comb>,
 }
 
 impl Source {
@@ -31,8 +35,12 @@ impl Source {
     /// Row `index`, counted from the first one of interest.
     #[inline(always)]
     pub(crate) unsafe fn row(&self, index: usize) -> Row {
+        let stored = match &self.comb {
+            Some(comb) => comb.at(index),
+            None => index,
+        };
         Row {
-            data: self.data.add(index * self.row_bytes),
+            data: self.data.add(stored * self.row_bytes),
             scales: self.scales.add(index * self.groups),
             biases: self.biases.add(index * self.groups),
         }

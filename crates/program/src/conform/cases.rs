@@ -2,7 +2,7 @@
 
 mod latent;
 
-use ffai_checkpoint::{Block, Float, Storage};
+use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 use ffai_model::{Activation, Growth, Pairing, Rope, Shape, WeightDecl};
 
 use super::{Bag, Case, Rng, random::random_vector, random_tensor, storages};
@@ -16,7 +16,7 @@ const F32: Storage = Storage::Dense(Float::F32);
 
 /// Every case.
 pub fn cases() -> Vec<Case> {
-    [products(), embeddings(), gates(), projections(), norms(), caps(), attentions(), latent::cases()].concat()
+    [products(), combs(), embeddings(), gates(), projections(), norms(), caps(), attentions(), latent::cases()].concat()
 }
 
 /// A case under construction: a builder that makes each weight it declares.
@@ -130,6 +130,36 @@ fn product(storage: Storage, rows: usize, cols: usize, n: usize, seed: usize) ->
     let proj = b.proj("w", out);
     b.push("linear".to_owned(), Op::Linear { x, norm, proj, scale, add: residual.then_some(add) });
     m.case(format!("linear {storage} [{rows}, {cols}] x {n}"), b, (out, rows), &[&[n]])
+}
+
+/// Rows that are every other row of what is stored, or two of three, of each kind of storage.
+fn combs() -> Vec<Case> {
+    let storages = [
+        F32,
+        Storage::Dense(Float::BF16),
+        Storage::Block(Block::Q4K),
+        Storage::Affine(Affine { bits: 4, group: 32, scales: Float::BF16 }),
+        Storage::Microscaled(Microscaled::Mxfp4),
+    ];
+    let mut cases = Vec::new();
+    for storage in storages {
+        let cols = storage.step().max(33) / storage.step() * storage.step() * 2;
+        for (first, take, period, n) in [(1, 1, 2, 1), (0, 2, 3, 5)] {
+            let mut m = Maker::new(cases.len());
+            let stored = random_tensor("w", storage, 40 * period, cols, &mut m.rng);
+            let tensor = stored.comb(first, take, period).rows_range(1..40 * take);
+            let rows = tensor.rows();
+            m.decls.push(WeightDecl { role: "w".to_owned(), shape: Shape::Matrix { rows, cols } });
+            m.bag.0.insert("w".to_owned(), tensor);
+            let (mut b, [x]) = m.builder([("x", cols)]);
+            let out = b.buf("out", Rows::Step, rows);
+            let proj = b.proj("w", out);
+            b.push("linear".to_owned(), Op::Linear { x, norm: None, proj, scale: 1.0, add: None });
+            let name = format!("linear {storage} of {take} rows of {period} x {n}");
+            cases.push(m.case(name, b, (out, rows), &[&[n]]));
+        }
+    }
+    cases
 }
 
 fn embeddings() -> Vec<Case> {
