@@ -21,11 +21,10 @@ INLINE void load_vec(const Kv *from, float to[VEC]) {
     uint4 v = *(const uint4 *)from;
     u32 words[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
-    for (int i = 0; i < 8; i++) to[i] = i & 1 ? __uint_as_float(words[i / 2] & 0xffff0000u) : bf16_to_f32(words[i / 2]);
+    for (int i = 0; i < 8; i++) to[i] = f16_to_f32(i & 1 ? words[i / 2] >> 16 : words[i / 2]);
 #elif VEC == 4
     uint2 v = *(const uint2 *)from;
-    to[0] = bf16_to_f32(v.x), to[1] = __uint_as_float(v.x & 0xffff0000u);
-    to[2] = bf16_to_f32(v.y), to[3] = __uint_as_float(v.y & 0xffff0000u);
+    to[0] = f16_to_f32(v.x), to[1] = f16_to_f32(v.x >> 16), to[2] = f16_to_f32(v.y), to[3] = f16_to_f32(v.y >> 16);
 #else
 #pragma unroll
     for (int i = 0; i < VEC; i++) to[i] = from_kv(from[i]);

@@ -1,5 +1,5 @@
 // Attention of prompts on the tensor cores (Dao, 2023): a block of four warps takes 64 rows of one sequence and one query head, and
-// goes over the keys 64 at a time. Needs bf16 keys and heads of a multiple of 16.
+// goes over the keys 64 at a time. Needs f16 keys and heads of a multiple of 16.
 #include "attend.cuh"
 
 #define KEYS 64
@@ -37,7 +37,7 @@ extern "C" __global__ void __launch_bounds__(128)
         int row = i / (DIM / 2), at = i % (DIM / 2) * 2;
         float2 two = make_float2(0.0f, 0.0f);
         if (row < tile.rows) two = *(const float2 *)(q + ((u64)(tile.first + row) * q_heads + head) * DIM + at);
-        *(u32 *)(memory + row * STRIDE + at) = pack_bf16(two.x, two.y);
+        *(u32 *)(memory + row * STRIDE + at) = pack_f16(two.x, two.y);
     }
     int end = tile.place + tile.rows;
     int2 seen = make_int2(first_key(scores, tile.place), end);
@@ -73,8 +73,8 @@ extern "C" __global__ void __launch_bounds__(128)
                 u32 b[4];
                 int row = n * 8 + (lane & 7) + ((lane >> 4) << 3);
                 load_matrices(b, k_at + (row * STRIDE + c * 16 + ((lane >> 3) & 1) * 8) * 2);
-                mma_bf16(s[n], a[0], a[1], a[2], a[3], b[0], b[1]);
-                mma_bf16(s[n + 1], a[0], a[1], a[2], a[3], b[2], b[3]);
+                mma_f16(s[n], a[0], a[1], a[2], a[3], b[0], b[1]);
+                mma_f16(s[n + 1], a[0], a[1], a[2], a[3], b[2], b[3]);
             }
         }
         float peak[2] = {most[0], most[1]};
@@ -112,15 +112,15 @@ extern "C" __global__ void __launch_bounds__(128)
             for (int e = 0; e < 4; e++) y[d][e] *= old[e >> 1];
 #pragma unroll
         for (int k = 0; k < KEYS / 16; k++) {
-            u32 a[4] = {pack_bf16(s[2 * k][0], s[2 * k][1]), pack_bf16(s[2 * k][2], s[2 * k][3]),
-                        pack_bf16(s[2 * k + 1][0], s[2 * k + 1][1]), pack_bf16(s[2 * k + 1][2], s[2 * k + 1][3])};
+            u32 a[4] = {pack_f16(s[2 * k][0], s[2 * k][1]), pack_f16(s[2 * k][2], s[2 * k][3]),
+                        pack_f16(s[2 * k + 1][0], s[2 * k + 1][1]), pack_f16(s[2 * k + 1][2], s[2 * k + 1][3])};
 #pragma unroll
             for (int d = 0; d < DIM / 8; d += 2) {
                 u32 b[4];
                 int row = k * 16 + (lane & 15);
                 load_matrices_transposed(b, v_at + (row * STRIDE + d * 8 + (lane >> 4) * 8) * 2);
-                mma_bf16(y[d], a[0], a[1], a[2], a[3], b[0], b[1]);
-                mma_bf16(y[d + 1], a[0], a[1], a[2], a[3], b[2], b[3]);
+                mma_f16(y[d], a[0], a[1], a[2], a[3], b[0], b[1]);
+                mma_f16(y[d + 1], a[0], a[1], a[2], a[3], b[2], b[3]);
             }
         }
         __syncthreads();

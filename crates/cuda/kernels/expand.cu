@@ -1,4 +1,4 @@
-// A matrix of any tiled storage as rows of bf16, for products of prompts. Columns are padded to whole tiles with zeros, rows are
+// A matrix of any tiled storage as rows of f16, for products of prompts. Columns are padded to whole tiles with zeros, rows are
 // not padded. One warp a tile; each lane writes the columns of its codes, four at a time.
 #include "weights.cuh"
 
@@ -27,7 +27,7 @@ extern "C" __global__ void expand(Tiles m, u16 *out, int first_block, int blocks
 #pragma unroll
             for (int s = 0; s < 4; s++) v[s] = col + s < m.cols ? a.scale * code_value(get_code(c.words, j, s, high)) + a.bias : 0.0f;
 #endif
-            uint2 four = make_uint2(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]));
+            uint2 four = make_uint2(pack_f16(v[0], v[1]), pack_f16(v[2], v[3]));
             *(uint2 *)(out + (u64)(row - first_block * 16) * per_row * 64 + col) = four;
         }
     }

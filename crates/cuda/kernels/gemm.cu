@@ -1,9 +1,11 @@
-// The product of many rows of activations (bf16) with rows of weights (bf16) on the tensor cores: prompts.
+// The product of many rows of activations with rows of weights on the tensor cores: prompts. Both are f16, the activations divided
+// by ROOM: three more bits than bf16 has, and what does not fit is infinite, which the logits show.
 //
 // A block computes ROWS by 128 of the product from pieces of 64 columns, which are copied STAGES ahead into shared memory. Pieces of
 // 16 bytes are exchanged within their rows of 128 (place p of row r holds piece p ^ (r & 7)), so that neither the copies nor the loads
 // of matrices meet in a bank. Columns are padded with zeros to whole pieces by those who make the operands.
 #include "epilogue.cuh"
+#include "norm.cuh"
 
 #define WARPS_DOWN (ROWS >= 64 ? 2 : 1)
 #define WARPS_ACROSS (8 / WARPS_DOWN)
@@ -70,7 +72,7 @@ extern "C" __global__ void __launch_bounds__(256, 2)
             for (int i = 0; i < TILES_DOWN; i++)
 #pragma unroll
                 for (int j = 0; j < TILES_ACROSS; j++)
-                    mma_bf16(d[i][j], a[i][0], a[i][1], a[i][2], a[i][3], b[j][0], b[j][1]);
+                    mma_f16(d[i][j], a[i][0], a[i][1], a[i][2], a[i][3], b[j][0], b[j][1]);
         }
     }
 #pragma unroll
@@ -81,6 +83,6 @@ extern "C" __global__ void __launch_bounds__(256, 2)
             for (int e = 0; e < 4; e++) {
                 int row = first_row + (down * TILES_DOWN + i) * 16 + (lane >> 2) + (e >> 1) * 8;
                 int out = first_col + (across * TILES_ACROSS + j) * 8 + (lane & 3) * 2 + (e & 1);
-                if (row < rows && out < outs) finish(to, row, first_out + out, d[i][j][e]);
+                if (row < rows && out < outs) finish(to, row, first_out + out, d[i][j][e] * ROOM);
             }
 }

@@ -20,12 +20,12 @@ extern "C" __global__ void norm_rows(const float *x, Norm norm, float *out, int 
     for (int i = threadIdx.x; i < len; i += blockDim.x) out[first + i] = normed(norm, s, x + first, i);
 }
 
-// out = norm(x) as bf16, rows padded to `stride` with zeros.
-extern "C" __global__ void norm_rows_bf16(const float *x, Norm norm, u16 *out, int len, int stride) {
+// out = norm(x) / ROOM as f16, rows padded to `stride` with zeros.
+extern "C" __global__ void norm_rows_f16(const float *x, Norm norm, u16 *out, int len, int stride) {
     let_next_begin();
     wait_for_previous();
     x += (u64)blockIdx.x * len;
     out += (u64)blockIdx.x * stride;
     Scale s = scale_of(norm, x, len);
-    for (int i = threadIdx.x; i < stride; i += blockDim.x) out[i] = i < len ? f32_to_bf16(normed(norm, s, x, i)) : 0;
+    for (int i = threadIdx.x; i < stride; i += blockDim.x) out[i] = i < len ? (u16)f32_to_f16(normed(norm, s, x, i) * (1.0f / ROOM)) : 0;
 }

@@ -2,6 +2,9 @@
 #pragma once
 #include "common.cuh"
 
+// Activations of prompts are divided by it before they become f16, which ends at 65504.
+#define ROOM 16.0f
+
 #define NORM_NONE 0
 #define NORM_RMS 1
 #define NORM_LAYER 2

@@ -8,8 +8,8 @@ INLINE float from_kv(Kv v) { return v; }
 INLINE Kv to_kv(float v) { return v; }
 #else
 typedef u16 Kv;
-INLINE float from_kv(Kv v) { return bf16_to_f32(v); }
-INLINE Kv to_kv(float v) { return f32_to_bf16(v); }
+INLINE float from_kv(Kv v) { return f16_to_f32(v); }
+INLINE Kv to_kv(float v) { return (Kv)f32_to_f16(v); }
 #endif
 
 // Of a step: each row's sequence, place and position, and each sequence's page table.

@@ -23,7 +23,7 @@ pub struct CudaOptions {
     pub cache: Option<PathBuf>,
     /// Where NVRTC is looked for before the usual places.
     pub roots: Vec<PathBuf>,
-    /// Whether keys and values are kept as f32 (true) or bf16 (false). Otherwise as bf16, unless all weights are f32.
+    /// Whether keys and values are kept as f32 (true) or f16 (false). Otherwise as f16, unless all weights are f32.
     pub kv_f32: Option<bool>,
 }
 

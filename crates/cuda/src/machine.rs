@@ -28,7 +28,7 @@ pub(crate) struct Machine {
     /// The pages of each state group.
     pub(crate) kv: Vec<Memory>,
     pub(crate) layouts: Vec<KvLayout>,
-    /// Whether keys and values are f32, not bf16.
+    /// Whether keys and values are f32, not f16.
     pub(crate) kv_f32: bool,
     pub(crate) info: StepInfo,
     pub(crate) scratch: Scratch,

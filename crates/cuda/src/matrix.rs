@@ -78,7 +78,7 @@ impl Matrix {
         let raw = std::mem::replace(&mut matrix.codes, tiled);
         match layout {
             Layout::Codes(codes) => matrix.repack_codes(codes, &raw, tensor, library, stream)?,
-            _ => matrix.repack_dense(&raw, library, stream)?,
+            _ => matrix.repack_dense(&raw, tensor.name(), library, stream)?,
         }
         Ok(matrix)
     }
@@ -106,13 +106,17 @@ impl Matrix {
         self.cols.div_ceil(TILE_COLS)
     }
 
-    fn repack_dense(&self, raw: &Memory, library: &Library, stream: &CudaStream) -> Result<(), CudaError> {
+    fn repack_dense(&self, raw: &Memory, name: &str, library: &Library, stream: &CudaStream) -> Result<(), Trouble> {
         let kernel = library.kernel("repack_dense.cu", "repack_dense", &self.layout.options())?;
+        let odd = Memory::zeroed(&library.card().context, "a flag", 4)?;
         let (from, to, rows, cols) = (raw.at(), self.codes.at(), self.rows as i32, self.cols as i32);
-        let tiles = self.tiles_per_row() as i32;
-        // SAFETY: `raw` has rows * cols halves, `codes` whole tiles; both live past the synchronization.
-        unsafe { kernel.launch(stream, self.warp_per_tile(), args![from, to, rows, cols, tiles])? };
-        stream.synchronize().map_err(CudaError::driver("repack a matrix"))
+        let (tiles, flag) = (self.tiles_per_row() as i32, odd.at());
+        // SAFETY: `raw` has rows * cols halves, `codes` whole tiles, the flag is a word; all live past the wait in `raised`.
+        unsafe { kernel.launch(stream, self.warp_per_tile(), args![from, to, rows, cols, tiles, flag])? };
+        match raised(&odd, stream)? {
+            true => Err(Trouble::Odd(format!("`{name}` holds numbers beyond 65504, which f16 cannot hold"))),
+            false => Ok(()),
+        }
     }
 
     fn repack_codes(
@@ -157,9 +161,7 @@ impl Matrix {
         let grid = Grid::new((self.blocks() * self.groups * TILE_ROWS).div_ceil(256), 256);
         // SAFETY: as above; there is room for the scales of all blocks and groups.
         unsafe { kernel.launch(stream, grid, args![from, to, more, blocks, groups])? };
-        let mut word = [0; 4];
-        odd.read(stream, &mut word)?;
-        if word != [0; 4] {
+        if raised(&odd, stream)? {
             return Err(Trouble::Odd(format!("`{}` holds codes that are not numbers (NaN)", tensor.name())));
         }
         (self.scales, self.supers) = (Some(scales), supers);
@@ -169,6 +171,13 @@ impl Matrix {
     fn warp_per_tile(&self) -> Grid {
         Grid::new((self.blocks() * self.tiles_per_row()).div_ceil(8), 256)
     }
+}
+
+/// Waits for the kernels; whether one of them raised a flag.
+fn raised(flag: &Memory, stream: &CudaStream) -> Result<bool, CudaError> {
+    let mut word = [0; 4];
+    flag.read(stream, &mut word)?;
+    Ok(word != [0; 4])
 }
 
 /// The byte that stands for 1 among scales of bytes.

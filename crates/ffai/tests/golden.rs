@@ -107,7 +107,8 @@ fn the_interpreter_agrees_with_transformers_on_every_golden() {
 
 #[test]
 fn the_cuda_backend_agrees_with_transformers_on_every_golden() {
-    match Cuda::new(CudaOptions::default()) {
+    let cache = Some(std::env::temp_dir().join("ffai-test-kernels"));
+    match Cuda::new(CudaOptions { cache, ..CudaOptions::default() }) {
         Ok(cuda) => compare_all(&cuda, |plain| if plain { 2e-3 } else { 2e-2 }),
         Err(error) => println!("skipped: no CUDA device ({error})"),
     }

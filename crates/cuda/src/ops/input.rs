@@ -1,4 +1,4 @@
-//! The input of products of many rows: normed, as bf16 for the tensor cores or as f32 for f32 weights.
+//! The input of products of many rows: normed, as f16 for the tensor cores or as f32 for f32 weights.
 #![expect(unsafe_code, reason = "launches")]
 
 use ffai_program::Buf;
@@ -14,26 +14,26 @@ use crate::matrix::TILE_COLS;
 pub(crate) struct Input {
     pub(crate) x: Buf,
     pub(crate) norm: Option<Norm>,
-    bf16: Kernel,
+    f16: Kernel,
     f32: Kernel,
 }
 
 impl Input {
     pub(crate) fn new(x: Buf, norm: Option<Norm>, library: &Library) -> Result<Input, CudaError> {
-        let bf16 = library.kernel("norm.cu", "norm_rows_bf16", &[])?;
+        let f16 = library.kernel("norm.cu", "norm_rows_f16", &[])?;
         let f32 = library.kernel("norm.cu", "norm_rows", &[])?;
-        Ok(Input { x, norm, bf16, f32 })
+        Ok(Input { x, norm, f16, f32 })
     }
 
-    /// Rows of bf16, padded to whole tiles, in the machine's scratch; gives their length.
-    pub(crate) fn bf16(&self, m: &Machine, shape: &Shape) -> Result<usize, CudaError> {
+    /// Rows of f16, padded to whole tiles, in the machine's scratch; gives their length.
+    pub(crate) fn f16(&self, m: &Machine, shape: &Shape) -> Result<usize, CudaError> {
         let cols = m.buf(self.x).width;
         let stride = cols.next_multiple_of(TILE_COLS);
         let (x, norm, out, len, step) =
             (m.at(self.x), NormArgs::of(self.norm.as_ref()), m.scratch.input.at(), cols as i32, stride as i32);
         let grid = Grid::new(m.rows(self.x, shape), 256);
         // SAFETY: the buffer has those rows, the scratch room for all rows of a plan (`Needs::input`).
-        unsafe { self.bf16.launch(&m.stream, grid, args![x, norm, out, len, step])? };
+        unsafe { self.f16.launch(&m.stream, grid, args![x, norm, out, len, step])? };
         Ok(stride)
     }
 
@@ -43,7 +43,7 @@ impl Input {
         let cols = m.buf(self.x).width;
         let (x, norm, out, len) = (m.at(self.x), NormArgs::of(Some(norm)), m.scratch.input.at(), cols as i32);
         let grid = Grid::new(m.rows(self.x, shape), 256);
-        // SAFETY: as in `bf16`.
+        // SAFETY: as in `f16`.
         unsafe { self.f32.launch(&m.stream, grid, args![x, norm, out, len])? };
         Ok(out)
     }

@@ -171,7 +171,7 @@ impl Few {
 #[derive(Debug)]
 pub(crate) struct Many {
     matrix: Rc<Matrix>,
-    expand: Kernel,
+    expand: Option<Kernel>,
     /// By rows of a block.
     gemms: Vec<(usize, Kernel)>,
     plain: Option<Kernel>,
@@ -196,7 +196,10 @@ impl Many {
         });
         Ok(Many {
             matrix: Rc::clone(matrix),
-            expand: library.kernel("expand.cu", "expand", &matrix.layout.options())?,
+            expand: match is_plain {
+                true => None,
+                false => Some(library.kernel("expand.cu", "expand", &matrix.layout.options())?),
+            },
             gemms: [16, 32, 64, 128].into_iter().map(gemm).collect::<Result<_, CudaError>>()?,
             plain: match is_plain {
                 true => Some(library.kernel("plain.cu", "plain", &[])?),
@@ -208,9 +211,10 @@ impl Many {
     /// Multiplies all rows of an input.
     pub(crate) fn launch(&self, m: &Machine, input: &Input, shape: &Shape, to: Output) -> Result<(), CudaError> {
         let rows = m.rows(input.x, shape);
-        match &self.plain {
-            Some(kernel) => self.plain(m, kernel, input.f32(m, shape)?, rows, to),
-            None => self.tensor_cores(m, input.bf16(m, shape)?, rows, to),
+        match (&self.plain, &self.expand) {
+            (Some(kernel), _) => self.plain(m, kernel, input.f32(m, shape)?, rows, to),
+            (None, Some(expand)) => self.tensor_cores(m, expand, input.f16(m, shape)?, rows, to),
+            (None, None) => Ok(()),
         }
     }
 
@@ -222,7 +226,7 @@ impl Many {
     }
 
     /// Expands as many rows of the matrix as the scratch holds, and multiplies with them.
-    fn tensor_cores(&self, m: &Machine, stride: usize, rows: usize, to: Output) -> Result<(), CudaError> {
+    fn tensor_cores(&self, m: &Machine, expand: &Kernel, stride: usize, rows: usize, to: Output) -> Result<(), CudaError> {
         let (x, w, cols, n) = (m.scratch.input.at(), m.scratch.weights.at(), stride as i32, rows as i32);
         let at_once = m.scratch.weights.len() / (TILE_ROWS * stride * 2);
         let fits = self.gemms.iter().find(|(block, _)| rows <= *block).or(self.gemms.last());
@@ -233,7 +237,7 @@ impl Many {
             let warps = blocks * self.matrix.tiles_per_row();
             // SAFETY: the scratch has room for that many blocks of rows.
             unsafe {
-                self.expand.launch(&m.stream, Grid::new(warps.div_ceil(8), 256), args![tiles, w, first_block, count])?
+                expand.launch(&m.stream, Grid::new(warps.div_ceil(8), 256), args![tiles, w, first_block, count])?
             };
             let outs = (blocks * TILE_ROWS).min(self.matrix.rows - first * TILE_ROWS);
             let (first_out, outs_arg) = ((first * TILE_ROWS) as i32, outs as i32);
@@ -242,7 +246,7 @@ impl Many {
                 threads: 256,
                 shared: GEMM_STAGES * (block + GEMM_COLS) * 128,
             };
-            // SAFETY: both operands are rows of `stride` bf16, the output has all rows of the matrix.
+            // SAFETY: both operands are rows of `stride` halves, the output has all rows of the matrix.
             unsafe { gemm.launch(&m.stream, grid, args![x, w, to, n, cols, first_out, outs_arg])? };
         }
         Ok(())
