@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 pub use cached::{CachedModel, cached};
 pub(crate) use cached::{folders, measured};
 pub(crate) use digest::hex;
-pub use environment::{CacheDirs, Patience, Proxy, Remote, Token};
+pub use environment::{CacheDirs, Patience, Proxy, Remote, Token, software_roots};
 pub use error::HubError;
 pub use event::FetchEvent;
 use http::{Client, Failure};

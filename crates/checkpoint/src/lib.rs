@@ -45,6 +45,7 @@ pub use format::gguf;
 pub use hparams::Hparams;
 pub use hub::{
     CacheDirs, CachedModel, FetchEvent, HubError, Patience, Proxy, Remote, Token, cached, pull, remove, resolve,
+    software_roots,
 };
 pub use open::{Checkpoint, Layout};
 pub use quantization::{Mode, Module, Params, Quantization};

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{
-    Args, Parser, Subcommand, ValueEnum,
+    Args, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use ffai::measure::{Block, Microscaled};
+use ffai::{
+    Device,
+    measure::{Block, Microscaled},
+};
 
 /// Runs language models from Hugging Face on the machine you have.
 #[derive(Debug, Parser)]
@@ -57,20 +60,12 @@ pub(crate) enum Command {
 /// Where and how a model runs.
 #[derive(Args, Debug)]
 pub(crate) struct DeviceArgs {
-    /// Where to run
-    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
-    pub(crate) device: DeviceName,
-    /// Threads; the number of physical cores unless given
+    /// Where to run: auto, cpu, cuda, or cuda:N for the NVIDIA card with number N
+    #[arg(long, default_value_t = Device::Auto)]
+    pub(crate) device: Device,
+    /// Threads of the processor, which is then the device; its number of physical cores unless given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DeviceName {
-    /// The fastest there is
-    Auto,
-    /// The processor
-    Cpu,
 }
 
 #[derive(Args, Debug)]
@@ -151,7 +146,7 @@ pub(crate) struct LogitsArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Run the reference interpreter: slow, and right by definition
-    #[arg(long, conflicts_with_all = ["threads"])]
+    #[arg(long, conflicts_with_all = ["threads", "device"])]
     pub(crate) reference: bool,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
@@ -184,6 +179,8 @@ pub(crate) struct InspectArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
 }
 
 #[derive(Args, Debug)]

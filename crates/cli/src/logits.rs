@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs, io, path::Path};
 
 use anyhow::{Context, Result, anyhow};
-use ffai::Description;
+use ffai::{Description, LoadEvent};
 use safetensors::{Dtype, tensor::TensorView};
 
 use crate::{plan::LogitsPlan, progress::LoadProgress};
@@ -11,8 +11,14 @@ use crate::{plan::LogitsPlan, progress::LoadProgress};
 pub(crate) fn run(plan: &LogitsPlan) -> Result<()> {
     let mut progress = LoadProgress::default();
     let model = Description::open(&plan.model, &mut |event| progress.on(&event))?;
+    let mut device = String::new();
+    let logits = model.forward_with(&plan.tokens, &plan.load, &mut |event| {
+        if let LoadEvent::Device { name } = &event {
+            device.clone_from(name);
+        }
+        progress.on(&event);
+    })?;
     drop(progress);
-    let logits = model.forward(&plan.tokens, &plan.load)?;
     let shape = vec![plan.tokens.len(), model.spec.vocab];
     let bytes: Vec<u8> = logits.iter().flat_map(|x| x.to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F32, shape, &bytes)?;
@@ -20,7 +26,7 @@ pub(crate) fn run(plan: &LogitsPlan) -> Result<()> {
     write_whole(&plan.out, &file)
         .with_context(|| format!("cannot write {}", plan.out.display()))
         .map_err(|e| anyhow!("{e:#}"))?;
-    println!("{}: logits f32 [{}, {}]", plan.out.display(), plan.tokens.len(), model.spec.vocab);
+    println!("{}: logits f32 [{}, {}] by {device}", plan.out.display(), plan.tokens.len(), model.spec.vocab);
     Ok(())
 }
 

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 use ffai::{
     Capability, Description, Device, GenerateOptions, LoadOptions, Prompt,
     measure::{
-        self, Affine, Agreement, Bench, BenchReport, Comparison, Float, Perplexity, RandomModel, Spread, Storage,
-        Subject, Verification, VerifyOptions, Window,
+        self, Affine, Agreement, Backend, Bench, BenchReport, Comparison, Float, Perplexity, RandomModel, Spread,
+        Storage, Subject, Verification, VerifyOptions, Window,
     },
 };
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ const TEXT: &str = include_str!("alice.txt");
 
 pub(crate) fn bench(args: &BenchArgs) -> Result<ExitCode> {
     let options = load(&args.device)?;
-    let backend = measure::backend(&options)?;
+    let backend = backend(&options)?;
     let context = args.context.unwrap_or(args.prompt + args.decode);
     let bench = Bench {
         prompt: args.prompt,
@@ -125,8 +125,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     let model = open(&args.model)?;
     let options = load(&args.device)?;
     let tokens = verify_tokens(args, &model)?;
-    let (fast, slow) =
-        (measure::backend(&options)?, measure::backend(&LoadOptions { device: Device::Reference, ..options })?);
+    let (fast, slow) = (backend(&options)?, backend(&LoadOptions { device: Device::Reference, ..options })?);
     let subject = |backend| Subject { program: &model.program, weights: &model.weights, backend };
     let mut bar = Bar::new("verifying");
     let result = measure::verify(subject(&*fast), subject(&*slow), &tokens, &VerifyOptions::default(), &mut |d, t| {
@@ -196,12 +195,16 @@ pub(crate) fn perplexity(args: &PerplexityArgs) -> Result<ExitCode> {
     let model = open(&args.model)?;
     let window = window(&args.over, &model, &args.model)?;
     let tokens = tokens_of(&model, &args.over)?;
-    let backend = measure::backend(&load(&args.device)?)?;
+    let backend = backend(&load(&args.device)?)?;
     let subject = Subject { program: &model.program, weights: &model.weights, backend: &*backend };
     let mut bar = Bar::new("reading");
     let result = measure::perplexity(subject, &tokens, window, &mut |d, t| bar.at(d, t))?;
     drop(bar);
-    print(args.json, || json!({"model": args.model, "result": &result}), || perplexity_line(&args.model, &result))
+    print(
+        args.json,
+        || json!({"model": args.model, "backend": backend.name(), "result": &result}),
+        || format!("{}on {}\n", perplexity_line(&args.model, &result), backend.name()),
+    )
 }
 
 fn perplexity_line(name: &str, p: &Perplexity) -> String {
@@ -220,13 +223,17 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<ExitCode> {
         tokens == tokens_of(&b, &args.over)?,
         "the two models cut this text into different tokens: only models with the same tokenizer can be compared"
     );
-    let backend = measure::backend(&load(&args.device)?)?;
+    let backend = backend(&load(&args.device)?)?;
     let first = Subject { program: &a.program, weights: &a.weights, backend: &*backend };
     let second = Subject { program: &b.program, weights: &b.weights, backend: &*backend };
     let mut bar = Bar::new("reading");
     let result = measure::compare(first, second, &tokens, window, &mut |d, t| bar.at(d, t))?;
     drop(bar);
-    print(args.json, || json!({"a": args.a, "b": args.b, "result": &result}), || compare_text(args, &result))
+    print(
+        args.json,
+        || json!({"a": args.a, "b": args.b, "backend": backend.name(), "result": &result}),
+        || format!("{}on {}\n", compare_text(args, &result), backend.name()),
+    )
 }
 
 fn compare_text(args: &CompareArgs, c: &Comparison) -> String {
@@ -260,6 +267,12 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path)
         .with_context(|| format!("cannot read {}", path.display()))
         .map_err(|e| anyhow::anyhow!("{e:#}"))
+}
+
+/// The backend for a device; says on standard error what was passed over.
+pub(crate) fn backend(options: &LoadOptions) -> Result<Box<dyn Backend>> {
+    let mut progress = LoadProgress::default();
+    Ok(measure::backend_with(options, &mut |event| progress.on(&event))?)
 }
 
 fn open(name: &str) -> Result<Description> {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use ffai::{Capability, Device, GenerateOptions, LoadOptions};
 
-use crate::args::{DeviceArgs, DeviceName, InspectArgs, LogitsArgs, RunArgs};
+use crate::args::{DeviceArgs, InspectArgs, LogitsArgs, RunArgs};
 
 /// Answer a prompt, or chat.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ pub(crate) struct LogitsPlan {
 #[derive(Debug)]
 pub(crate) struct InspectPlan {
     pub(crate) model: String,
-    pub(crate) context: Option<usize>,
-    pub(crate) batch: usize,
+    /// For the memory that it would take.
+    pub(crate) load: LoadOptions,
     pub(crate) view: View,
     pub(crate) json: bool,
 }
@@ -152,14 +152,17 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<InspectPlan> {
         (.., true) => View::Tensors,
         _ => View::Summary,
     };
-    Ok(InspectPlan { model: args.model.clone(), context: args.context, batch: args.batch, view, json: args.json })
+    let load = LoadOptions { context: args.context, parallel: args.batch, ..load(&args.device)? };
+    Ok(InspectPlan { model: args.model.clone(), load, view, json: args.json })
 }
 
 pub(crate) fn load(args: &DeviceArgs) -> Result<LoadOptions> {
     ensure!(args.threads != Some(0), "--threads must be at least 1");
-    let device = match args.device {
-        DeviceName::Auto => Device::Auto,
-        DeviceName::Cpu => Device::Cpu,
-    };
-    Ok(LoadOptions { device, threads: args.threads, ..LoadOptions::default() })
+    let to_gpu = matches!(args.device, Device::Cuda(_));
+    ensure!(
+        args.threads.is_none() || !to_gpu,
+        "--threads has no effect on --device {}: leave one of them out",
+        args.device
+    );
+    Ok(LoadOptions { device: args.device, threads: args.threads, ..LoadOptions::default() })
 }

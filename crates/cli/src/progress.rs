@@ -19,6 +19,7 @@ impl LoadProgress {
                 let bar = self.bar("loading weights", *total as u64, false);
                 bar.set_position(*done as u64);
             }
+            LoadEvent::PassedOver { device, why } => self.say(&format!("{device} is passed over: {why}")),
             _ => self.clear(),
         }
     }

@@ -32,11 +32,11 @@ fn once(model: &Model, plan: &RunPlan, prompt: Prompt) -> Result<()> {
     let generation = model.generate(prompt, &plan.generate)?;
     if plan.json {
         let completion = generation.completion()?;
-        writeln!(io::stdout(), "{:#}", as_json(&completion, plan))?;
+        writeln!(io::stdout(), "{:#}", as_json(&completion, model, plan))?;
         return Ok(());
     }
     let completion = stream(generation)?;
-    report(&completion);
+    report(&completion, &format!("{}; ", model.backend()));
     Ok(())
 }
 
@@ -62,7 +62,8 @@ fn stream(generation: Generation<'_>) -> Result<Completion> {
     anyhow::bail!("the answer ended before its end: please report this")
 }
 
-fn report(c: &Completion) {
+/// What was counted; `before` stands in front of it.
+fn report(c: &Completion, before: &str) {
     let cached = if c.usage.cached_tokens > 0 { format!(" ({} cached)", c.usage.cached_tokens) } else { String::new() };
     let why = match &c.finish {
         Finish::Length => "; ended by --max-tokens",
@@ -70,7 +71,7 @@ fn report(c: &Completion) {
         Finish::Token(_) | Finish::Text(_) => "",
     };
     eprintln!(
-        "[prompt: {} tokens{cached}, {:.1} tokens/s; decode: {} tokens, {:.1} tokens/s{why}]",
+        "[{before}prompt: {} tokens{cached}, {:.1} tokens/s; decode: {} tokens, {:.1} tokens/s{why}]",
         c.usage.prompt_tokens,
         c.timing.prompt_rate(&c.usage),
         c.usage.generated_tokens,
@@ -78,7 +79,7 @@ fn report(c: &Completion) {
     );
 }
 
-fn as_json(c: &Completion, plan: &RunPlan) -> serde_json::Value {
+fn as_json(c: &Completion, model: &Model, plan: &RunPlan) -> serde_json::Value {
     let finish = match &c.finish {
         Finish::Token(id) => json!({"reason": "stop", "token": id}),
         Finish::Text(text) => json!({"reason": "stop", "text": text}),
@@ -87,6 +88,7 @@ fn as_json(c: &Completion, plan: &RunPlan) -> serde_json::Value {
     };
     json!({
         "model": plan.model,
+        "backend": model.backend(),
         "text": c.text,
         "tokens": c.tokens,
         "finish": finish,
@@ -173,7 +175,7 @@ fn turn(session: &mut Session, plan: &RunPlan, history: &mut History, line: &str
     match answer {
         Ok(completion) => {
             history.answer(&completion.text);
-            report(&completion);
+            report(&completion, "");
         }
         Err(error) => {
             history.undo(line);

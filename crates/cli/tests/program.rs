@@ -62,8 +62,8 @@ fn help_teaches() {
 
 #[test]
 fn inspect_shows_what_a_model_is() {
-    snapshot("inspect-mlx", &shown(&["inspect", &golden("qwen3/mlx_overrides")]));
-    snapshot("inspect-gguf", &shown(&["inspect", &golden("llama/gguf_q4_1"), "--context", "64"]));
+    snapshot("inspect-mlx", &shown(&["inspect", &golden("qwen3/mlx_overrides"), "--device", "cpu"]));
+    snapshot("inspect-gguf", &shown(&["inspect", &golden("llama/gguf_q4_1"), "--context", "64", "--device", "cpu"]));
     snapshot("inspect-tensors", &shown(&["inspect", &golden("llama/mlx_wrong_default"), "--tensors"]));
 }
 
@@ -117,6 +117,7 @@ fn errors_are_one_line_that_says_what_to_do() {
         &["run", &model, "hello", "--top-p", "7"],
         &["run", &model, "hello", "--max-tokens", "0"],
         &["run", &model, "hello", "--threads", "0"],
+        &["run", &model, "hello", "--threads", "2", "--device", "cuda:1"],
         &["run", &model, "hello", "--context", "1000000"],
         &["run", &model, ""],
         &["bench", &model, "--prompt", "8", "--decode", "8", "--context", "10"],
@@ -136,6 +137,37 @@ fn errors_are_one_line_that_says_what_to_do() {
         all.push_str(&format!("$ ffai {shown}\n{error}"));
     }
     snapshot("errors", &all);
+}
+
+#[test]
+fn a_device_that_is_unknown_or_missing_is_refused_on_every_command_that_loads() {
+    let model = golden("llama/gguf_q4_1");
+    let commands: [&[&str]; 8] = [
+        &["run", &model, "--raw", "ab"],
+        &["logits", &model, "--tokens", "1", "--out", "x"],
+        &["inspect", &model],
+        &["bench", &model],
+        &["verify", &model],
+        &["perplexity", &model, "--text", "Cargo.toml"],
+        &["compare", &model, &model, "--text", "Cargo.toml"],
+        &["selftest"],
+    ];
+    for command in commands {
+        let error = refused(&[command, &["--device", "gpu"]].concat());
+        assert!(error.contains("expected auto, cpu, cuda or cuda:N"), "{error}");
+        let error = refused(&[command, &["--device", "cuda:99"]].concat());
+        assert!(error.contains("cuda:99 cannot be used: "), "{error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn a_run_says_where_it_ran() {
+    let model = golden("llama/gguf_q4_1");
+    let run = ["run", &model, "ab", "--raw", "--max-tokens", "2", "--device", "cpu"];
+    let output = ffai(&run);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("[cpu ("), "{output:?}");
+    assert!(json(&[&run[..], &["--json"]].concat())["backend"].as_str().unwrap().starts_with("cpu"));
 }
 
 #[test]
@@ -226,7 +258,10 @@ fn perplexity_and_compare_agree_on_one_model() {
 
 #[test]
 fn doctor_and_models_answer_without_a_network() {
-    assert!(json(&["doctor", "--json"])["backend"]["value"].as_str().unwrap().starts_with("cpu"));
+    let doctor = json(&["doctor", "--json"]);
+    let backend = doctor["backend"]["value"].as_str().unwrap();
+    assert!(backend.starts_with("cpu") || backend.starts_with("cuda"), "{backend}");
+    assert!(doctor.as_object().unwrap().keys().any(|key| key.starts_with("NVIDIA")), "{doctor}");
     let models = json(&["models", "--json"]);
     assert!(models["aliases"].as_array().unwrap().iter().any(|a| a["alias"] == "smollm2"));
 }

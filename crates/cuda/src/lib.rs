@@ -25,4 +25,4 @@ pub use backend::{Cuda, CudaOptions};
 pub use device::Arch;
 pub use driver::Version;
 pub use error::CudaError;
-pub use probe::{CardFacts, NvrtcFacts, Probe, probe};
+pub use probe::{CardFacts, NvrtcFacts, Probe, count_cards, find_nvrtc, probe};

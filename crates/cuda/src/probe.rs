@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::Kernels;
 use crate::device::{self, Card};
-use crate::nvrtc::Source;
+use crate::nvrtc::{Nvrtc, Source};
 use crate::{Arch, CudaError, Version, driver};
 
 /// What was found; each error says what mends it.
@@ -43,7 +43,7 @@ pub struct CardFacts {
     pub free: u64,
 }
 
-/// A compiler that works.
+/// A compiler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NvrtcFacts {
@@ -97,6 +97,23 @@ fn facts(ordinal: usize) -> Result<CardFacts, CudaError> {
         free: card.free()?,
         name: card.name,
     })
+}
+
+/// How many cards the driver offers.
+///
+/// # Errors
+/// No driver, or one that is too old or fails.
+pub fn count_cards() -> Result<usize, CudaError> {
+    device::count()
+}
+
+/// Looks for a compiler of kernels, in `roots` first.
+///
+/// # Errors
+/// There is none, or none that loads.
+pub fn find_nvrtc(roots: &[PathBuf]) -> Result<NvrtcFacts, CudaError> {
+    let nvrtc = Nvrtc::open(roots)?;
+    Ok(NvrtcFacts { path: nvrtc.path().to_owned(), version: nvrtc.version() })
 }
 
 /// A library that loads may still lack its helper, so a kernel is compiled.

@@ -2,7 +2,7 @@
 
 use ffai_program::Footprint;
 
-use crate::Capability;
+use crate::{Capability, Device};
 
 /// Why something could not be done. Each message is one line and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,14 @@ pub enum Error {
     /// The CPU backend could not be set up.
     #[error(transparent)]
     Cpu(#[from] ffai_cpu::CpuError),
+    /// A device that was asked for is not there, or cannot be used.
+    #[error("{device} cannot be used: {source}")]
+    Device {
+        /// The device.
+        device: Device,
+        /// What is missing, and what mends it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A request was refused or failed.
     #[error(transparent)]
     Engine(#[from] ffai_engine::EngineError),
@@ -62,7 +70,7 @@ pub enum Error {
         footprint: Footprint,
         /// What there is.
         limit: u64,
-        /// `the limit` or `the available memory`.
+        /// `the limit`, `the device's free memory` or `the available memory`.
         what: &'static str,
     },
     /// A load option that makes no sense.

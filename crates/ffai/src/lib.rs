@@ -56,7 +56,7 @@ mod prompt;
 mod session;
 
 pub use capability::Capability;
-pub use devices::Device;
+pub use devices::{Device, UnknownDevice};
 pub use error::Error;
 pub use ffai_checkpoint::FetchEvent;
 pub use ffai_engine::Usage;

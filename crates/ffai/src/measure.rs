@@ -25,14 +25,23 @@ pub use ffai_measure::{
 };
 pub use ffai_program::{Backend, conform};
 
-use crate::{Error, LoadOptions, devices};
+pub use crate::devices::{Finding, accelerators};
+use crate::{Error, LoadEvent, LoadOptions, devices};
 
-/// The backend that [`crate::Model::load_with`] would use.
+/// The backend that [`crate::Model::load_with`] would try first and could open.
 ///
 /// # Errors
 /// A device that is not there, threads that cannot be started.
 pub fn backend(options: &LoadOptions) -> Result<Box<dyn Backend>, Error> {
-    devices::backend(options)
+    backend_with(options, &mut |_| {})
+}
+
+/// As [`backend`], telling which devices were passed over and why.
+///
+/// # Errors
+/// As [`backend`].
+pub fn backend_with(options: &LoadOptions, on: &mut dyn FnMut(LoadEvent)) -> Result<Box<dyn Backend>, Error> {
+    Ok(devices::first(options, on, |_, _| Ok(()))?.1)
 }
 
 /// A model of random weights in the shape that a `config.json` describes.

@@ -13,14 +13,16 @@ impl Description {
     }
 }
 
-/// Refuses a footprint beyond the limit, or beyond the memory that is available where there is no limit.
-pub(crate) fn check(footprint: Footprint, limit: Option<u64>) -> Result<(), Error> {
-    let (limit, what) = match (limit, available()) {
-        (Some(limit), _) => (limit, "the limit"),
-        (None, Some(available)) => (available, "the available memory"),
-        (None, None) => return Ok(()),
-    };
-    if footprint.total() <= limit { Ok(()) } else { Err(Error::Memory { footprint, limit, what }) }
+/// Refuses a footprint beyond the limit or the device's own free memory. Where there is neither, the system's available memory
+/// counts; a limit stands instead of that, since the system only estimates it.
+pub(crate) fn check(footprint: Footprint, limit: Option<u64>, device: Option<u64>) -> Result<(), Error> {
+    let system = available().filter(|_| limit.is_none() && device.is_none());
+    let bounds = [(limit, "the limit"), (device, "the device's free memory"), (system, "the available memory")];
+    let exceeded = |(bound, what): (Option<u64>, _)| Some((bound.filter(|&bound| footprint.total() > bound)?, what));
+    match bounds.into_iter().find_map(exceeded) {
+        Some((limit, what)) => Err(Error::Memory { footprint, limit, what }),
+        None => Ok(()),
+    }
 }
 
 /// Memory that a new process could have, as Linux estimates it; none on other systems.
@@ -28,4 +30,22 @@ fn available() -> Option<u64> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = info.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_and_the_devices_memory_both_hold() {
+        let footprint = Footprint { weights: 10, ..Footprint::default() };
+        let what = |limit, device| match check(footprint, limit, device) {
+            Err(Error::Memory { what, .. }) => what,
+            _ => "fits",
+        };
+        assert_eq!(what(Some(9), Some(100)), "the limit");
+        assert_eq!(what(Some(100), Some(9)), "the device's free memory");
+        assert_eq!(what(None, Some(9)), "the device's free memory");
+        assert_eq!(what(Some(10), Some(10)), "fits");
+    }
 }

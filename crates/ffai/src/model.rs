@@ -50,9 +50,10 @@ impl Model {
             false => None,
         };
         let plan = description.plan(options);
-        let backend = devices::backend(options)?;
-        memory::check(description.footprint(&*backend, &plan), options.memory_limit)?;
-        let executable = description.compile(&*backend, &plan, on)?;
+        let (executable, backend) = devices::first(options, on, |backend, on| {
+            memory::check(description.footprint(backend, &plan), options.memory_limit, backend.free_memory())?;
+            description.compile(backend, &plan, on)
+        })?;
         let engine =
             Engine::new(executable, &description.program, plan.clone(), EngineOptions { chunk: options.chunk })?;
         let engine = EngineHandle::spawn(engine)?;

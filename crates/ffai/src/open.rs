@@ -6,7 +6,7 @@ use ffai_program::{Backend, Executable, Output, Plan, Program, Progress, StepInp
 
 use ffai_text::Text;
 
-use crate::{Capability, Error, GenerateOptions, LoadOptions, Prompt, devices};
+use crate::{Capability, Device, Error, GenerateOptions, LoadOptions, Prompt, devices};
 
 /// What happens while a model is loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +14,18 @@ use crate::{Capability, Error, GenerateOptions, LoadOptions, Prompt, devices};
 pub enum LoadEvent {
     /// The model is fetched: see the inner event for bytes.
     Fetching(FetchEvent),
+    /// A device that would have been taken first cannot run this, and the next is tried.
+    PassedOver {
+        /// The device.
+        device: Device,
+        /// Why not.
+        why: String,
+    },
+    /// The device that runs the model.
+    Device {
+        /// As its backend calls it: `cpu (AVX-512, 2 threads)`.
+        name: String,
+    },
     /// Weights are made ready on the device.
     Loading {
         /// Weights done.
@@ -93,8 +105,21 @@ impl Description {
     /// # Errors
     /// An empty list, a token outside the vocabulary, a device that cannot run the model.
     pub fn forward(&self, tokens: &[u32], options: &LoadOptions) -> Result<Vec<f32>, Error> {
+        self.forward_with(tokens, options, &mut |_| {})
+    }
+
+    /// As [`Description::forward`], telling what happens.
+    ///
+    /// # Errors
+    /// As [`Description::forward`].
+    pub fn forward_with(
+        &self,
+        tokens: &[u32],
+        options: &LoadOptions,
+        on: &mut dyn FnMut(LoadEvent),
+    ) -> Result<Vec<f32>, Error> {
         let plan = Plan::for_tokens(&self.program, tokens.len());
-        let mut executable = self.compile(&*devices::backend(options)?, &plan, &mut |_| {})?;
+        let (mut executable, _) = devices::first(options, on, |backend, on| self.compile(backend, &plan, on))?;
         let outputs = executable.step(&StepInputs::prompt(&self.program, &plan, tokens))?;
         let rows = outputs.into_iter().filter_map(|o| if let Output::Logits(row) = o { Some(row) } else { None });
         Ok(rows.flatten().collect())

@@ -42,6 +42,11 @@ pub trait Backend {
         None
     }
 
+    /// Bytes of the device's own memory that nobody uses now. None where programs live in the system's.
+    fn free_memory(&self) -> Option<u64> {
+        None
+    }
+
     /// Makes a program ready to run within the capacities of a plan.
     ///
     /// # Errors

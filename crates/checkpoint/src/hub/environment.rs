@@ -148,6 +148,21 @@ impl CacheDirs {
     }
 }
 
+/// Where the environment says that software lies which is used where it is found: CUDA toolkits (`CUDA_PATH`, `CUDA_HOME`), and
+/// Python environments (`VIRTUAL_ENV`, `CONDA_PREFIX`), whose packages bring libraries.
+pub fn software_roots() -> Vec<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "beside `CacheDirs::from_env`, the one place that reads the environment"
+    )]
+    roots_from_lookup(|name| std::env::var_os(name))
+}
+
+fn roots_from_lookup(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    ["CUDA_PATH", "CUDA_HOME", "VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(set).collect()
+}
+
 /// `~/x` is under the home folder, also where no shell has seen it.
 fn expand(path: PathBuf, home: impl Fn() -> PathBuf) -> PathBuf {
     path.strip_prefix("~").map(|rest| home().join(rest)).unwrap_or(path)
@@ -188,6 +203,14 @@ mod tests {
         assert_eq!(dirs(&variables).ffai, Path::new("/own"));
         variables.push(("HF_HUB_CACHE", "/hub"));
         assert_eq!(dirs(&variables).hub, Path::new("/hub"));
+    }
+
+    #[test]
+    fn software_is_where_the_environment_says() {
+        let variables = [("VIRTUAL_ENV", "/venv"), ("CUDA_PATH", "/cuda"), ("CUDA_HOME", ""), ("PATH", "/bin")];
+        let roots =
+            roots_from_lookup(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()));
+        assert_eq!(roots, [Path::new("/cuda"), Path::new("/venv")]);
     }
 
     #[test]
