@@ -3,21 +3,26 @@
 use std::sync::Arc;
 
 use ffai_checkpoint::Tensor;
-use ffai_program::{CompileError, NormW, NormWKind, Op, Plan, Program, Progress, Proj, W, WeightSource};
+use ffai_model::Activation;
+use ffai_program::{
+    CompileError, ExpertDown, ExpertUp, NormW, NormWKind, Op, Plan, Program, Progress, Proj, W, WeightSource,
+};
 
 use crate::exec::{Exec, Step};
 use crate::machine::{Machine, Needs, PANEL_ROWS};
 use crate::matrix::Matrix;
 use crate::ops::attend::{self, Attend};
-use crate::ops::elementwise::{AddNorm, SoftCap};
+use crate::ops::elementwise::{AddNorm, Gate, SoftCap};
 use crate::ops::embed::Embed;
-use crate::ops::gate_up::GateUp;
+use crate::ops::experts::{ExpertsDown, ExpertsUp, Last};
+use crate::ops::gate_up::{First, GateUp};
 use crate::ops::gather::Gather;
 use crate::ops::head_project::HeadProject;
 use crate::ops::input::Input;
 use crate::ops::latent_append::LatentAppend;
 use crate::ops::linear::{Part, Products};
 use crate::ops::rotate_append::RotateAppend;
+use crate::ops::route::{self, Route};
 use crate::ops::{Norm, Ready};
 use crate::select::Kernels;
 use crate::{Backend as _, Cpu};
@@ -39,7 +44,7 @@ pub(crate) fn compile(
     let mut compiler = Compiler { cpu, tensors, needs: Needs::default() };
     let mut steps = Vec::with_capacity(program.ops.len());
     for tagged in &program.ops {
-        let ready = compiler.op(&tagged.tag, &tagged.op)?;
+        let ready = compiler.op(program, &tagged.tag, &tagged.op)?;
         steps.push(Step { tag: tagged.tag.clone(), outputs: tagged.op.outputs(), ready });
     }
     let machine = Machine::new(program, plan, compiler.needs, Arc::clone(&cpu.pool), Kernels::new(cpu.level));
@@ -53,7 +58,7 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn op(&mut self, tag: &str, op: &Op) -> Result<Box<dyn Ready>, CompileError> {
+    fn op(&mut self, program: &Program, tag: &str, op: &Op) -> Result<Box<dyn Ready>, CompileError> {
         Ok(match op {
             Op::Embed { table, scale, out } => {
                 Box::new(Embed { table: self.matrix(tag, *table)?, scale: *scale, out: *out })
@@ -67,12 +72,32 @@ impl Compiler<'_> {
                 self.products(*x, *norm, vec![part])
             }
             Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
-                let gate = self.matrix(tag, *gate)?;
-                let up = up.map(|up| self.matrix(tag, up)).transpose()?;
-                let input = Input::new(*x, norm.map(|n| self.norm(n)), std::iter::once(&gate).chain(&up));
-                let (gate_bias, up_bias) = (self.bias(*gate_bias), self.bias(*up_bias));
-                Box::new(GateUp { input, gate, gate_bias, up, up_bias, act: *act, out: *out })
+                let pair = ExpertUp { gate: *gate, gate_bias: *gate_bias, up: *up, up_bias: *up_bias };
+                let first = self.first(tag, &pair, *act)?;
+                let input = Input::new(*x, norm.map(|n| self.norm(n)), first.matrices());
+                Box::new(GateUp { input, first, out: *out })
             }
+            Op::Route { logits, correction, factors, routing, out } => {
+                self.needs.normed = self.needs.normed.max(route::SCRATCH * program.buf(*logits).width);
+                let (correction, factors) = (self.bias(*correction), self.bias(*factors));
+                Box::new(Route { logits: *logits, correction, factors, routing: *routing, out: *out })
+            }
+            Op::ExpertsUp { x, norm, routes, experts, act, out } => {
+                self.needs.experts = self.needs.experts.max(experts.len());
+                let firsts = experts.iter().map(|e| self.first(tag, e, *act)).collect::<Result<Vec<_>, _>>()?;
+                let input = Input::new(*x, norm.map(|n| self.norm(n)), firsts.iter().flat_map(First::matrices));
+                let slots = program.buf(*routes).width / 2;
+                Box::new(ExpertsUp { input, routes: *routes, slots, experts: firsts, out: *out })
+            }
+            Op::ExpertsDown { x, routes, experts, scale, add, out } => {
+                self.needs.experts = self.needs.experts.max(experts.len());
+                let mut last = |e: &ExpertDown| Ok(Last { matrix: self.matrix(tag, e.w)?, bias: self.bias(e.bias) });
+                let experts = experts.iter().map(&mut last).collect::<Result<Vec<_>, CompileError>>()?;
+                let input = Input::new(*x, None, experts.iter().map(|e| &e.matrix));
+                let (slots, scale, add) = (program.buf(*routes).width / 2, *scale, *add);
+                Box::new(ExpertsDown { input, routes: *routes, slots, experts, scale, add, out: *out })
+            }
+            Op::Gate { x, gate } => Box::new(Gate { x: *x, gate: *gate }),
             Op::Norm { x, norm, add, out } => {
                 let norm = self.norm(*norm);
                 self.needs.normed = self.needs.normed.max(norm.weight.len());
@@ -110,6 +135,16 @@ impl Compiler<'_> {
         Box::new(Products { input, parts })
     }
 
+    fn first(&mut self, tag: &str, mlp: &ExpertUp, act: Activation) -> Result<First, CompileError> {
+        Ok(First {
+            gate: self.matrix(tag, mlp.gate)?,
+            gate_bias: self.bias(mlp.gate_bias),
+            up: mlp.up.map(|up| self.matrix(tag, up)).transpose()?,
+            up_bias: self.bias(mlp.up_bias),
+            act,
+        })
+    }
+
     fn part(
         &mut self,
         tag: &str,
@@ -129,7 +164,6 @@ impl Compiler<'_> {
             problem: format!("no kernel reads {storage} weights"),
         })?;
         self.needs.scales = self.needs.scales.max(matrix.scratch(PANEL_ROWS));
-        self.needs.cols = self.needs.cols.max(matrix.cols());
         Ok(matrix)
     }
 

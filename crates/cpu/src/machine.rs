@@ -1,11 +1,12 @@
 //! What the ops of a compiled program share: buffers, pages, threads and their scratch.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ffai_program::{Buf, KvLayout, Op, Plan, Program, Rows, StepInputs, Tagged};
 
 use crate::floats::Floats;
 use crate::kernels::{attend, tile};
+use crate::ops::experts::Pairs;
 use crate::pool::Pool;
 use crate::rope::Turns;
 use crate::select::Kernels;
@@ -36,6 +37,8 @@ pub(crate) struct Machine {
     /// The input of the current product, in each order.
     pub(crate) natural: Floats,
     pub(crate) even_odd: Floats,
+    /// The rows of the current mixture by expert.
+    pairs: Mutex<Pairs>,
     /// One for each thread.
     pub(crate) scratch: Vec<Scratch>,
 }
@@ -72,9 +75,9 @@ pub(crate) struct Scratch {
 pub(crate) struct Needs {
     /// Floats for the scales of a panel of any matrix.
     pub(crate) scales: usize,
-    /// Columns of any matrix.
-    pub(crate) cols: usize,
-    /// The longest norm of an op of its own.
+    /// The most experts of a mixture.
+    pub(crate) experts: usize,
+    /// The longest norm of an op of its own, or scores of a router.
     pub(crate) normed: usize,
     /// Query heads of a key head.
     pub(crate) heads: usize,
@@ -90,8 +93,7 @@ impl Machine {
             width: b.width,
             floats: Floats::new(b.width * plan.capacity(b.rows)),
         };
-        let most_rows = plan.rows.max(plan.wanted);
-        let input = || Floats::new(most_rows * Machine::stride(needs.cols));
+        let input = || Floats::new(inputs(program, plan));
         Machine {
             bufs: program.bufs.iter().map(buffer).collect(),
             kv: layouts.iter().zip(&plan.pages).map(|(l, pages)| Floats::new(l.page() * pages)).collect(),
@@ -99,6 +101,7 @@ impl Machine {
             turns: Turns::new(&program.ropes, plan.rows),
             natural: input(),
             even_odd: input(),
+            pairs: Mutex::new(Pairs::new(plan.rows * slots(program), needs.experts)),
             scratch: (0..pool.threads()).map(|_| Scratch::new(plan, needs)).collect(),
             pool,
             kernels,
@@ -107,8 +110,6 @@ impl Machine {
 
     /// Bytes beside buffers and pages: the inputs of products, and what each thread keeps.
     pub(crate) fn scratch_bytes(program: &Program, plan: &Plan, threads: usize) -> u64 {
-        let cols = program.weights.iter().map(|w| w.shape.dims().1).max().unwrap_or(0);
-        let inputs = 2 * plan.rows.max(plan.wanted) * Machine::stride(cols);
         let rows = PANEL_ROWS.next_multiple_of(tile::ROWS);
         let thread = rows * PANEL_COLS + rows * BATCH * MOST_LANES + 2 * PANEL_ROWS * BATCH;
         let of_head = |op: &Tagged| match &op.op {
@@ -116,13 +117,18 @@ impl Machine {
             _ => 0,
         };
         let thread = thread + head_floats(plan, program.ops.iter().map(of_head).max().unwrap_or(0));
-        ((inputs + threads * thread) * size_of::<f32>()) as u64
+        ((2 * inputs(program, plan) + threads * thread) * size_of::<f32>()) as u64
     }
 
     /// Floats from row to row of a product's input: padded to whole units, and such that rows do not fall on the same lines
     /// of the first cache.
     pub(crate) fn stride(cols: usize) -> usize {
         cols.next_multiple_of(UNIT) + UNIT / 2
+    }
+
+    /// Room for sorting the rows of a mixture. Ops run one after the other, so nobody waits.
+    pub(crate) fn pairs(&self) -> MutexGuard<'_, Pairs> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Rows of a buffer in this step.
@@ -146,6 +152,27 @@ impl Machine {
 /// Floats for a head of a batch of rows in both orders; none where no matrix belongs to a head.
 fn head_floats(plan: &Plan, cols: usize) -> usize {
     if cols == 0 { 0 } else { 2 * plan.rows.min(BATCH) * Machine::stride(cols) }
+}
+
+/// Floats for the input of any product in one order: rows of the widest, and of mixtures as many as rows have experts.
+fn inputs(program: &Program, plan: &Plan) -> usize {
+    let cols = program.weights.iter().map(|w| w.shape.dims().1).max().unwrap_or(0);
+    let mixture = |op: &Op| match op {
+        Op::ExpertsUp { x, routes, .. } => program.buf(*routes).width / 2 * Machine::stride(program.buf(*x).width),
+        Op::ExpertsDown { x, routes, .. } => {
+            let slots = program.buf(*routes).width / 2;
+            slots * Machine::stride(program.buf(*x).width / slots)
+        }
+        _ => 0,
+    };
+    let mixtures = program.ops.iter().map(|t| mixture(&t.op)).max().unwrap_or(0);
+    (plan.rows.max(plan.wanted) * Machine::stride(cols)).max(plan.rows * mixtures)
+}
+
+/// The most experts that a row goes to.
+fn slots(program: &Program) -> usize {
+    let of = |op: &Op| if let Op::Route { out, .. } = op { program.buf(*out).width / 2 } else { 0 };
+    program.ops.iter().map(|t| of(&t.op)).max().unwrap_or(0)
 }
 
 impl Scratch {

@@ -8,7 +8,7 @@ use crate::kernels::blend::{Blend, BlendRows};
 use crate::kernels::decode::{Decode, Patch};
 use crate::kernels::dot::{Dot, Dots};
 use crate::kernels::finish::{Finish, FinishRow};
-use crate::kernels::gate::{Activate, Cap, Gate, SoftCap};
+use crate::kernels::gate::{Activate, Cap, Gate, Sigmoid, SigmoidGate, SoftCap};
 use crate::kernels::prepare::{NormKernel, NormRow, Prepare, PrepareRow};
 use crate::kernels::rotate::{Turn, TurnRow};
 use crate::kernels::tile::{self, Tile};
@@ -26,6 +26,7 @@ pub(crate) struct Kernels {
     pub(crate) finish: Entry<Finish>,
     pub(crate) gate: Entry<Gate>,
     pub(crate) cap: Entry<Cap>,
+    pub(crate) sigmoid: Entry<Sigmoid>,
     pub(crate) norm: Entry<NormRow>,
     pub(crate) turn: Entry<Turn>,
     pub(crate) attend: Entry<Attention>,
@@ -40,6 +41,7 @@ impl Kernels {
             finish: entry::<FinishRow>(level),
             gate: entry::<Activate>(level),
             cap: entry::<SoftCap>(level),
+            sigmoid: entry::<SigmoidGate>(level),
             norm: entry::<NormKernel>(level),
             turn: entry::<TurnRow>(level),
             attend: entry::<Attend>(level),

@@ -72,7 +72,7 @@ pub struct BenchReport {
     pub backend: String,
     /// Bytes of all weights.
     pub weight_bytes: u64,
-    /// Bytes of weights read for each step.
+    /// Bytes of weights read for a step of one sequence: of experts, those of one row.
     pub step_weight_bytes: u64,
     /// Bytes of keys and values of one token.
     pub kv_token_bytes: u64,
@@ -112,7 +112,7 @@ pub fn bench(subject: Subject<'_>, bench: &Bench, progress: &mut dyn FnMut(usize
     Ok(BenchReport {
         backend: subject.backend.name(),
         weight_bytes: traffic.all,
-        step_weight_bytes: traffic.step,
+        step_weight_bytes: traffic.weights(1) as u64,
         kv_token_bytes: traffic.kv.iter().map(|(token, _)| token).sum(),
         read_bandwidth: bandwidth,
         results,
@@ -185,9 +185,18 @@ fn prefill(runner: &mut Runner, batch: usize, seq: usize, prompt: &[u32]) -> Res
 /// Bytes that move.
 struct Traffic {
     all: u64,
+    /// Of weights that every step reads.
     step: u64,
+    mixtures: Vec<Mixture>,
     /// Of a token in each state group, and how many tokens are read at most.
     kv: Vec<(u64, usize)>,
+}
+
+/// The experts of one op.
+struct Mixture {
+    bytes: u64,
+    /// How many of them a row goes to.
+    share: f64,
 }
 
 impl Traffic {
@@ -195,14 +204,29 @@ impl Traffic {
         let program = subject.program;
         let bytes = |i: usize| subject.weights.weight(&program.weights[i].role).map_or(0, |t| t.bytes_len() as u64);
         let all: Vec<u64> = (0..program.weights.len()).map(bytes).collect();
-        let looked_up = |i: &usize| {
-            let used = |w: &W| w.0 as usize == *i;
-            matches!(program.weights[*i].shape, Shape::Matrix { .. }) && !multiplied(program).iter().any(used)
-        };
-        let rows: u64 = (0..all.len()).filter(|i| looked_up(i)).map(|i| all[i]).sum();
+        let (mut whole, mut mixtures) = (vec![false; all.len()], Vec::new());
+        for op in program.ops.iter().map(|tagged| &tagged.op) {
+            let (weights, share) = multiplied(program, op);
+            match share {
+                None => weights.iter().for_each(|w| whole[w.0 as usize] = true),
+                Some(share) => {
+                    let bytes = weights.iter().map(|w| all[w.0 as usize]).sum();
+                    mixtures.push(Mixture { bytes, share });
+                }
+            }
+        }
+        // Vectors are read whole as well; a table that is only looked up moves one row.
+        let vector = |i: usize| matches!(program.weights[i].shape, Shape::Vector { .. });
+        let step = (0..all.len()).filter(|i| whole[*i] || vector(*i)).map(|i| all[i]).sum();
         let token = |group: &StateGroup| (KvLayout::new(group, 1).page() * size_of::<f32>()) as u64;
         let kv = program.states.iter().map(|group| (token(group), group.window.unwrap_or(usize::MAX))).collect();
-        Traffic { all: all.iter().sum(), step: all.iter().sum::<u64>() - rows, kv }
+        Traffic { all: all.iter().sum(), step, mixtures, kv }
+    }
+
+    /// Bytes of weights that a step of so many rows reads. Rows are taken to choose their experts independently of each other.
+    fn weights(&self, rows: usize) -> f64 {
+        let read = |m: &Mixture| m.bytes as f64 * (1.0 - (1.0 - m.share).powi(rows as i32));
+        self.step as f64 + self.mixtures.iter().map(read).sum::<f64>()
     }
 
     fn result(&self, batch: usize, bench: &Bench, runs: &[Times]) -> BatchResult {
@@ -221,28 +245,36 @@ impl Traffic {
             first_token: spread(&|t| t.prefill),
             latency: quantile(&steps, 0.5),
             latency_p99: quantile(&steps, 0.99),
-            bytes_per_step: self.step as f64 + batch as f64 * kv,
+            bytes_per_step: self.weights(batch) + batch as f64 * kv,
             share: None,
         }
     }
 }
 
-/// The weights that products read whole. A table that is only looked up moves one row.
-fn multiplied(program: &Program) -> Vec<W> {
-    let weights = |op: &Op| match op {
-        Op::Project { outs, .. } => outs.iter().map(|p| p.w).collect(),
-        Op::Linear { proj, .. } => vec![proj.w],
-        Op::HeadProject { matrices, .. } => vec![matrices.w],
-        Op::GateUp { gate, up, .. } => std::iter::once(*gate).chain(*up).collect(),
+/// The matrices that an op multiplies with, and which share of them is read for one row if it is not all.
+fn multiplied(program: &Program, op: &Op) -> (Vec<W>, Option<f64>) {
+    let share = |routes, experts: usize| Some(program.buf(routes).width as f64 / 2.0 / experts as f64);
+    match op {
+        Op::Project { outs, .. } => (outs.iter().map(|p| p.w).collect(), None),
+        Op::Linear { proj, .. } => (vec![proj.w], None),
+        Op::HeadProject { matrices, .. } => (vec![matrices.w], None),
+        Op::GateUp { gate, up, .. } => (std::iter::once(*gate).chain(*up).collect(), None),
+        Op::ExpertsUp { experts, routes, .. } => {
+            (experts.iter().flat_map(|e| std::iter::once(e.gate).chain(e.up)).collect(), share(*routes, experts.len()))
+        }
+        Op::ExpertsDown { experts, routes, .. } => {
+            (experts.iter().map(|e| e.w).collect(), share(*routes, experts.len()))
+        }
         Op::Embed { .. }
         | Op::Norm { .. }
         | Op::SoftCap { .. }
+        | Op::Gate { .. }
+        | Op::Route { .. }
         | Op::RotateAppend { .. }
         | Op::LatentAppend { .. }
         | Op::Attend { .. }
-        | Op::Gather { .. } => Vec::new(),
-    };
-    program.ops.iter().flat_map(|t| weights(&t.op)).collect()
+        | Op::Gather { .. } => (Vec::new(), None),
+    }
 }
 
 #[cfg(test)]

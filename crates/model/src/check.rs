@@ -1,14 +1,14 @@
 //! The ledger: every tensor of every file is used, or ignored for a named reason, or the checkpoint is refused.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{borrow::Cow, collections::HashMap, fmt, ops::Range, path::PathBuf};
 
 use ffai_checkpoint::{Affine, Checkpoint, Dtype, Entry, Int, Layout, Mode, Module, Quantization, Storage, Tensor};
 
 use crate::{
-    Error, Result, Shape, Spec, WeightDecl,
+    Error, Mixer, Result, Shape, Spec, WeightDecl,
     error::storage_name,
     families,
-    names::{Found, Names, Source, companion},
+    names::{Found, Names, Source, companion, folded},
     rope_freqs,
 };
 
@@ -17,6 +17,28 @@ use crate::{
 pub struct Ledger {
     /// One row for each tensor.
     pub rows: Vec<LedgerRow>,
+}
+
+impl Ledger {
+    /// The rows, and for how many tensors each stands: those that differ only in the number of an expert are one, whose names
+    /// have a `*` in its place.
+    pub fn folded(&self) -> Vec<(LedgerRow, usize)> {
+        let (mut rows, mut known): (Vec<(LedgerRow, usize)>, _) = (Vec::new(), HashMap::new());
+        for row in &self.rows {
+            let fate = match &row.fate {
+                Fate::Used { role, note } => Fate::Used { role: folded(role).into_owned(), note: note.clone() },
+                ignored @ Fate::Ignored { .. } => ignored.clone(),
+            };
+            let tensor = folded(&row.tensor).into_owned();
+            let key = (tensor.clone(), row.shape.clone(), row.dtype.clone(), format!("{fate:?}"));
+            let at = *known.entry(key).or_insert(rows.len());
+            match rows.get_mut(at) {
+                Some((same, n)) => (same.bytes, *n) = (same.bytes + row.bytes, *n + 1),
+                None => rows.push((LedgerRow { tensor, fate, ..row.clone() }, 1)),
+            }
+        }
+        rows
+    }
 }
 
 /// What became of one tensor.
@@ -53,6 +75,61 @@ pub enum Fate {
     },
 }
 
+/// What is asked of a tensor: the role for messages, and the shape in numbers.
+struct Ask {
+    role: String,
+    /// `[len]`, `[rows, cols]`, or one of these behind the number of experts.
+    shape: Vec<usize>,
+    /// Which expert of a stack is asked for.
+    expert: Option<usize>,
+}
+
+impl Ask {
+    fn of(decl: &WeightDecl) -> Ask {
+        let shape = match decl.shape {
+            Shape::Matrix { rows, cols } => vec![rows, cols],
+            Shape::Vector { len } => vec![len],
+        };
+        Ask { role: decl.role.clone(), shape, expert: None }
+    }
+
+    fn is_vector(&self) -> bool {
+        self.shape.len() == 1 + usize::from(self.expert.is_some())
+    }
+
+    fn cols(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    fn rows(&self) -> usize {
+        self.shape.iter().rev().skip(1).product()
+    }
+
+    /// A stack may have one global scale for each expert.
+    fn own<'e>(&self, global: &'e Entry) -> Result<Cow<'e, Entry>> {
+        let Some(expert) = self.expert.filter(|_| global.shape.len() == 1) else { return Ok(Cow::Borrowed(global)) };
+        if global.shape.first() != self.shape.first() {
+            let ask = Ask { role: self.role.clone(), shape: self.shape[..1].to_vec(), expert: None };
+            return Err(wrong_shape(global, &ask, format!("{:?}", global.shape)));
+        }
+        let size = global.bytes.len() / self.shape[0].max(1);
+        let bytes = global.bytes.slice(expert * size..(expert + 1) * size);
+        Ok(Cow::Owned(Entry { shape: Vec::new(), bytes, ..global.clone() }))
+    }
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.shape)
+    }
+}
+
+/// How many experts a layer has.
+fn experts(spec: &Spec, layer: usize) -> usize {
+    let branches = spec.layers.get(layer).into_iter().flat_map(|layer| &layer.sublayers).flat_map(|s| &s.branches);
+    branches.filter_map(|b| if let Mixer::Moe(moe) = &b.mixer { Some(moe.experts) } else { None }).next().unwrap_or(0)
+}
+
 /// Binds roles one after the other and remembers what was used.
 pub(crate) struct Binder<'a> {
     spec: &'a Spec,
@@ -74,110 +151,125 @@ impl<'a> Binder<'a> {
     }
 
     pub(crate) fn bind(&mut self, decl: &WeightDecl) -> Result<Tensor> {
-        let Some(found) = self.names.find(&decl.role) else { return self.whole(&decl.role, decl) };
+        let ask = Ask::of(decl);
+        let has = |name: &str| self.checkpoint.entry(name).is_some();
+        let Some(found) = self.names.find(&decl.role, has) else { return self.whole(&decl.role, &ask) };
         match found.source {
-            Source::Whole(_) => self.whole(&found.tensor, decl),
-            Source::Rows(..) => self.some_rows(&found, decl),
-            Source::PlusOne(_) => self.plus_one(&found.tensor, decl),
+            Source::Whole(_) => self.whole(&found.tensor, &ask),
+            Source::Rows(..) => self.some_rows(&found, &ask),
+            Source::PlusOne(_) => self.plus_one(&found.tensor, &ask),
+            Source::Stack(..) => self.of_stack(&found, &ask),
         }
     }
 
-    /// The rows of `decl` among those of its neighbours. The tensor must have exactly the rows of all, and each neighbour is
-    /// bound in its turn: so every row is used.
-    fn some_rows(&mut self, found: &Found, decl: &WeightDecl) -> Result<Tensor> {
-        let (rows, cols) = decl.shape.dims();
+    /// The rows of `ask` among those of its neighbours, and how many all have.
+    fn part(&self, found: &Found, ask: &Ask) -> (Range<usize>, usize, String) {
         let (mut first, mut total, mut roles) = (0, 0, Vec::new());
         for part in &found.parts {
             let rows = self.rows.get(part).copied().unwrap_or(0);
-            if *part == decl.role {
+            if *part == ask.role {
                 first = total;
             }
-            roles.push(format!("{part} [{total}..{}]", total + rows));
+            roles.push(format!("{} [{total}..{}]", folded(part), total + rows));
             total += rows;
         }
-        let whole = WeightDecl { role: roles.join(", "), shape: Shape::Matrix { rows: total, cols } };
-        Ok(self.whole(&found.tensor, &whole)?.rows_range(first..first + rows))
+        (first..first + ask.rows(), total, roles.join(", "))
     }
 
-    fn plus_one(&mut self, name: &str, decl: &WeightDecl) -> Result<Tensor> {
-        let tensor = self.whole(name, decl)?;
+    /// The tensor must have exactly the rows of all its parts, and each is bound in its turn: so every row is used.
+    fn some_rows(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
+        let (rows, total, role) = self.part(found, ask);
+        let whole = Ask { role, shape: vec![total, ask.cols()], expert: None };
+        Ok(self.whole(&found.tensor, &whole)?.rows_range(rows))
+    }
+
+    /// One expert's weight of the stack of all. The stack must have as many as the layer, and each is bound in its turn.
+    fn of_stack(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
+        let [layer, Some(expert)] = found.indices else { return self.whole(&found.tensor, ask) };
+        let experts = layer.map_or(0, |layer| experts(self.spec, layer));
+        let (rows, total, mut role) = self.part(found, ask);
+        if found.parts.len() == 1 {
+            role = folded(&ask.role).into_owned();
+        }
+        let shape = if ask.is_vector() { vec![experts, ask.cols()] } else { vec![experts, total, ask.cols()] };
+        let stack = self.whole(&found.tensor, &Ask { role, shape, expert: Some(expert) })?;
+        let at = expert * total;
+        Ok(stack.rows_range(at + rows.start..at + rows.end))
+    }
+
+    fn plus_one(&mut self, name: &str, ask: &Ask) -> Result<Tensor> {
+        let tensor = self.whole(name, ask)?;
         let values = tensor.to_f32().into_iter().map(|value| 1.0 + value).collect();
         Ok(Tensor::from_f32(name, tensor.rows(), tensor.cols(), values))
     }
 
-    fn whole(&mut self, name: &str, decl: &WeightDecl) -> Result<Tensor> {
-        let entry = self.entry(name, decl)?;
-        match decl.shape {
-            Shape::Vector { .. } => self.vector(entry, decl),
-            Shape::Matrix { cols, .. } => match companion(name, "scales").and_then(|s| self.checkpoint.entry(&s)) {
-                Some(scales) if scales.dtype == Dtype::Int(Int::U8) => self.microscaled(entry, scales, cols, decl),
-                Some(scales) => self.affine(entry, scales, cols, decl),
-                None => self.plain(entry, decl),
-            },
+    fn whole(&mut self, name: &str, ask: &Ask) -> Result<Tensor> {
+        let entry = self.entry(name, ask)?;
+        if ask.is_vector() {
+            return self.vector(entry, ask);
+        }
+        match companion(name, "scales").and_then(|s| self.checkpoint.entry(&s)) {
+            Some(scales) if scales.dtype == Dtype::Int(Int::U8) => self.microscaled(entry, scales, ask),
+            Some(scales) => self.affine(entry, scales, ask),
+            None => self.plain(entry, ask),
         }
     }
 
-    fn entry(&self, name: &str, decl: &WeightDecl) -> Result<&'a Entry> {
+    fn entry(&self, name: &str, ask: &Ask) -> Result<&'a Entry> {
         self.checkpoint.entry(name).ok_or_else(|| Error::MissingTensor {
             path: self.checkpoint.path().to_owned(),
             tensor: name.to_owned(),
-            role: decl.role.clone(),
-            expected: decl.shape.to_string(),
+            role: ask.role.clone(),
+            expected: ask.to_string(),
         })
     }
 
-    fn vector(&mut self, entry: &Entry, decl: &WeightDecl) -> Result<Tensor> {
+    fn vector(&mut self, entry: &Entry, ask: &Ask) -> Result<Tensor> {
         if !matches!(entry.dtype, Dtype::Float(_)) {
-            return Err(wrong_type(entry, decl, "f32, f16 or bf16"));
+            return Err(wrong_type(entry, ask, "f32, f16 or bf16"));
         }
-        expect_shape(entry, decl)?;
-        self.mark(&entry.name, decl, None);
+        expect_shape(entry, ask)?;
+        self.mark(&entry.name, ask, None);
         Ok(Tensor::dense(entry)?)
     }
 
-    fn plain(&mut self, entry: &Entry, decl: &WeightDecl) -> Result<Tensor> {
+    fn plain(&mut self, entry: &Entry, ask: &Ask) -> Result<Tensor> {
         if !matches!(entry.dtype, Dtype::Float(_) | Dtype::Block(_)) {
             return Err(wrong_type(
                 entry,
-                decl,
+                ask,
                 "f32, f16, bf16, an MLX quantization with .scales, or one of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K and MXFP4 of GGUF; use a version in one of these",
             ));
         }
-        expect_shape(entry, decl)?;
+        expect_shape(entry, ask)?;
         let tensor = Tensor::dense(entry)?;
         let note = self.compare_config(entry, None)?;
-        self.mark(&entry.name, decl, note);
+        self.mark(&entry.name, ask, note);
         Ok(tensor)
     }
 
-    fn affine(&mut self, entry: &Entry, scales: &Entry, cols: usize, decl: &WeightDecl) -> Result<Tensor> {
+    fn affine(&mut self, entry: &Entry, scales: &Entry, ask: &Ask) -> Result<Tensor> {
         let name = companion(&entry.name, "biases").unwrap_or_default();
-        let biases = self.entry(&name, decl)?;
-        let tensor = Tensor::affine(entry, scales, biases, cols)?;
-        self.quantized(entry, [Some(scales), Some(biases)], tensor, decl)
+        let biases = self.entry(&name, ask)?;
+        let tensor = Tensor::affine(entry, scales, biases, ask.cols())?;
+        self.quantized(entry, [Some(scales), Some(biases)], tensor, ask)
     }
 
     /// The modes of MLX without biases have scales of bytes.
-    fn microscaled(&mut self, entry: &Entry, scales: &Entry, cols: usize, decl: &WeightDecl) -> Result<Tensor> {
+    fn microscaled(&mut self, entry: &Entry, scales: &Entry, ask: &Ask) -> Result<Tensor> {
         let global = companion(&entry.name, "global_scale").and_then(|name| self.checkpoint.entry(&name));
-        let tensor = Tensor::microscaled(entry, scales, global, cols)?;
-        self.quantized(entry, [Some(scales), global], tensor, decl)
+        let own = global.map(|global| ask.own(global)).transpose()?;
+        let tensor = Tensor::microscaled(entry, scales, own.as_deref(), ask.cols())?;
+        self.quantized(entry, [Some(scales), global], tensor, ask)
     }
 
-    fn quantized(
-        &mut self,
-        entry: &Entry,
-        parts: [Option<&Entry>; 2],
-        tensor: Tensor,
-        decl: &WeightDecl,
-    ) -> Result<Tensor> {
-        let (rows, _) = decl.shape.dims();
-        if tensor.rows() != rows {
-            return Err(wrong_shape(entry, decl, format!("[{}, {}]", tensor.rows(), tensor.cols())));
+    fn quantized(&mut self, entry: &Entry, parts: [Option<&Entry>; 2], tensor: Tensor, ask: &Ask) -> Result<Tensor> {
+        if tensor.shape() != ask.shape {
+            return Err(wrong_shape(entry, ask, format!("{:?}", tensor.shape())));
         }
         let note = self.compare_config(entry, Some(tensor.storage()))?;
-        self.mark(&entry.name, decl, note);
-        parts.into_iter().flatten().for_each(|part| self.mark(&part.name, decl, None));
+        self.mark(&entry.name, ask, note);
+        parts.into_iter().flatten().for_each(|part| self.mark(&part.name, ask, None));
         Ok(tensor)
     }
 
@@ -210,16 +302,15 @@ impl<'a> Binder<'a> {
         })
     }
 
-    fn mark(&mut self, tensor: &str, decl: &WeightDecl, note: Option<String>) {
-        let fate = Fate::Used { role: decl.role.clone(), note };
+    fn mark(&mut self, tensor: &str, ask: &Ask, note: Option<String>) {
         // A tensor may play several roles: one norm before two branches.
         if let Some(Fate::Used { role, .. }) = self.used.get_mut(tensor) {
-            if *role != decl.role {
-                *role = format!("{role}, {}", decl.role);
+            if *role != ask.role {
+                *role = format!("{role}, {}", ask.role);
             }
             return;
         }
-        self.used.insert(tensor.to_owned(), fate);
+        self.used.insert(tensor.to_owned(), Fate::Used { role: ask.role.clone(), note });
     }
 
     /// The fate of what nothing used.
@@ -282,29 +373,25 @@ fn row(entry: &Entry, fate: Fate) -> LedgerRow {
     }
 }
 
-fn expect_shape(entry: &Entry, decl: &WeightDecl) -> Result<()> {
-    let ok = match decl.shape {
-        Shape::Matrix { rows, cols } => entry.shape == [rows, cols],
-        Shape::Vector { len } => entry.shape == [len],
-    };
-    if ok { Ok(()) } else { Err(wrong_shape(entry, decl, format!("{:?}", entry.shape))) }
+fn expect_shape(entry: &Entry, ask: &Ask) -> Result<()> {
+    if entry.shape == ask.shape { Ok(()) } else { Err(wrong_shape(entry, ask, format!("{:?}", entry.shape))) }
 }
 
-fn wrong_shape(entry: &Entry, decl: &WeightDecl, got: String) -> Error {
+fn wrong_shape(entry: &Entry, ask: &Ask, got: String) -> Error {
     Error::Shape {
         file: entry.file.to_path_buf(),
         tensor: entry.name.clone(),
-        role: decl.role.clone(),
-        expected: decl.shape.to_string(),
+        role: ask.role.clone(),
+        expected: ask.to_string(),
         got,
     }
 }
 
-fn wrong_type(entry: &Entry, decl: &WeightDecl, expected: &'static str) -> Error {
+fn wrong_type(entry: &Entry, ask: &Ask, expected: &'static str) -> Error {
     Error::Type {
         file: entry.file.to_path_buf(),
         tensor: entry.name.clone(),
-        role: decl.role.clone(),
+        role: ask.role.clone(),
         expected,
         got: entry.dtype.to_string(),
     }

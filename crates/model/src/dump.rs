@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{Attention, Branch, LatentAttention, Layer, Lengths, Mixer, Mlp, Norm, NormKind, Rope, Spec};
+use crate::{
+    Activation, Attention, Branch, LatentAttention, Layer, Lengths, Mixer, Mlp, Moe, Norm, NormKind, Rope, Router,
+    Score, Spec,
+};
 
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,6 +73,7 @@ impl fmt::Display for Branch {
             Mixer::Attention(a) => write!(f, "{}: {a}", norm(self.post, &format!("attention({x})"))),
             Mixer::LatentAttention(a) => write!(f, "{}: {a}", norm(self.post, &format!("latent attention({x})"))),
             Mixer::Mlp(m) => write!(f, "{}: {m}", norm(self.post, &format!("mlp({x})"))),
+            Mixer::Moe(m) => write!(f, "{}: {m}", norm(self.post, &format!("moe({x})"))),
         }
     }
 }
@@ -126,7 +130,57 @@ impl fmt::Display for Mlp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bias = if self.bias { ", biases" } else { "" };
         let gated = if self.gated { "-gated" } else { "" };
-        write!(f, "{:?}{gated}, inner {}{bias}", self.act, self.inner)
+        write!(f, "{}{gated}, inner {}{bias}", self.act, self.inner)
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Activation::Silu | Activation::GeluTanh => write!(f, "{self:?}"),
+            Activation::ClampedSwiglu { alpha, limit } => write!(f, "Swiglu of {alpha} clamped at {limit}"),
+        }
+    }
+}
+
+impl fmt::Display for Moe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} experts by {}; each {}", self.per_token, self.experts, self.router, self.expert)?;
+        match &self.shared {
+            None => Ok(()),
+            Some(s) if s.gated => write!(f, "; sigmoid times a shared {}", s.mlp),
+            Some(s) => write!(f, "; a shared {}", s.mlp),
+        }
+    }
+}
+
+impl fmt::Display for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.routing.score {
+            Score::Softmax => write!(f, "softmax")?,
+            Score::Sigmoid => write!(f, "sigmoid")?,
+            Score::SparseMixer { jitter } => write!(f, "sparse mixer within {jitter}")?,
+        }
+        if let Some(own) = self.norm {
+            write!(f, " of {}", norm(Some(own), "x"))?;
+        }
+        if let Some(groups) = self.routing.groups {
+            write!(f, " within {} of {} groups", groups.keep, groups.count)?;
+        }
+        for (there, what) in [(self.bias, "biases"), (self.correction, "corrections"), (self.factors, "factors")] {
+            if there {
+                write!(f, ", {what}")?;
+            }
+        }
+        match self.routing.normalise {
+            Some(0.0) => write!(f, ", gates of sum 1")?,
+            Some(eps) => write!(f, ", gates of sum 1 ({eps:e})")?,
+            None => {}
+        }
+        if self.routing.scale != 1.0 {
+            write!(f, ", times {}", self.routing.scale)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,10 +1,12 @@
 //! The spec: a model as a list of layers, a layer as a list of sublayers, as pure data.
 
 mod latent;
+mod moe;
 
 use serde::Serialize;
 
 pub use latent::{LatentAttention, LatentMatrices};
+pub use moe::{Groups, Moe, Router, Routing, Score, Shared};
 
 use crate::Rope;
 
@@ -67,6 +69,8 @@ pub enum Mixer {
     LatentAttention(LatentAttention),
     /// An MLP over each token alone.
     Mlp(Mlp),
+    /// Some of many MLPs, chosen for each token.
+    Moe(Moe),
 }
 
 impl Mixer {
@@ -75,6 +79,7 @@ impl Mixer {
         match self {
             Mixer::Attention(_) | Mixer::LatentAttention(_) => "attn",
             Mixer::Mlp(_) => "mlp",
+            Mixer::Moe(_) => "moe",
         }
     }
 }
@@ -161,13 +166,20 @@ pub struct Mlp {
     pub bias: bool,
 }
 
-/// An activation function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+/// An activation function of a gate, or of a gate and its `up` together.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum Activation {
     /// `x * sigmoid(x)`.
     Silu,
     /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))` (Hendrycks and Gimpel, 2016).
     GeluTanh,
+    /// `g * sigmoid(alpha * g) * (u + 1)` with `g = min(gate, limit)` and `u` clamped to `-limit..=limit`: only with an `up`.
+    ClampedSwiglu {
+        /// Steepness of the sigmoid.
+        alpha: f32,
+        /// The bound.
+        limit: f32,
+    },
 }
 
 /// From hidden state to logits.
@@ -234,5 +246,11 @@ impl From<LatentAttention> for Mixer {
 impl From<Mlp> for Mixer {
     fn from(mlp: Mlp) -> Self {
         Mixer::Mlp(mlp)
+    }
+}
+
+impl From<Moe> for Mixer {
+    fn from(moe: Moe) -> Self {
+        Mixer::Moe(moe)
     }
 }

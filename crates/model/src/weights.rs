@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt};
 use ffai_checkpoint::{Checkpoint, Tensor};
 
 use crate::{
-    Attention, LatentAttention, LatentMatrices, Ledger, Mixer, Mlp, Norm, QkNorm, Result, Spec, check::Binder,
+    Attention, LatentAttention, LatentMatrices, Ledger, Mixer, Mlp, Moe, Norm, QkNorm, Result, Spec, check::Binder,
 };
 
 /// The shape a role asks for.
@@ -66,6 +66,7 @@ impl Spec {
                     Mixer::Attention(attention) => list.attention(&at, self.hidden, attention),
                     Mixer::LatentAttention(attention) => list.latent(&at, self.hidden, attention),
                     Mixer::Mlp(mlp) => list.mlp(&at, self.hidden, mlp),
+                    Mixer::Moe(moe) => list.moe(&at, self.hidden, moe),
                 }
                 list.norm(format!("{at}.post_norm"), self.hidden, branch.post);
             }
@@ -147,6 +148,26 @@ impl Decls {
         }
         self.linear(format!("{at}.up"), m.inner, hidden, m.bias);
         self.linear(format!("{at}.down"), hidden, m.inner, m.bias);
+    }
+
+    fn moe(&mut self, at: &str, hidden: usize, m: &Moe) {
+        self.norm(format!("{at}.router_norm"), hidden, m.router.norm);
+        self.linear(format!("{at}.router"), m.experts, hidden, m.router.bias);
+        if m.router.correction {
+            self.vector(format!("{at}.correction"), m.experts);
+        }
+        if m.router.factors {
+            self.vector(format!("{at}.factors"), m.experts);
+        }
+        for e in 0..m.experts {
+            self.mlp(&format!("{at}.experts.{e}"), hidden, &m.expert);
+        }
+        if let Some(shared) = &m.shared {
+            if shared.gated {
+                self.matrix(format!("{at}.shared_gate"), 1, hidden);
+            }
+            self.mlp(&format!("{at}.shared"), hidden, &shared.mlp);
+        }
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
-use ffai_model::{Norm, NormKind, Rope, Shape, WeightDecl};
+use ffai_model::{Groups, Norm, NormKind, Rope, Shape, WeightDecl};
 
 use crate::{
     Buf, BufDecl, HeadMatrices, KvRef, NormW, NormWKind, Op, Program, Proj, Rows, StateGroup, Tagged, Values, W,
 };
+
+/// Ids of experts are kept as f32, which is exact far beyond this.
+const MOST_EXPERTS: usize = 1 << 16;
 
 /// A program under construction.
 #[derive(Debug, Default)]
@@ -139,6 +142,11 @@ impl Builder {
                 }
                 assert!(up.is_some() || up_bias.is_none(), "{tag}: a bias without its matrix");
             }
+            Op::Route { .. } | Op::ExpertsUp { .. } | Op::ExpertsDown { .. } => self.check_experts(tag, op),
+            Op::Gate { x, gate } => {
+                assert!(self.width(*x).is_multiple_of(self.width(*gate)), "{tag}: gates for parts of a row");
+                assert_ne!(x, gate, "{tag}: a gate of itself");
+            }
             Op::Norm { x, norm, add, out } => {
                 let len = self.cols(norm.weight);
                 self.check_norm(tag, Some(*norm), len);
@@ -185,6 +193,59 @@ impl Builder {
         assert!(m.rows > 0 && m.first + m.rows <= rows / m.heads, "{tag}: rows of a share");
         assert!(x / m.heads >= from, "{tag}: coordinates of a head");
         assert_eq!(x / m.heads - from, out / m.heads - to, "{tag}: what is copied");
+    }
+
+    fn check_experts(&self, tag: &str, op: &Op) {
+        let vector = |w: Option<W>, len: usize, what: &str| {
+            let fits = |w: W| self.weights[w.0 as usize].shape == Shape::Vector { len };
+            assert!(w.is_none_or(fits), "{tag}: {what} [{len}]");
+        };
+        let matrix = |w: W, rows, cols| {
+            assert_eq!(self.weights[w.0 as usize].shape, Shape::Matrix { rows, cols }, "{tag}: matrix of an expert");
+        };
+        match op {
+            Op::Route { logits, correction, factors, routing, out } => {
+                let (experts, slots) = (self.width(*logits), self.slots(tag, *out));
+                assert!(slots <= experts && experts <= MOST_EXPERTS, "{tag}: {slots} of {experts} experts");
+                vector(*correction, experts, "corrections");
+                vector(*factors, experts, "factors");
+                if let Some(Groups { count, keep }) = routing.groups {
+                    assert!(count > 0 && experts.is_multiple_of(count) && experts / count > 1, "{tag}: groups");
+                    assert!(keep <= count && keep * (experts / count) >= slots, "{tag}: groups that are kept");
+                }
+            }
+            Op::ExpertsUp { x, norm, routes, experts, out, .. } => {
+                self.check_norm(tag, *norm, self.width(*x));
+                let slots = self.slots(tag, *routes);
+                assert!(slots <= experts.len() && self.width(*out).is_multiple_of(slots), "{tag}: slots");
+                let (rows, cols) = (self.width(*out) / slots, self.width(*x));
+                for e in experts {
+                    std::iter::once(e.gate).chain(e.up).for_each(|w| matrix(w, rows, cols));
+                    vector(e.gate_bias, rows, "bias");
+                    vector(e.up_bias, rows, "bias");
+                    assert!(e.up.is_some() || e.up_bias.is_none(), "{tag}: a bias without its matrix");
+                    assert_eq!(e.up.is_some(), experts[0].up.is_some(), "{tag}: experts that are not alike");
+                }
+            }
+            Op::ExpertsDown { x, routes, experts, add, out, .. } => {
+                let slots = self.slots(tag, *routes);
+                assert!(slots <= experts.len() && self.width(*x).is_multiple_of(slots), "{tag}: slots");
+                for e in experts {
+                    matrix(e.w, self.width(*out), self.width(*x) / slots);
+                    vector(e.bias, self.width(*out), "bias");
+                }
+                assert!(add.is_none_or(|a| self.width(a) == self.width(*out)), "{tag}: residual against out");
+                assert_ne!(x, out, "{tag}: a product cannot overwrite its input");
+            }
+            _ => {}
+        }
+    }
+
+    /// Experts of a row.
+    fn slots(&self, tag: &str, routes: Buf) -> usize {
+        let width = self.width(routes);
+        assert!(width > 0 && width.is_multiple_of(2), "{tag}: ids and gates");
+        width / 2
     }
 
     fn check_norm(&self, tag: &str, norm: Option<NormW>, width: usize) {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ffai_model::Routing;
+
 use crate::{Buf, NormW, NormWKind, Op, Program, Proj, Rows, Values, W};
 
 impl fmt::Display for Program {
@@ -60,6 +62,12 @@ impl Line<'_> {
         format!("{x} * {}{}{bias}", self.w(w), self.0.weight(w).shape)
     }
 
+    fn routing(&self, routing: &Routing) -> String {
+        let groups = routing.groups.map(|g| format!(" within {} of {} groups", g.keep, g.count)).unwrap_or_default();
+        let sum = routing.normalise.map(|eps| format!(", gates of sum 1 ({eps:e})")).unwrap_or_default();
+        format!("{:?}{groups}{sum}{}", routing.score, self.times(routing.scale))
+    }
+
     fn proj(&self, x: &str, p: &Proj) -> String {
         format!("{} = {}", self.b(p.out), self.product(x, p.w, p.bias))
     }
@@ -83,8 +91,40 @@ impl fmt::Display for Line<'_> {
             Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
                 let x = self.x(*x, *norm);
                 let up = up.map(|up| format!(" . ({})", self.product(&x, up, *up_bias))).unwrap_or_default();
-                write!(f, "{} = {act:?}({}){up}", self.b(*out), self.product(&x, *gate, *gate_bias))
+                write!(f, "{} = {act}({}){up}", self.b(*out), self.product(&x, *gate, *gate_bias))
             }
+            Op::Route { logits, correction, factors, routing, out } => {
+                let with = |name: &str, w: Option<W>| w.map(|w| format!(", {name} {}", self.w(w))).unwrap_or_default();
+                let more = with("corrected by", *correction) + &with("gates times", *factors);
+                let slots = self.0.buf(*out).width / 2;
+                write!(f, "{} = {slots} of {} by {}{more}", self.b(*out), self.b(*logits), self.routing(routing))
+            }
+            Op::ExpertsUp { x, norm, routes, experts, act, out } => {
+                let x = self.x(*x, *norm);
+                let Some(first) = experts.first() else { return Ok(()) };
+                let up = first.up.map(|up| format!(" . ({})", self.product(&x, up, first.up_bias))).unwrap_or_default();
+                let gate = self.product(&x, first.gate, first.gate_bias);
+                write!(
+                    f,
+                    "{} = {act}({gate}){up} for each of {} ({} experts)",
+                    self.b(*out),
+                    self.b(*routes),
+                    experts.len()
+                )
+            }
+            Op::ExpertsDown { x, routes, experts, scale, add, out } => {
+                let Some(first) = experts.first() else { return Ok(()) };
+                let product = self.product(self.b(*x), first.w, first.bias);
+                let (times, routes) = (self.times(*scale), self.b(*routes));
+                let add = add.map(|a| format!(" + {}", self.b(a))).unwrap_or_default();
+                write!(
+                    f,
+                    "{} = sum of gates . ({product}) over {routes}{times}{add} ({} experts)",
+                    self.b(*out),
+                    experts.len()
+                )
+            }
+            Op::Gate { x, gate } => write!(f, "{} = sigmoid({}) . {}", self.b(*x), self.b(*gate), self.b(*x)),
             Op::Norm { x, norm, add, out } => {
                 let add = add.map(|a| format!(" + {}", self.b(a))).unwrap_or_default();
                 write!(f, "{} = {}{add}", self.b(*out), self.x(*x, Some(*norm)))

@@ -34,8 +34,8 @@ pub use backend::{Backend, CompileError, Executable, Progress, StepError, Traced
 pub use builder::Builder;
 pub use lower::lower;
 pub use op::{
-    Buf, BufDecl, HeadMatrices, Heads, KvRef, NormW, NormWKind, Op, Program, Proj, RopeRef, Rows, StateGroup, Tagged,
-    Values, W,
+    Buf, BufDecl, ExpertDown, ExpertUp, HeadMatrices, Heads, KvRef, NormW, NormWKind, Op, Program, Proj, RopeRef, Rows,
+    StateGroup, Tagged, Values, W,
 };
 pub use plan::{Footprint, KvLayout, Plan};
 pub use reference::Reference;

@@ -4,7 +4,7 @@
 //! Ops sit where fusion is natural: the norm before a product, its bias and its residual are fields. A backend that lacks a
 //! fusion runs two kernels.
 
-use ffai_model::{Activation, Growth, Rope, WeightDecl};
+use ffai_model::{Activation, Growth, Rope, Routing, WeightDecl};
 
 /// A buffer of the program, by index into [`Program::bufs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,6 +90,28 @@ impl HeadMatrices {
     }
 }
 
+/// The first matrices of one expert.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExpertUp {
+    /// The matrix under the activation, `[inner, x.width]`.
+    pub gate: W,
+    /// Its bias.
+    pub gate_bias: Option<W>,
+    /// The other matrix.
+    pub up: Option<W>,
+    /// Its bias.
+    pub up_bias: Option<W>,
+}
+
+/// The last matrix of one expert.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExpertDown {
+    /// The matrix, `[out.width, inner]`.
+    pub w: W,
+    /// Its bias.
+    pub bias: Option<W>,
+}
+
 /// The head layout of an attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
@@ -166,6 +188,59 @@ pub enum Op {
         act: Activation,
         /// The product.
         out: Buf,
+    },
+    /// Which experts each row goes to, and with which gates: `out[r] = [ids.., gates..]`, the best first, of equal ones the lower id
+    /// first. Ids are whole numbers below `logits.width`, all different, whatever the logits are: what is not a number is worse
+    /// than any number. Gates are `factors[id]` times what [`Routing`] says. Computed in f32.
+    Route {
+        /// `[rows, experts]`.
+        logits: Buf,
+        /// Added to the scores when experts are chosen; `[experts]`.
+        correction: Option<W>,
+        /// Factors on the gates; `[experts]`.
+        factors: Option<W>,
+        /// From logits to choice and gates.
+        routing: Routing,
+        /// `[rows, 2 * experts of a row]`.
+        out: Buf,
+    },
+    /// `out[r, slot] = act(norm(x[r]) gate_e^T + gate_bias_e) * (norm(x[r]) up_e^T + up_bias_e)` where `e` is the expert in that slot of
+    /// row r's routes; without the second factor where there is no `up`. Only the weights of chosen experts are read.
+    ExpertsUp {
+        /// The input.
+        x: Buf,
+        /// Norm of the input.
+        norm: Option<NormW>,
+        /// What [`Op::Route`] wrote.
+        routes: Buf,
+        /// All experts; they are alike in shape, but not always in storage.
+        experts: Vec<ExpertUp>,
+        /// The activation.
+        act: Activation,
+        /// `[rows, experts of a row * inner]`.
+        out: Buf,
+    },
+    /// `out[r] = add[r] + scale * sum over the slots of gate[r, slot] * (x[r, slot] w_e^T + bias_e)` with `e` as above.
+    ExpertsDown {
+        /// `[rows, experts of a row * inner]`.
+        x: Buf,
+        /// What [`Op::Route`] wrote.
+        routes: Buf,
+        /// All experts.
+        experts: Vec<ExpertDown>,
+        /// Factor on the sum.
+        scale: f32,
+        /// The residual; may be the destination itself.
+        add: Option<Buf>,
+        /// `[rows, width]`.
+        out: Buf,
+    },
+    /// `x = sigmoid(gate) * x`, in place: element by element, or a gate for each part of the row where it is narrower.
+    Gate {
+        /// What is gated.
+        x: Buf,
+        /// The logits of the gates; its width divides that of `x`.
+        gate: Buf,
     },
     /// `out = add + norm(x)`, over parts of a row as long as the norm's weight.
     Norm {
@@ -359,8 +434,11 @@ impl Op {
             | Op::Norm { out, .. }
             | Op::HeadProject { out, .. }
             | Op::Attend { out, .. }
+            | Op::Route { out, .. }
+            | Op::ExpertsUp { out, .. }
+            | Op::ExpertsDown { out, .. }
             | Op::Gather { out, .. } => vec![*out],
-            Op::SoftCap { x, .. } => vec![*x],
+            Op::SoftCap { x, .. } | Op::Gate { x, .. } => vec![*x],
             Op::Project { outs, .. } => outs.iter().map(|p| p.out).collect(),
             Op::Linear { proj, .. } => vec![proj.out],
             Op::RotateAppend { q, .. } | Op::LatentAppend { q, .. } => vec![*q],

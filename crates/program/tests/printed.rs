@@ -116,3 +116,20 @@ fn small_models_of_the_dense_families_print_as_they_did() {
         check(&format!("small-{model_type}"), &small(model_type, &keys));
     }
 }
+
+#[test]
+fn small_mixtures_print_as_they_did() {
+    for (model_type, keys) in [
+        ("mixtral", json!({"num_local_experts": 6, "num_experts_per_tok": 2})),
+        (
+            "qwen2_moe",
+            json!({"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 48}),
+        ),
+        (
+            "qwen3_moe",
+            json!({"num_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 32, "norm_topk_prob": true, "mlp_only_layers": [1]}),
+        ),
+    ] {
+        check(&format!("small-{model_type}"), &small(model_type, &keys));
+    }
+}

@@ -10,8 +10,10 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 
+from .experts import stacked, unstacked
 from .vocabulary import add_tokenizer
 
+MODULES, EXPERTS = ("mlp", "block_sparse_moe"), ("gate", "up", "down")
 # (name in a Hugging Face checkpoint, name in GGUF); `#` is the number of the layer.
 NAMES = [
     ("model.embed_tokens.", "token_embd."),
@@ -33,6 +35,13 @@ NAMES = [
     ("model.layers.#.post_feedforward_layernorm.", "blk.#.post_ffw_norm."),
     ("model.layers.#.post_self_attn_layernorm.", "blk.#.post_attention_norm."),
     ("model.layers.#.post_mlp_layernorm.", "blk.#.post_ffw_norm."),
+    ("model.layers.#.mlp.gate.e_score_correction_bias", "blk.#.exp_probs_b.bias"),
+    ("model.layers.#.mlp.gate.", "blk.#.ffn_gate_inp."),
+    ("model.layers.#.block_sparse_moe.gate.", "blk.#.ffn_gate_inp."),
+    ("model.layers.#.block_sparse_moe.router.layer.", "blk.#.ffn_gate_inp."),
+    *((f"model.layers.#.{m}.switch_mlp.{p}_proj.", f"blk.#.ffn_{p}_exps.") for m in MODULES for p in EXPERTS),
+    ("model.layers.#.mlp.shared_expert_gate.", "blk.#.ffn_gate_inp_shexp."),
+    *((f"model.layers.#.mlp.shared_expert{s}.{p}_proj.", f"blk.#.ffn_{p}_shexp.") for s in ("", "s") for p in EXPERTS),
     ("model.layers.#.mlp.gate_proj.", "blk.#.ffn_gate."),
     ("model.layers.#.mlp.up_proj.", "blk.#.ffn_up."),
     ("model.layers.#.mlp.down_proj.", "blk.#.ffn_down."),
@@ -41,7 +50,13 @@ NAMES = [
 POST_ATTENTION = ("seed_oss", "olmo2", "gemma2", "gemma3")
 AFTER = ("model.layers.#.post_attention_layernorm.", "blk.#.post_attention_norm.")
 # Architectures that are named otherwise in GGUF.
-ARCHITECTURES = {"gemma3_text": "gemma3"}
+ARCHITECTURES = {
+    "gemma3_text": "gemma3",
+    "mixtral": "llama",
+    "qwen2_moe": "qwen2moe",
+    "qwen3_moe": "qwen3moe",
+    "glm4_moe": "glm4moe",
+}
 # Keys of config.json and of GGUF, after the architecture, that some have.
 FLOATS = {
     "embedding_multiplier": "embedding_scale",
@@ -51,6 +66,16 @@ FLOATS = {
     "logit_scale": "logit_scale",
     "attn_logit_softcapping": "attn_logit_softcapping",
     "final_logit_softcapping": "final_logit_softcapping",
+}
+COUNTS = {
+    "num_experts": "expert_count",
+    "num_local_experts": "expert_count",
+    "n_routed_experts": "expert_count",
+    "num_experts_per_tok": "expert_used_count",
+    "moe_intermediate_size": "expert_feed_forward_length",
+    "shared_expert_intermediate_size": "expert_shared_feed_forward_length",
+    "n_shared_experts": "expert_shared_count",
+    "first_k_dense_replace": "leading_dense_block_count",
 }
 FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "BF16": 32}
 FILE_TYPES |= {"Q2_K": 10, "Q3_K": 12, "Q4_K": 15, "Q5_K": 17, "Q6_K": 18, "MXFP4": 38}
@@ -64,7 +89,7 @@ HALVES = {
 }
 # Architectures whose q and k rows are stored with the two halves of each head interleaved, and by which head count.
 HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
-PERMUTED = {"llama": HEADS, "smollm3": HEADS, "granite": HEADS}
+PERMUTED = {"llama": HEADS, "smollm3": HEADS, "granite": HEADS, "mixtral": HEADS}
 
 
 @dataclass(frozen=True)
@@ -87,7 +112,7 @@ class Gguf:
         if (scaling := config.get("rope_scaling")) is not None:
             factors = llama3_factors(config, scaling)
             writer.add_tensor("rope_freqs.weight", factors)
-        for name, value in weights.items():
+        for name, value in stacked(weights).items():
             heads = heads_permuted(config, name)
             target = gguf_name(name, architecture(config))
             kind = self._type(target, value)
@@ -101,10 +126,10 @@ class Gguf:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        return stored
+        return unstacked(stored, weights)
 
     def _type(self, name: str, value: np.ndarray) -> Type:
-        if value.ndim == 1:
+        if value.ndim == 1 or "ffn_gate_inp" in name:
             return Type.F32
         return Type[next((kind for pattern, kind in self.types.items() if fnmatch(name, pattern)), self.main)]
 
@@ -127,6 +152,9 @@ class Gguf:
         for key, name in FLOATS.items():
             if key in config:
                 writer.add_float32(f"{writer.arch}.{name}", config[key])
+        for key, name in COUNTS.items():
+            if key in config:
+                writer.add_uint32(f"{writer.arch}.{name}", config[key])
         if "partial_rotary_factor" in config:
             writer.add_rope_dimension_count(int(head_dim(config) * config["partial_rotary_factor"]))
         if config.get("head_dim") is not None:
@@ -153,7 +181,7 @@ def encode(name: str, value: np.ndarray, kind: Type) -> np.ndarray:
 
     set_halves(1.0)
     set_halves(value.std() / gguf.quants.dequantize(blocks, kind).std())
-    return blocks.reshape(value.shape[0], -1)
+    return blocks.reshape(*value.shape[:-1], -1)
 
 
 def llama3_factors(config: dict[str, Any], scaling: dict[str, Any]) -> np.ndarray:

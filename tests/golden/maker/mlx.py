@@ -13,6 +13,7 @@ import mlx.core as mx
 import numpy as np
 
 from .case import json_text
+from .experts import stacked, unstacked
 
 MX = {"f32": mx.float32, "bf16": mx.bfloat16, "f16": mx.float16}
 Setting = tuple[int, int] | str | None | bool
@@ -49,7 +50,7 @@ class Mlx:
         tensors: dict[str, mx.array] = {}
         stored: dict[str, np.ndarray] = {}
         entries: dict[str, Any] = {}
-        for name, value in weights.items():
+        for name, value in stacked(weights).items():
             module = name.removesuffix(".weight")
             array = mx.array(value).astype(MX[self.dtype])
             setting = self._setting(module, value) if name.endswith(".weight") else None
@@ -59,17 +60,19 @@ class Mlx:
                 tensors[name], stored[name] = array, numpy(array)
                 continue
             if isinstance(setting, str):
-                parts, stored[name] = self._micro(module, array, setting)
+                parts, values = self._micro(module, array, setting)
+                stored[name] = values.reshape(value.shape)
                 tensors |= {name: parts.pop("weight")} | {f"{module}.{part}": value for part, value in parts.items()}
             else:
                 bits, group = setting
                 parts = mx.quantize(array, group_size=group, bits=bits)
                 tensors |= zip((name, f"{module}.scales", f"{module}.biases"), parts, strict=True)
-                stored[name] = dequantize(*parts, bits=bits, group=group)
+                flat = [part.reshape(-1, part.shape[-1]) for part in parts]
+                stored[name] = dequantize(*flat, bits=bits, group=group).reshape(value.shape)
             if self.entries == "all" or (self.entries == "changed" and setting != self._default()):
                 entries[module] = self._params(setting)
         self._write_files(folder, config, {**self._params(self._default()), **entries}, tensors)
-        return stored
+        return unstacked(stored, weights)
 
     def _default(self) -> Setting:
         return self.micro or (self.bits, self.group)
@@ -81,14 +84,15 @@ class Mlx:
             scale = mx.abs(array).max().astype(mx.float32)
         weight, scales = mx.quantize(array, mode=mode, global_scale=scale)
         parts = {"weight": weight, "scales": scales} | ({} if scale is None else {"global_scale": scale})
-        return parts, dequantize_micro(weight, scales, scale, mode)
+        flat = [part.reshape(-1, part.shape[-1]) for part in (weight, scales)]
+        return parts, dequantize_micro(*flat, scale, mode)
 
     def _setting(self, module: str, value: np.ndarray) -> Setting:
-        if value.ndim != 2:
+        if value.ndim < 2:
             return None
         setting = next((s for pattern, s in self.modules.items() if fnmatch(module, pattern)), self._default())
         # mlx-lm leaves alone, without an entry, what the group does not divide.
-        return None if setting and value.shape[1] % MICRO.get(setting, setting)[1] else setting
+        return None if setting and value.shape[-1] % MICRO.get(setting, setting)[1] else setting
 
     def _params(self, setting: Setting) -> dict[str, Any]:
         bits, group = MICRO.get(setting, setting)

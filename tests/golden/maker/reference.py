@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from . import experts
 from .case import json_text
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -33,7 +34,7 @@ def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     names = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
     if built.config.tie_word_embeddings:
         del names["lm_head.weight"]
-    return names
+    return experts.shapes_in_checkpoint(names, config)
 
 
 @torch.no_grad()
@@ -41,8 +42,11 @@ def logits(config: dict[str, Any], stored: Weights, tokens: np.ndarray) -> tuple
     """One forward pass over all tokens: f32 [tokens, vocab], and the mean over heads, layers and the
     later half of the positions of the largest attention probability (1/n if attention is uniform)."""
     built = model(config)
-    state = {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for name, value in stored.items()}
-    if built.config.tie_word_embeddings:
+    tied = built.config.tie_word_embeddings
+    names = [name for name in built.state_dict() if not (tied and name == "lm_head.weight")]
+    fused = experts.from_checkpoint(stored, names, config)
+    state = {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for name, value in fused.items()}
+    if tied:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     built.load_state_dict(state, strict=True)
     ids = torch.from_numpy(tokens.astype(np.int64))[None]

@@ -12,8 +12,9 @@ use crate::{Hparams, Result};
 enum Kind {
     Count,
     Float,
+    Flag,
 }
-use Kind::{Count, Float};
+use Kind::{Count, Flag, Float};
 
 /// Keys after `{architecture}.`, and the names they get.
 const KEYS: &[(&str, &str, Kind)] = &[
@@ -39,6 +40,12 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("final_logit_softcapping", "final_logit_softcapping", Float),
     ("expert_count", "num_local_experts", Count),
     ("expert_used_count", "num_experts_per_tok", Count),
+    ("expert_feed_forward_length", "moe_intermediate_size", Count),
+    ("expert_shared_feed_forward_length", "shared_expert_intermediate_size", Count),
+    ("expert_shared_count", "n_shared_experts", Count),
+    ("expert_weights_norm", "norm_topk_prob", Flag),
+    ("expert_weights_scale", "routed_scaling_factor", Float),
+    ("leading_dense_block_count", "first_k_dense_replace", Count),
 ];
 
 /// Keys of the tokenizer.
@@ -91,11 +98,19 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     for &(tensor, flag, present) in TENSOR_FLAGS {
         map.insert(flag.into(), (has(tensor) == present).into());
     }
+    if let Some((_, sum_1)) = GATES_OF_SUM_1.iter().find(|(name, _)| *name == architecture)
+        && !map.contains_key("norm_topk_prob")
+    {
+        map.insert("norm_topk_prob".into(), (*sum_1).into());
+    }
     if let Some(scalar) = score_scalar(architecture, &map) {
         map.insert("query_pre_attn_scalar".into(), scalar.into());
     }
     Ok(Hparams::from_gguf(metadata.file(), architecture, map))
 }
+
+/// Whether the gates of an architecture's mixture have sum 1, which llama.cpp knows where its files do not say.
+const GATES_OF_SUM_1: &[(&str, bool)] = &[("qwen2moe", false), ("qwen3moe", true)];
 
 /// Gemma's `query_pre_attn_scalar`, which GGUF leaves out: the width of a head, but `hidden_size / num_attention_heads` for the two
 /// models of 27B, known by their numbers of layers.
@@ -119,6 +134,7 @@ pub(crate) fn original(architecture: &str, name: &str) -> Option<String> {
 
 fn insert(map: &mut Map<String, Value>, metadata: &Metadata, key: &str, name: &str, kind: Kind) -> Result<()> {
     let value = match kind {
+        Flag => metadata.flag(key)?.map(Value::from),
         Count => metadata.count(key)?.map(Value::from),
         Float => metadata.float(key)?.map(|float| number(metadata, key, float)).transpose()?,
     };

@@ -1,4 +1,4 @@
-//! Functions of numbers: the activation of an MLP, soft caps.
+//! Functions of numbers: the activation of an MLP, sigmoid gates, soft caps.
 
 use ffai_model::Activation;
 
@@ -28,20 +28,46 @@ impl Kernel for Activate {
     unsafe fn run<S: Simd>(a: &Gate) {
         let mut at = 0;
         while at + S::LANES <= a.len {
-            let mut y = activate::<S>(a.act, S::load(a.gate.add(at)));
-            if !a.up.is_null() {
-                y = S::mul(y, S::load(a.up.add(at)));
-            }
-            S::store(a.gate.add(at), y);
+            let up = if a.up.is_null() { None } else { Some(S::load(a.up.add(at))) };
+            S::store(a.gate.add(at), activate::<S>(a.act, S::load(a.gate.add(at)), up));
             at += S::LANES;
         }
         if at < a.len {
             let rest = a.len - at;
-            let mut y = activate::<S>(a.act, S::load_first(a.gate.add(at), rest));
-            if !a.up.is_null() {
-                y = S::mul(y, S::load_first(a.up.add(at), rest));
-            }
-            S::store_first(a.gate.add(at), rest, y);
+            let up = if a.up.is_null() { None } else { Some(S::load_first(a.up.add(at), rest)) };
+            S::store_first(a.gate.add(at), rest, activate::<S>(a.act, S::load_first(a.gate.add(at), rest), up));
+        }
+    }
+}
+
+/// `x = sigmoid(gate) * x`.
+pub(crate) struct Sigmoid {
+    /// `[len]`, or one for all.
+    pub(crate) gate: *const f32,
+    pub(crate) each: bool,
+    /// `[len]`.
+    pub(crate) x: *mut f32,
+    pub(crate) len: usize,
+}
+
+/// The kernel of [`Sigmoid`].
+pub(crate) struct SigmoidGate;
+
+impl Kernel for SigmoidGate {
+    type Args = Sigmoid;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(a: &Sigmoid) {
+        let mut at = 0;
+        while at + S::LANES <= a.len {
+            let gate = if a.each { S::load(a.gate.add(at)) } else { S::splat(*a.gate) };
+            S::store(a.x.add(at), S::div(S::load(a.x.add(at)), one_and_exp::<S>(gate, -1.0)));
+            at += S::LANES;
+        }
+        if at < a.len {
+            let rest = a.len - at;
+            let gate = if a.each { S::load_first(a.gate.add(at), rest) } else { S::splat(*a.gate) };
+            S::store_first(a.x.add(at), rest, S::div(S::load_first(a.x.add(at), rest), one_and_exp::<S>(gate, -1.0)));
         }
     }
 }
@@ -80,18 +106,33 @@ pub(super) unsafe fn soft_cap<S: Simd>(cap: f32, x: *mut f32, len: usize) {
     }
 }
 
+/// `act(gate) * up`, or `act(gate)` alone.
 #[inline(always)]
-unsafe fn activate<S: Simd>(act: Activation, x: S::V) -> S::V {
-    match act {
-        Activation::Silu => {
-            let negative = exp::<S>(S::mul(x, S::splat(-1.0)));
-            S::div(x, S::add(S::splat(1.0), negative))
-        }
+unsafe fn activate<S: Simd>(act: Activation, x: S::V, up: Option<S::V>) -> S::V {
+    let y = match act {
+        Activation::Silu => S::div(x, one_and_exp::<S>(x, -1.0)),
         // (1 + tanh(u)) / 2 = sigmoid(2 u)
         Activation::GeluTanh => {
             let cube = S::mul(x, S::mul(x, x));
-            let inner = S::mul(S::fma(cube, S::splat(0.044_715), x), S::splat(-2.0 * SQRT_2_OVER_PI));
-            S::div(x, S::add(S::splat(1.0), exp::<S>(inner)))
+            S::div(x, one_and_exp::<S>(S::fma(cube, S::splat(0.044_715), x), -2.0 * SQRT_2_OVER_PI))
         }
+        Activation::ClampedSwiglu { alpha, limit } => {
+            let x = S::min(S::splat(limit), x);
+            S::div(x, one_and_exp::<S>(x, -alpha))
+        }
+    };
+    match (up, act) {
+        (None, _) => y,
+        (Some(up), Activation::ClampedSwiglu { limit, .. }) => {
+            let up = S::max(S::splat(-limit), S::min(S::splat(limit), up));
+            S::mul(y, S::add(up, S::splat(1.0)))
+        }
+        (Some(up), _) => S::mul(y, up),
     }
+}
+
+/// `1 + exp(factor * x)`
+#[inline(always)]
+unsafe fn one_and_exp<S: Simd>(x: S::V, factor: f32) -> S::V {
+    S::add(S::splat(1.0), exp::<S>(S::mul(x, S::splat(factor))))
 }

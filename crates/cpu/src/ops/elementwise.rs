@@ -1,10 +1,10 @@
-//! `out = add + norm(x)` and `x = cap * tanh(x / cap)`, row by row.
+//! `out = add + norm(x)`, `x = cap * tanh(x / cap)` and `x = sigmoid(gate) * x`, row by row.
 #![expect(unsafe_code, reason = "kernels work on raw parts")]
 
 use ffai_program::{Buf, StepInputs};
 
 use super::{Norm, Ready};
-use crate::kernels::gate::Cap;
+use crate::kernels::gate::{Cap, Sigmoid};
 use crate::kernels::prepare::NormRow;
 use crate::machine::Machine;
 
@@ -63,7 +63,30 @@ impl Ready for SoftCap {
     }
 }
 
-fn each_row(machine: &Machine, rows: usize, work: impl Fn(usize, usize) + Sync) {
+/// A sigmoid gate in place.
+pub(crate) struct Gate {
+    pub(crate) x: Buf,
+    pub(crate) gate: Buf,
+}
+
+impl Ready for Gate {
+    fn run(&self, machine: &Machine, inputs: &StepInputs) {
+        let (width, gates) = (machine.buf(self.x).width, machine.buf(self.gate).width);
+        // Element by element, or one gate for each part of the row.
+        let (parts, len) = if gates == width { (1, width) } else { (gates, width / gates) };
+        each_row(machine, machine.rows(self.x, inputs), |_, row| {
+            for part in 0..parts {
+                let gate = machine.ptr(self.gate).wrapping_add(row * gates + part);
+                let x = machine.ptr(self.x).wrapping_add(row * width + part * len);
+                // SAFETY: the row lies in its buffers and is this thread's.
+                unsafe { (machine.kernels.sigmoid)(&Sigmoid { gate, each: gates == width, x, len }) };
+            }
+        });
+    }
+}
+
+/// Runs `work(thread, row)` for each row.
+pub(super) fn each_row(machine: &Machine, rows: usize, work: impl Fn(usize, usize) + Sync) {
     machine.pool.each(rows.div_ceil(CHUNK), &|thread, chunk| {
         (chunk * CHUNK..((chunk + 1) * CHUNK).min(rows)).for_each(|row| work(thread, row));
     });

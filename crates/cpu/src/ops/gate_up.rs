@@ -18,12 +18,17 @@ use crate::matrix::Matrix;
 /// The op.
 pub(crate) struct GateUp {
     pub(crate) input: Input,
+    pub(crate) first: First,
+    pub(crate) out: Buf,
+}
+
+/// The first matrices of an MLP.
+pub(crate) struct First {
     pub(crate) gate: Matrix,
     pub(crate) gate_bias: Option<Vec<f32>>,
     pub(crate) up: Option<Matrix>,
     pub(crate) up_bias: Option<Vec<f32>>,
     pub(crate) act: Activation,
-    pub(crate) out: Buf,
 }
 
 impl Ready for GateUp {
@@ -32,36 +37,54 @@ impl Ready for GateUp {
         if x.n == 0 {
             return;
         }
-        let size = chunk_rows(&self.gate, x.n, machine.pool.threads());
-        let rows = self.gate.rows();
+        let size = chunk_rows(&self.first.gate, 1, x.n, machine.pool.threads());
+        let (rows, all) = (self.first.gate.rows(), 0..x.n);
         machine.pool.each(rows.div_ceil(size), &|thread, chunk| {
-            self.chunk(machine, thread, chunk * size..((chunk + 1) * size).min(rows), &x);
+            let rows = chunk * size..((chunk + 1) * size).min(rows);
+            self.first.chunk(machine, thread, rows, &x, all.clone(), self.out, |row| row);
         });
     }
 }
 
-impl GateUp {
-    /// Rows `rows` of both matrices.
-    fn chunk(&self, machine: &Machine, thread: usize, rows: Range<usize>, x: &Prepared) {
+impl First {
+    /// Both matrices, those that want the even numbers first and others.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        std::iter::once(&self.gate).chain(&self.up)
+    }
+
+    /// Rows `rows` of both matrices for rows `n` of the input; row `to(i)` of the output, taken as rows as wide as the gate is high,
+    /// belongs to row `i` of the input, and to no other.
+    #[expect(clippy::too_many_arguments, reason = "which rows of what, and where they go")]
+    pub(crate) fn chunk(
+        &self,
+        machine: &Machine,
+        thread: usize,
+        rows: Range<usize>,
+        x: &Prepared,
+        n: Range<usize>,
+        out: Buf,
+        to: impl Fn(usize) -> usize,
+    ) {
         let scratch = &machine.scratch[thread];
-        for first in (0..x.n).step_by(BATCH) {
-            let batch = first..(first + BATCH).min(x.n);
+        for first in n.clone().step_by(BATCH) {
+            let batch = first..(first + BATCH).min(n.end);
             multiply(machine, thread, &self.gate, rows.clone(), x, batch.clone(), &scratch.product);
             if let Some(up) = &self.up {
                 multiply(machine, thread, up, rows.clone(), x, batch.clone(), &scratch.up);
             }
             for (i, row) in batch.enumerate() {
-                self.combine(machine, thread, i, row, &rows);
+                let at = to(row) * self.gate.rows() + rows.start;
+                assert!(at + rows.len() <= machine.buf(out).floats.len(), "room for the product");
+                self.combine(machine, thread, i, &rows, machine.ptr(out).wrapping_add(at));
             }
         }
     }
 
-    /// Row `row` of the output from row `i` of the products.
-    fn combine(&self, machine: &Machine, thread: usize, i: usize, row: usize, rows: &Range<usize>) {
+    /// Part of a row of the output from row `i` of the products.
+    fn combine(&self, machine: &Machine, thread: usize, i: usize, rows: &Range<usize>, out: *mut f32) {
         let scratch = &machine.scratch[thread];
         let (at, len) = (i * rows.len(), rows.len());
         let up = scratch.up.ptr().wrapping_add(at);
-        let out = machine.ptr(self.out).wrapping_add(row * self.gate.rows() + rows.start);
         let finish = |product: *const f32, bias: &Option<Vec<f32>>, out: *mut f32| {
             let bias = bias_of(bias.as_deref(), rows);
             let finish = Finish { product, bias, scale: 1.0, add: std::ptr::null(), out, len };

@@ -42,24 +42,37 @@ impl Input {
     /// Norms, pads and orders the rows. One row that needs none of it stays where it is.
     pub(crate) fn prepare(&self, machine: &Machine, inputs: &StepInputs) -> Prepared {
         let (n, cols) = (machine.rows(self.x, inputs), machine.buf(self.x).width);
+        if n == 1 && self.norm.is_none() && !self.even_odd && cols.is_multiple_of(UNIT) {
+            let stride = Machine::stride(cols);
+            return Prepared { n, stride, natural: machine.ptr(self.x), even_odd: std::ptr::null() };
+        }
+        self.gather(machine, n, cols, |row| row)
+    }
+
+    /// The same for `n` rows of `cols` numbers, the i-th of them being row `from(i)` of the buffer taken as such rows.
+    pub(crate) fn gather(
+        &self,
+        machine: &Machine,
+        n: usize,
+        cols: usize,
+        from: impl Fn(usize) -> usize + Sync,
+    ) -> Prepared {
         let stride = Machine::stride(cols);
         let even_odd = if self.even_odd { machine.even_odd.ptr() } else { std::ptr::null_mut() };
         assert!(n * stride <= machine.natural.len() && n * stride <= machine.even_odd.len(), "room for {n} rows");
-        if n == 1 && self.norm.is_none() && !self.even_odd && cols.is_multiple_of(UNIT) {
-            return Prepared { n, stride, natural: machine.ptr(self.x), even_odd };
-        }
         machine.pool.each(n.div_ceil(CHUNK), &|_, chunk| {
             for row in chunk * CHUNK..((chunk + 1) * CHUNK).min(n) {
-                self.row(machine, row, cols, stride);
+                self.row(machine, from(row), row, cols);
             }
         });
         Prepared { n, stride, natural: machine.natural.ptr(), even_odd }
     }
 
-    fn row(&self, machine: &Machine, row: usize, cols: usize, stride: usize) {
-        let to = |floats: &crate::floats::Floats| floats.ptr().wrapping_add(row * stride);
+    fn row(&self, machine: &Machine, from: usize, row: usize, cols: usize) {
+        let to = |floats: &crate::floats::Floats| floats.ptr().wrapping_add(row * Machine::stride(cols));
+        assert!((from + 1) * cols <= machine.buf(self.x).floats.len(), "row {from} of the input");
         let args = Prepare {
-            x: machine.ptr(self.x).wrapping_add(row * cols),
+            x: machine.ptr(self.x).wrapping_add(from * cols),
             cols,
             norm: self.norm.as_ref().map(Norm::parts),
             natural: to(&machine.natural),
@@ -75,6 +88,11 @@ impl Prepared {
     /// Rows that somebody else made ready, `[n, stride]` in each order; null where no matrix wants it.
     pub(crate) fn new(n: usize, stride: usize, natural: *const f32, even_odd: *const f32) -> Prepared {
         Prepared { n, stride, natural, even_odd }
+    }
+
+    /// One row as the input of `n` products.
+    pub(crate) fn shared_by(self, n: usize) -> Prepared {
+        Prepared { n, stride: 0, ..self }
     }
 
     /// Row `row`, in the order that a matrix wants.

@@ -33,7 +33,7 @@ impl Ready for Products {
         if x.n == 0 {
             return;
         }
-        let size = |part: &Part| chunk_rows(&part.matrix, x.n, machine.pool.threads());
+        let size = |part: &Part| chunk_rows(&part.matrix, 1, x.n, machine.pool.threads());
         let chunks = |part: &Part| part.matrix.rows().div_ceil(size(part));
         machine.pool.each(self.parts.iter().map(chunks).sum(), &|thread, mut chunk| {
             for part in &self.parts {

@@ -3,6 +3,7 @@
 pub(crate) mod attend;
 pub(crate) mod elementwise;
 pub(crate) mod embed;
+pub(crate) mod experts;
 pub(crate) mod gate_up;
 pub(crate) mod gather;
 pub(crate) mod head_project;
@@ -11,6 +12,7 @@ pub(crate) mod latent_append;
 pub(crate) mod linear;
 mod multiply;
 pub(crate) mod rotate_append;
+pub(crate) mod route;
 
 use ffai_program::StepInputs;
 

@@ -15,12 +15,12 @@ use crate::simd::UNIT;
 /// Bytes of weights that a thread takes at once when one row is at work: several pages of memory, few enough to share evenly.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// Rows of a matrix that a thread takes at once, for `n` rows of input.
-pub(crate) fn chunk_rows(matrix: &Matrix, n: usize, threads: usize) -> usize {
+/// Rows of a matrix that a thread takes at once, for `n` rows of input; of `beside` matrices if it takes the same rows of several.
+pub(crate) fn chunk_rows(matrix: &Matrix, beside: usize, n: usize, threads: usize) -> usize {
     if n > 1 {
         return PANEL_ROWS;
     }
-    let by_bytes = CHUNK_BYTES / matrix.row_bytes();
+    let by_bytes = CHUNK_BYTES / (matrix.row_bytes() * beside);
     let by_share = matrix.rows() / (4 * threads);
     by_bytes.min(by_share).next_multiple_of(dot::ROWS).clamp(dot::ROWS, PANEL_ROWS * BATCH)
 }

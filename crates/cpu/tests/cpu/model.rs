@@ -1,9 +1,11 @@
-//! A random model of three layers, one of them with a window and sinks, one with latent attention, small enough for many runs.
+//! A random model of four layers: one with a window and sinks, one with latent attention, one with a mixture; small enough for
+//! many runs.
 
 use ffai_checkpoint::{Float, Storage};
 use ffai_cpu::Cpu;
 use ffai_model::{
-    Activation, Attention, Head, LatentAttention, LatentMatrices, Layer, Mlp, Norm, Pairing, QkNorm, Rope, Shape, Spec,
+    Activation, Attention, Groups, Head, LatentAttention, LatentMatrices, Layer, Mixer, Mlp, Moe, Norm, Pairing,
+    QkNorm, Rope, Router, Routing, Score, Shape, Shared, Spec,
 };
 use ffai_program::conform::{Bag, Rng, random_tensor};
 use ffai_program::{Backend, Executable, Output, Plan, Program, SeqStep, StepInputs, Want, Wanted, lower};
@@ -84,7 +86,6 @@ fn bits(output: Output) -> Vec<u32> {
 
 fn spec() -> Spec {
     let norm = Norm::rms(1e-5);
-    let mlp = Mlp { inner: 768, act: Activation::Silu, gated: true, bias: true };
     let latent = LatentAttention {
         heads: 16,
         q_rank: None,
@@ -98,7 +99,7 @@ fn spec() -> Spec {
         scale: 0.2,
         matrices: LatentMatrices::Joint,
     };
-    let layer = |window| {
+    let layer = |window, mixer: Mixer| {
         let attention = Attention {
             heads: 16,
             kv_heads: 2,
@@ -113,8 +114,9 @@ fn spec() -> Spec {
             window,
             sinks: window.is_some(),
         };
-        Layer::pre_norm(norm, [attention.into(), mlp.clone().into()])
+        Layer::pre_norm(norm, [attention.into(), mixer])
     };
+    let mlp = Mlp { inner: 768, act: Activation::Silu, gated: true, bias: true };
     Spec {
         family: "test",
         hidden: 256,
@@ -122,9 +124,28 @@ fn spec() -> Spec {
         context: CONTEXT,
         embed_scale: 1.0,
         ropes: vec![Rope::fixed(16, Pairing::Half, (0..8).map(|i| 0.5f32.powi(i)).collect(), 1.0)],
-        layers: vec![layer(None), layer(Some(21)), Layer::pre_norm(norm, [latent.into(), mlp.clone().into()])],
+        layers: vec![
+            layer(None, mlp.clone().into()),
+            layer(Some(21), mlp.clone().into()),
+            Layer::pre_norm(norm, [latent.into(), mlp.into()]),
+            layer(None, mixture().into()),
+        ],
         final_norm: norm,
         head: Head { tied: false, scale: 1.0, cap: None },
+    }
+}
+
+/// Nine experts of which each row goes to three, and an MLP with a gate.
+fn mixture() -> Moe {
+    let mlp = |inner, bias| Mlp { inner, act: Activation::Silu, gated: true, bias };
+    let groups = Some(Groups { count: 3, keep: 2 });
+    let routing = Routing { score: Score::Sigmoid, groups, normalise: Some(1e-20), scale: 1.5 };
+    Moe {
+        experts: 9,
+        per_token: 3,
+        expert: mlp(256, true),
+        router: Router { bias: true, correction: true, routing, ..Router::softmax(true) },
+        shared: Some(Shared { mlp: mlp(512, false), gated: true }),
     }
 }
 

@@ -3,7 +3,7 @@
 use ffai_checkpoint::Hparams;
 
 use crate::rope::RopeDefaults;
-use crate::{Activation, Attention, Head, Layer, Mlp, Norm, NormKind, Pairing, Result, Rope, Spec};
+use crate::{Activation, Attention, Head, Layer, Mlp, Moe, Norm, NormKind, Pairing, Result, Rope, Router, Spec};
 
 /// Bounds no real model comes near: a config beyond them is refused before anything is sized by it.
 const MOST: usize = 1 << 28;
@@ -69,6 +69,10 @@ impl Defaults {
 /// Under which key a config says the norms' epsilon.
 const EPS: [&str; 3] = ["rms_norm_eps", "layer_norm_eps", "norm_epsilon"];
 
+/// Under which key a config says the number of experts.
+const EXPERTS: [&str; 3] = ["num_experts", "num_local_experts", "n_routed_experts"];
+const MOST_EXPERTS: usize = 4096;
+
 impl Dims {
     pub(crate) fn from_config(hp: &Hparams, defaults: Defaults) -> Result<Dims> {
         let hidden = size(hp, "hidden_size", None, MOST)?;
@@ -117,6 +121,11 @@ impl Dims {
 
     /// The gated MLP.
     pub(crate) fn mlp(&self, hp: &Hparams) -> Result<Mlp> {
+        self.mlp_of(hp, "intermediate_size")
+    }
+
+    /// The gated MLP whose width is under that key.
+    pub(crate) fn mlp_of(&self, hp: &Hparams, width: &str) -> Result<Mlp> {
         let key = if hp.value("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
         let act = match hp.text(key)? {
             None => self.act,
@@ -126,8 +135,23 @@ impl Dims {
             Some("gelu" | "gelu_new") if self.act == Activation::GeluTanh => Activation::GeluTanh,
             Some(_) => return Err(hp.invalid(key, "silu or gelu_pytorch_tanh").into()),
         };
-        let inner = size(hp, "intermediate_size", None, MOST)?;
+        let inner = size(hp, width, None, MOST)?;
         Ok(Mlp { inner, act, gated: true, bias: hp.flag("mlp_bias")?.unwrap_or(false) })
+    }
+
+    /// The mixture whose experts' width is under that key. `experts` and `per_token` are what a silent config means.
+    pub(crate) fn moe(
+        &self,
+        hp: &Hparams,
+        width: &str,
+        [experts, per_token]: [usize; 2],
+        router: Router,
+    ) -> Result<Moe> {
+        let key = EXPERTS.into_iter().find(|key| hp.value(key).is_some()).unwrap_or(EXPERTS[0]);
+        let experts = size(hp, key, Some(experts), MOST_EXPERTS)?;
+        let per_token = size(hp, "num_experts_per_tok", Some(per_token), experts)?;
+        let expert = Mlp { bias: false, ..self.mlp_of(hp, width)? };
+        Ok(Moe { experts, per_token, expert, router, shared: None })
     }
 
     /// The window of each layer: by `layer_types` where present, else `sliding_window` on the layers that `slides` names.

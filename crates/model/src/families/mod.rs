@@ -7,6 +7,7 @@ mod glm4;
 mod granite;
 mod llama;
 mod mistral;
+mod mixtral;
 mod olmo;
 mod phi3;
 mod qwen;
@@ -23,12 +24,14 @@ pub(crate) use dims::{Defaults, Dims};
 /// One architecture: the name in `model_type`, and the function that translates its config.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
-    /// `model_type` in `config.json`; `general.architecture` in GGUF.
+    /// `model_type` in `config.json`.
     pub model_type: &'static str,
     /// What people know it as.
     pub title: &'static str,
     /// Config to spec.
     pub spec: fn(&Hparams) -> Result<Spec>,
+    /// `general.architecture` in GGUF, where it is not `model_type`.
+    pub gguf_name: Option<&'static str>,
     /// How llama.cpp's converter leaves the rows of q and k.
     pub gguf_pairing: Pairing,
     /// Whether GGUF files are read. Where llama.cpp names the architecture or its keys in ways that no golden has confirmed, they are
@@ -45,7 +48,22 @@ pub struct Family {
 impl Family {
     const fn new(model_type: &'static str, title: &'static str, spec: fn(&Hparams) -> Result<Spec>) -> Family {
         let gguf_pairing = Pairing::Half;
-        Family { model_type, title, spec, gguf_pairing, in_gguf: true, hf: &[], gguf: &[], ignored: &[] }
+        Family {
+            model_type,
+            title,
+            spec,
+            gguf_name: None,
+            gguf_pairing,
+            in_gguf: true,
+            hf: &[],
+            gguf: &[],
+            ignored: &[],
+        }
+    }
+
+    /// GGUF has another name for the architecture.
+    const fn in_gguf_as(self, name: &'static str) -> Family {
+        Family { gguf_name: Some(name), ..self }
     }
 
     /// GGUF keeps the two coordinates of a pair side by side.
@@ -87,11 +105,14 @@ pub const FAMILIES: &[Family] = &[
     Family::new("gemma2", "Gemma 2", gemma::gemma2).names(gemma::HF, &[]),
     Family::new("gemma3_text", "Gemma 3 (text)", gemma::gemma3).names(gemma::HF, &[]),
     Family::new("gemma3", "Gemma 3 (text part)", gemma::gemma3).names(gemma::HF, &[]).ignoring(hf::TOWERS),
+    Family::new("mixtral", "Mixtral", mixtral::spec).not_in_gguf().names(mixtral::HF, &[]),
+    Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe).in_gguf_as("qwen2moe").not_in_gguf(),
+    Family::new("qwen3_moe", "Qwen 3 (mixtures)", qwen::qwen3_moe).in_gguf_as("qwen3moe"),
 ];
 
-/// The family of that `model_type`.
+/// The family of that `model_type`, or of that name in GGUF.
 pub(crate) fn named(model_type: &str) -> Option<&'static Family> {
-    FAMILIES.iter().find(|family| family.model_type == model_type)
+    FAMILIES.iter().find(|family| family.model_type == model_type || family.gguf_name == Some(model_type))
 }
 
 pub(crate) fn unknown(hp: &Hparams) -> Error {

@@ -1,9 +1,10 @@
-//! Qwen 2, 2.5 and 3. Reference: transformers `modeling_qwen2.py`, `modeling_qwen3.py`.
+//! Qwen 2, 2.5 and 3 and their mixtures. Reference: transformers `modeling_qwen2.py`, `modeling_qwen3.py`,
+//! `modeling_qwen2_moe.py`, `modeling_qwen3_moe.py`.
 
 use ffai_checkpoint::Hparams;
 
 use super::{Defaults, Dims};
-use crate::{Attention, Layer, QkNorm, Result, Spec};
+use crate::{Attention, Layer, Mixer, Mlp, Moe, QkNorm, Result, Router, Shared, Spec};
 
 /// Qwen 2: biases on q, k and v.
 pub(super) fn qwen2(hp: &Hparams) -> Result<Spec> {
@@ -26,5 +27,45 @@ fn decoder(hp: &Hparams, dims: &Dims, attention: &Attention) -> Result<Spec> {
     let windows = dims.windows_if_used(hp, |i| i >= first)?;
     dims.decoder(hp, |i| {
         Layer::pre_norm(dims.norm, [Attention { window: windows[i], ..attention.clone() }.into(), mlp.clone().into()])
+    })
+}
+
+/// Qwen 3, a mixture in some layers or all.
+pub(super) fn qwen3_moe(hp: &Hparams) -> Result<Spec> {
+    let dims = Dims::from_config(hp, Defaults { kv_heads: Some(4), ..Defaults::USUAL })?;
+    let bias = hp.flag("attention_bias")?.unwrap_or(false);
+    let qk_norm = Some(QkNorm { norm: dims.norm, whole: false });
+    let attention = Attention { qkv_bias: bias, out_bias: bias, qk_norm, ..dims.attention() };
+    let router = Router::softmax(hp.flag("norm_topk_prob")?.unwrap_or(false));
+    let moe = dims.moe(hp, "moe_intermediate_size", [128, 8], router)?;
+    let windows = dims.windows_if_used(hp, |_| true)?;
+    mixture(hp, &dims, &attention, &moe, &windows)
+}
+
+/// Qwen 1.5 and 2: every token also goes to an MLP with a gate of its own.
+pub(super) fn qwen2_moe(hp: &Hparams) -> Result<Spec> {
+    let dims = Dims::from_config(hp, Defaults { kv_heads: Some(16), ..Defaults::USUAL })?;
+    let attention = Attention { qkv_bias: hp.flag("qkv_bias")?.unwrap_or(true), ..dims.attention() };
+    let router = Router::softmax(hp.flag("norm_topk_prob")?.unwrap_or(false));
+    let mlp = dims.mlp_of(hp, "shared_expert_intermediate_size")?;
+    let shared = Some(Shared { mlp, gated: true });
+    let moe = Moe { shared, ..dims.moe(hp, "moe_intermediate_size", [60, 4], router)? };
+    let last = hp.count("max_window_layers")?.unwrap_or(28);
+    let windows = dims.windows_if_used(hp, |i| i.is_multiple_of(2) && i < last)?;
+    mixture(hp, &dims, &attention, &moe, &windows)
+}
+
+/// Layers named in `mlp_only_layers`, or not by `decoder_sparse_step`, have an MLP in place of the mixture.
+fn mixture(hp: &Hparams, dims: &Dims, attention: &Attention, moe: &Moe, windows: &[Option<usize>]) -> Result<Spec> {
+    let step = hp.count("decoder_sparse_step")?.unwrap_or(1).max(1);
+    let dense = hp.counts("mlp_only_layers")?.unwrap_or_default();
+    let is_dense = |i: usize| dense.contains(&i) || !(i + 1).is_multiple_of(step);
+    let mlp: Option<Mlp> = (0..dims.layers).any(is_dense).then(|| dims.mlp(hp)).transpose()?;
+    dims.decoder(hp, |i| {
+        let mixer: Mixer = match &mlp {
+            Some(mlp) if is_dense(i) => mlp.clone().into(),
+            _ => moe.clone().into(),
+        };
+        Layer::pre_norm(dims.norm, [Attention { window: windows[i], ..attention.clone() }.into(), mixer])
     })
 }

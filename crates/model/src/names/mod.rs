@@ -1,10 +1,14 @@
 //! Which tensor of a checkpoint plays which role: tables of patterns, one for each layout.
 //!
-//! A pattern may hold `{i}`, which stands for the layer's index. What is ignored is listed with the reason; such a pattern may
-//! end in `*`. A family's own rows (`Family::hf`, `Family::gguf`) come before those that most share.
+//! A pattern may hold `{i}`, which stands for the layer's index, and after it `{e}`, the expert's. What is ignored is listed with
+//! the reason; such a pattern may end in `*`. A family's own rows (`Family::hf`, `Family::gguf`) come before those that most
+//! share. A role that has several rows in one table is found under the first name that the checkpoint holds.
 
 pub(crate) mod gguf;
 pub(crate) mod hf;
+pub(crate) mod moe;
+
+use std::collections::HashMap;
 
 use ffai_checkpoint::Layout;
 
@@ -19,6 +23,8 @@ pub enum Source {
     Rows(&'static str, &'static [&'static str]),
     /// It is the tensor plus one.
     PlusOne(&'static str),
+    /// It is one of a stack `[experts, ..]`, in each of which these roles lie one after the other.
+    Stack(&'static str, &'static [&'static str]),
 }
 
 /// Role pattern and where its weight comes from.
@@ -28,66 +34,86 @@ const QKV: &[&str] = &["layers.{i}.attn.q", "layers.{i}.attn.k", "layers.{i}.att
 const GATE_UP: &[&str] = &["layers.{i}.mlp.gate", "layers.{i}.mlp.up"];
 
 /// The tables of one family in one layout.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Names {
-    /// The family's own rows, which come before those of the layout.
-    own: &'static [&'static [Row]],
-    roles: &'static [Row],
+    /// Where the weight of each role pattern may come from.
+    roles: HashMap<&'static str, Vec<Source>>,
     /// Tensor pattern and the reason why nothing reads it.
     ignored: [&'static [(&'static str, &'static str)]; 2],
     wrapper: &'static [(&'static str, &'static str)],
 }
 
-/// A weight's source with the layer's index and the wrapper's prefix put in.
+/// A weight's source with the indices and the wrapper's prefix put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The recipe.
     pub source: Source,
     /// The tensor's name in the file.
     pub tensor: String,
-    /// The roles of [`Source::Rows`].
+    /// The roles of [`Source::Rows`] and [`Source::Stack`].
     pub parts: Vec<String>,
+    /// The layer's index, and the expert's.
+    pub indices: [Option<usize>; 2],
 }
 
 impl Names {
     /// The tables of a family in a layout. `has` says whether the checkpoint holds a tensor: the prefix of a language model
     /// among other towers is known by its embedding.
     pub fn of(layout: Layout, family: &Family, has: impl Fn(&str) -> bool) -> Names {
-        let mut names = match layout {
-            Layout::HuggingFace => {
-                Names { own: family.hf, roles: hf::ROLES, ignored: [hf::IGNORED, family.ignored], wrapper: &[] }
-            }
-            Layout::Gguf => Names { own: family.gguf, roles: gguf::ROLES, ignored: [&[], &[]], wrapper: &[] },
+        let (own, shared, ignored) = match layout {
+            Layout::HuggingFace => (family.hf, hf::ROLES, [hf::IGNORED, family.ignored]),
+            Layout::Gguf => (family.gguf, gguf::ROLES, [&[] as &[_], &[]]),
         };
+        let mut names = Names { roles: HashMap::new(), ignored, wrapper: &[] };
+        own.iter().copied().chain([shared, moe::roles(layout)]).for_each(|table| names.add(table));
         if layout == Layout::HuggingFace {
-            let fits = |wrapper| Names { wrapper, ..names }.tensor("embed").is_some_and(|embed| has(&embed));
-            names.wrapper = hf::WRAPPERS.iter().copied().find(|wrapper| fits(*wrapper)).unwrap_or_default();
+            let embed = names.find("embed", &has).map(|found| found.tensor).unwrap_or_default();
+            let fits = |wrapper: &&[(&str, &str)]| has(&wrapped(wrapper, &embed));
+            names.wrapper = hf::WRAPPERS.iter().copied().find(fits).unwrap_or_default();
         }
         names
     }
 
-    /// Where the weight with this role comes from, or none when the layout has no name for it.
-    pub fn find(&self, role: &str) -> Option<Found> {
-        let rows = self.own.iter().copied().flatten().chain(self.roles);
-        let (index, source) =
-            rows.into_iter().find_map(|(pattern, source)| Some((capture(pattern, role)?, *source)))?;
-        let (Source::Whole(tensor) | Source::Rows(tensor, _) | Source::PlusOne(tensor)) = source;
-        let parts = if let Source::Rows(_, parts) = source { parts } else { &[] };
-        Some(Found {
+    /// Rows of roles that no table before has.
+    fn add(&mut self, table: &'static [Row]) {
+        let mut new: HashMap<&str, Vec<Source>> = HashMap::new();
+        for (pattern, source) in table.iter().filter(|(pattern, _)| !self.roles.contains_key(pattern)) {
+            new.entry(pattern).or_default().push(*source);
+        }
+        self.roles.extend(new);
+    }
+
+    /// Where the weight with this role comes from, or none when the layout has no name for it. Where the checkpoint has none of
+    /// the tensors that it may come from, that is the first of them.
+    pub fn find(&self, role: &str, has: impl Fn(&str) -> bool) -> Option<Found> {
+        let (pattern, indices) = split(role);
+        let sources = self.roles.get(pattern.as_str())?;
+        let mut all = sources.iter().map(|source| self.found(*source, &indices));
+        let first = all.next()?;
+        let found = if sources.len() == 1 || has(&first.tensor) {
+            first
+        } else {
+            all.find(|found| has(&found.tensor)).unwrap_or(first)
+        };
+        Some(Found { indices: indices.map(|index| index.and_then(|index| index.parse().ok())), ..found })
+    }
+
+    fn found(&self, source: Source, indices: &[Option<&str>; 2]) -> Found {
+        let (tensor, parts): (_, &[&str]) = match source {
+            Source::Whole(tensor) | Source::PlusOne(tensor) => (tensor, &[]),
+            Source::Rows(tensor, parts) | Source::Stack(tensor, parts) => (tensor, parts),
+        };
+        Found {
             source,
-            tensor: self.wrapped(&tensor.replace("{i}", index)),
-            parts: parts.iter().map(|part| part.replace("{i}", index)).collect(),
-        })
+            tensor: wrapped(self.wrapper, &fill(tensor, indices)),
+            parts: parts.iter().map(|part| fill(part, indices)).collect(),
+            indices: [None; 2],
+        }
     }
 
-    /// The tensor that plays `role`.
+    /// The tensor that plays `role`, if the checkpoint may have several the first.
     pub fn tensor(&self, role: &str) -> Option<String> {
-        self.find(role).map(|found| found.tensor)
-    }
-
-    fn wrapped(&self, tensor: &str) -> String {
-        let swap = |(from, to): &(&str, &str)| tensor.strip_prefix(from).map(|rest| format!("{to}{rest}"));
-        self.wrapper.iter().find_map(swap).unwrap_or_else(|| tensor.to_owned())
+        self.find(role, |_| true).map(|found| found.tensor)
     }
 
     /// Why a tensor may stay unread, if a rule says so.
@@ -99,18 +125,49 @@ impl Names {
     fn covers(&self, pattern: &str, tensor: &str) -> bool {
         match pattern.strip_suffix('*') {
             Some(prefix) => tensor.starts_with(prefix),
-            None => capture(&self.wrapped(pattern), tensor).is_some(),
+            None => split(tensor).0 == wrapped(self.wrapper, pattern),
         }
     }
 }
 
-/// Matches `name` against a pattern with at most one `{i}`; gives the digits it stands for (empty where the pattern has none).
-fn capture<'a>(pattern: &str, name: &'a str) -> Option<&'a str> {
-    let Some((before, after)) = pattern.split_once("{i}") else {
-        return (pattern == name).then_some("");
-    };
-    let middle = name.strip_prefix(before)?.strip_suffix(after)?;
-    (!middle.is_empty() && middle.bytes().all(|b| b.is_ascii_digit())).then_some(middle)
+fn wrapped(wrapper: &[(&str, &str)], tensor: &str) -> String {
+    let swap = |(from, to): &(&str, &str)| tensor.strip_prefix(from).map(|rest| format!("{to}{rest}"));
+    wrapper.iter().find_map(swap).unwrap_or_else(|| tensor.to_owned())
+}
+
+/// A name as a pattern, and the numbers in it: `layers.3.moe.experts.17.up` is `layers.{i}.moe.experts.{e}.up` of 3 and 17.
+fn split(name: &str) -> (String, [Option<&str>; 2]) {
+    let (mut pattern, mut indices) = (String::with_capacity(name.len() + 4), [None; 2]);
+    for (n, part) in name.split('.').enumerate() {
+        if n > 0 {
+            pattern.push('.');
+        }
+        let number = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        match indices.iter().position(Option::is_none).filter(|_| number) {
+            Some(at) => {
+                indices[at] = Some(part);
+                pattern.push_str(["{i}", "{e}"][at]);
+            }
+            None => pattern.push_str(part),
+        }
+    }
+    (pattern, indices)
+}
+
+/// A pattern with the numbers put in.
+fn fill(pattern: &str, indices: &[Option<&str>; 2]) -> String {
+    let layer = pattern.replace("{i}", indices[0].unwrap_or_default());
+    layer.replace("{e}", indices[1].unwrap_or_default())
+}
+
+/// A name with each expert's number as `*`: what experts have in common. Borrowed where there is none.
+pub(crate) fn folded(name: &str) -> std::borrow::Cow<'_, str> {
+    match split(name) {
+        (pattern, [Some(layer), Some(_)]) if pattern.contains("experts.{e}") => {
+            pattern.replace("{i}", layer).replace("{e}", "*").into()
+        }
+        _ => name.into(),
+    }
 }
 
 /// The storages' companion of a matrix: `model.x.weight` -> `model.x.scales`.
@@ -153,8 +210,29 @@ mod tests {
 
     #[test]
     fn rows_of_one_matrix_know_their_neighbours() {
-        let found = names(Layout::HuggingFace, "phi3").find("layers.2.attn.k").expect("a source");
+        let found = names(Layout::HuggingFace, "phi3").find("layers.2.attn.k", |_| true).expect("a source");
         assert_eq!(found.tensor, "model.layers.2.self_attn.qkv_proj.weight");
         assert_eq!(found.parts, ["layers.2.attn.q", "layers.2.attn.k", "layers.2.attn.v"]);
+    }
+
+    #[test]
+    fn an_expert_is_one_of_a_stack_or_a_tensor_of_its_own() {
+        let hf = names(Layout::HuggingFace, "qwen3_moe");
+        let stack = "model.layers.2.mlp.switch_mlp.gate_proj.weight";
+        let found = hf.find("layers.2.moe.experts.17.gate", |name| name == stack).expect("a source");
+        assert_eq!((found.tensor.as_str(), found.indices), (stack, [Some(2), Some(17)]));
+        assert_eq!(found.parts, ["layers.2.moe.experts.17.gate"]);
+        let own = "model.layers.2.mlp.experts.17.gate_proj.weight";
+        let found = hf.find("layers.2.moe.experts.17.gate", |_| false).expect("a source");
+        assert_eq!(
+            (found.tensor.as_str(), found.source),
+            (own, Source::Whole("model.layers.{i}.mlp.experts.{e}.gate_proj.weight"))
+        );
+    }
+
+    #[test]
+    fn names_of_experts_fold() {
+        assert_eq!(folded("layers.2.moe.experts.17.gate"), "layers.2.moe.experts.*.gate");
+        assert_eq!(folded("layers.2.attn.q"), "layers.2.attn.q");
     }
 }

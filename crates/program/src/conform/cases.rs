@@ -2,51 +2,63 @@
 
 mod latent;
 
-use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
+use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage, Tensor};
 use ffai_model::{Activation, Growth, Pairing, Rope, Shape, WeightDecl};
 
-use super::{Bag, Case, Rng, random::random_vector, random_tensor, storages};
+use super::{Bag, Case, Rng, experts, random::random_vector, random_tensor, storages};
 use crate::{
     Buf, Builder, Heads, NormW, NormWKind, Op, PageList, Plan, Proj, RopeRef, Rows, SeqStep, StateGroup, StepInputs, W,
     Want, Wanted,
 };
 
-const VOCAB: usize = 61;
-const F32: Storage = Storage::Dense(Float::F32);
+pub(super) const VOCAB: usize = 61;
+pub(super) const F32: Storage = Storage::Dense(Float::F32);
 
 /// Every case.
 pub fn cases() -> Vec<Case> {
-    [products(), combs(), embeddings(), gates(), projections(), norms(), caps(), attentions(), latent::cases()].concat()
+    let dense = [products(), combs(), embeddings(), gates(), projections(), norms(), caps()];
+    [dense.concat(), attentions(), latent::cases(), experts::cases()].concat()
 }
 
 /// A case under construction: a builder that makes each weight it declares.
-struct Maker {
-    rng: Rng,
+pub(super) struct Maker {
+    pub(super) rng: Rng,
     decls: Vec<WeightDecl>,
     bag: Bag,
     ropes: Vec<Rope>,
 }
 
 impl Maker {
-    fn new(seed: usize) -> Self {
+    pub(super) fn new(seed: usize) -> Self {
         Maker { rng: Rng(seed as u64), decls: Vec::new(), bag: Bag::default(), ropes: Vec::new() }
     }
 
-    fn matrix(&mut self, role: &str, storage: Storage, rows: usize, cols: usize) {
+    pub(super) fn matrix(&mut self, role: &str, storage: Storage, rows: usize, cols: usize) {
         let tensor = random_tensor(role, storage, rows, cols, &mut self.rng);
         self.decls.push(WeightDecl { role: role.to_owned(), shape: Shape::Matrix { rows, cols } });
         self.bag.0.insert(role.to_owned(), tensor);
     }
 
-    fn vector(&mut self, role: &str, len: usize, mean: f32) {
+    pub(super) fn vector(&mut self, role: &str, len: usize, mean: f32) {
         self.decls.push(WeightDecl { role: role.to_owned(), shape: Shape::Vector { len } });
         self.bag.0.insert(role.to_owned(), random_vector(role, len, mean, &mut self.rng));
     }
 
+    /// A table of plain numbers: what [`Maker::builder`] makes at random unless it is there.
+    pub(super) fn table(&mut self, name: &str, width: usize, value: impl FnMut() -> f32) {
+        let role = format!("table.{name}");
+        let values = std::iter::repeat_with(value).take(VOCAB * width).collect();
+        self.bag.0.insert(role.clone(), Tensor::from_f32(&role, VOCAB, width, values));
+        self.decls.push(WeightDecl { role, shape: Shape::Matrix { rows: VOCAB, cols: width } });
+    }
+
     /// The builder, and a buffer filled from a plain table `[VOCAB, width]` for each (name, width).
-    fn builder<const N: usize>(&mut self, inputs: [(&'static str, usize); N]) -> (Builder, [Buf; N]) {
+    pub(super) fn builder<const N: usize>(&mut self, inputs: [(&'static str, usize); N]) -> (Builder, [Buf; N]) {
         for (name, width) in inputs {
-            self.matrix(&format!("table.{name}"), F32, VOCAB, width);
+            let role = format!("table.{name}");
+            if !self.bag.0.contains_key(&role) {
+                self.matrix(&role, F32, VOCAB, width);
+            }
         }
         let mut b = Builder::new(self.decls.clone(), self.ropes.clone());
         let bufs = inputs.map(|(name, width)| {
@@ -58,7 +70,7 @@ impl Maker {
     }
 
     /// Ends the program by gathering `out`, and runs it over the ragged `steps`: rows per sequence, for each step.
-    fn case(mut self, name: String, mut b: Builder, out: (Buf, usize), steps: &[&[usize]]) -> Case {
+    pub(super) fn case(mut self, name: String, mut b: Builder, out: (Buf, usize), steps: &[&[usize]]) -> Case {
         let last = b.buf("last", Rows::Wanted, out.1);
         b.push("gather".to_owned(), Op::Gather { x: out.0, out: last });
         let program = b.finish(last, VOCAB, 4096);
@@ -294,7 +306,7 @@ fn attention(heads: Heads, steps: &[&[usize]], seed: usize) -> Case {
     m.case(name, b, (out, heads.q * heads.dim), steps)
 }
 
-fn rms(weight: W) -> NormW {
+pub(super) fn rms(weight: W) -> NormW {
     NormW { weight, eps: 1e-6, kind: NormWKind::Rms }
 }
 

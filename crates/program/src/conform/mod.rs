@@ -4,6 +4,7 @@
 //! the same table; `compare` gives the error of each op by tag, so the first wrong op has a name.
 
 mod cases;
+mod experts;
 mod random;
 
 use std::collections::BTreeMap;

@@ -3,10 +3,11 @@
 mod attention;
 mod latent;
 mod mlp;
+mod moe;
 
 use ffai_model::{Mixer, Norm, Spec, Sublayer};
 
-use crate::{Buf, Builder, Op, Program, Proj, Rows};
+use crate::{Buf, Builder, Op, Program, Rows};
 
 /// Lowers a spec into the program of one step.
 ///
@@ -43,19 +44,45 @@ struct Residual {
     scale: f32,
 }
 
+/// A branch's output under construction: the sum of products that go into `out`.
+#[derive(Clone, Copy)]
+struct Sum {
+    /// What the next product is added to.
+    add: Option<Buf>,
+    out: Buf,
+}
+
+impl Sum {
+    /// What the next product is added to; those after it are added to the sum.
+    fn next(&mut self) -> Option<Buf> {
+        self.add.replace(self.out)
+    }
+}
+
 impl Residual {
-    /// Ends a branch: its last product, normed if the branch says so, onto the residual stream. `role` is that of the matrix,
-    /// `at` of the branch.
-    fn end(self, b: &mut Builder, tag: &str, x: Buf, role: &str, at: &str) {
-        let (bias, width) = (b.optional(&format!("{role}_bias")), b.width(self.out));
-        let out = if self.post.is_some() { b.buf("branch", Rows::Step, width) } else { self.out };
-        let proj = Proj { w: b.w(role), bias, out };
-        let add = self.post.is_none().then_some(self.add);
-        b.push(tag.to_owned(), Op::Linear { x, norm: None, proj, scale: self.scale, add });
+    /// Where the branch's products go: onto the residual stream, or aside to be normed.
+    fn begin(self, b: &mut Builder) -> Sum {
+        if self.post.is_none() {
+            return Sum { add: Some(self.add), out: self.out };
+        }
+        let width = b.width(self.out);
+        Sum { add: None, out: b.buf("branch", Rows::Step, width) }
+    }
+
+    /// After the last product: the norm, if the branch has one, onto the residual stream. `at` is the role of the branch.
+    fn finish(self, b: &mut Builder, tag: &str, sum: Sum, at: &str) {
         if let Some(post) = self.post {
             let norm = b.norm(&format!("{at}.post_norm"), post);
-            b.push(format!("{tag}.post"), Op::Norm { x: out, norm, add: Some(self.add), out: self.out });
+            b.push(format!("{tag}.post"), Op::Norm { x: sum.out, norm, add: Some(self.add), out: self.out });
         }
+    }
+
+    /// Ends a branch with one product. `role` is that of the matrix.
+    fn end(self, b: &mut Builder, tag: &str, x: Buf, role: &str, at: &str) {
+        let mut sum = self.begin(b);
+        let (proj, add) = (b.proj(role, sum.out), sum.next());
+        b.push(tag.to_owned(), Op::Linear { x, norm: None, proj, scale: self.scale, add });
+        self.finish(b, tag, sum, at);
     }
 }
 
@@ -75,6 +102,7 @@ fn residual_step(b: &mut Builder, layer: usize, x: Buf, hidden: usize, sublayer:
             Mixer::Attention(a) => attention::lower(b, layer, x, norm, a, residual),
             Mixer::LatentAttention(a) => latent::lower(b, layer, x, norm, a, residual),
             Mixer::Mlp(m) => mlp::lower(b, layer, x, norm, m, residual),
+            Mixer::Moe(m) => moe::lower(b, layer, x, norm, m, residual),
         }
     }
     out

@@ -52,13 +52,23 @@ fn rms_norm(x: &mut [f32], weight: &[f32], eps: f32) {
     x.iter_mut().zip(weight).for_each(|(x, w)| *x = (f64::from(*x) * factor) as f32 * w);
 }
 
-pub(super) fn activate(act: Activation, x: f32) -> f32 {
+/// `act(gate) * up`, or `act(gate)` alone.
+pub(super) fn gated(act: Activation, gate: f32, up: Option<f32>) -> f32 {
+    let product = |act: f32| act * up.unwrap_or(1.0);
     match act {
-        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Silu => product(gate * sigmoid(gate)),
         Activation::GeluTanh => {
-            let x = f64::from(x);
+            let x = f64::from(gate);
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
-            (0.5 * x * (1.0 + inner.tanh())) as f32
+            product((0.5 * x * (1.0 + inner.tanh())) as f32)
+        }
+        Activation::ClampedSwiglu { alpha, limit } => {
+            let gate = gate.min(limit);
+            gate * sigmoid(alpha * gate) * (up.unwrap_or(0.0).clamp(-limit, limit) + 1.0)
         }
     }
+}
+
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
 }

@@ -2,14 +2,16 @@
 //! nearer to the truth than anything it judges.
 
 mod attention;
+mod experts;
 mod latent;
 mod linear;
 
 use ffai_checkpoint::Tensor;
+use ffai_model::Activation;
 
 use crate::{
-    Backend, Buf, CompileError, Executable, KvLayout, NormW, NormWKind, Op, Output, Plan, Program, Progress, Rows,
-    StepError, StepInputs, Traced, W, Want, WeightSource, sample,
+    Backend, Buf, CompileError, Executable, ExpertUp, KvLayout, NormW, NormWKind, Op, Output, Plan, Program, Progress,
+    Rows, StepError, StepInputs, Traced, W, Want, WeightSource, sample,
 };
 
 /// The interpreter as a backend.
@@ -123,12 +125,16 @@ impl Interpreter {
             }
             Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
                 let x = self.normed(*x, *norm);
-                let mut y = self.product(&x, *gate, *gate_bias);
-                y.iter_mut().for_each(|y| *y = linear::activate(*act, *y));
-                if let Some(up) = up {
-                    y.iter_mut().zip(self.product(&x, *up, *up_bias)).for_each(|(y, up)| *y *= up);
-                }
-                self.bufs[out.0 as usize] = y;
+                let mlp = ExpertUp { gate: *gate, gate_bias: *gate_bias, up: *up, up_bias: *up_bias };
+                self.bufs[out.0 as usize] = self.gate_up(&x, &mlp, *act);
+            }
+            Op::Route { .. } => self.route(op),
+            Op::ExpertsUp { .. } => self.experts_up(op),
+            Op::ExpertsDown { .. } => self.experts_down(op),
+            Op::Gate { x, gate } => {
+                let (width, gates) = (self.width(*x) / self.width(*gate), self.get(*gate).to_vec());
+                let parts = self.bufs[x.0 as usize].chunks_exact_mut(width);
+                parts.zip(gates).for_each(|(part, g)| part.iter_mut().for_each(|x| *x *= linear::sigmoid(g)));
             }
             Op::Norm { x, norm, add, out } => {
                 let mut y = self.normed(*x, Some(*norm));
@@ -181,6 +187,13 @@ impl Interpreter {
 
     fn product(&self, x: &[f32], w: W, bias: Option<W>) -> Vec<f32> {
         linear::product(x, self.tensor(w), bias.map(|b| self.vector(b)).as_deref())
+    }
+
+    fn gate_up(&self, x: &[f32], mlp: &ExpertUp, act: Activation) -> Vec<f32> {
+        let gate = self.product(x, mlp.gate, mlp.gate_bias);
+        let up = mlp.up.map(|up| self.product(x, up, mlp.up_bias));
+        let pair = |(i, gate): (usize, &f32)| linear::gated(act, *gate, up.as_ref().map(|up| up[i]));
+        gate.iter().enumerate().map(pair).collect()
     }
 
     fn outputs(&self, inputs: &StepInputs) -> Vec<Output> {

@@ -1,0 +1,107 @@
+"""Experts by the names of checkpoints: transformers holds them fused, checkpoints one by one, mlx-lm and GGUF in stacks."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+Weights = dict[str, np.ndarray]
+FUSED = re.compile(r"(.*\.experts)\.(gate_up_proj|down_proj)$")
+ONE = re.compile(r"(.*)\.experts\.(\d+)\.(\w+)\.weight$")
+# (in transformers, in checkpoints), for the families whose module has another name there.
+BLOCK = [(".mlp.", ".block_sparse_moe.")]
+RENAMED = {
+    "mixtral": BLOCK,
+    "phimoe": [(".mlp.router.", ".mlp.gate."), *BLOCK],
+    "granitemoe": [
+        (".experts.gate_up_proj", ".input_linear.weight"),
+        (".experts.down_proj", ".output_linear.weight"),
+        (".router.weight", ".router.layer.weight"),
+    ],
+}
+# (gate, up, down) of one expert.
+USUAL = ("gate_proj", "up_proj", "down_proj")
+PARTS = {"mixtral": ("w1", "w3", "w2"), "phimoe": ("w1", "w3", "w2")}
+
+
+def shapes_in_checkpoint(shapes: dict[str, tuple[int, ...]], config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """From the tensors of transformers to those of a checkpoint."""
+    empty = {name: np.empty(shape, np.int8) for name, shape in shapes.items()}
+    return {name: value.shape for name, value in to_checkpoint(empty, config).items()}
+
+
+def to_checkpoint(weights: Weights, config: dict[str, Any]) -> Weights:
+    """The same weights by the names of a checkpoint."""
+    gate, up, down = PARTS.get(config["model_type"], USUAL)
+    out: Weights = {}
+    for name, value in weights.items():
+        new = renamed(name, config)
+        if not (fused := FUSED.match(new)):
+            out[new] = value
+            continue
+        for e, one in enumerate(value):
+            if fused[2] == "down_proj":
+                out[f"{fused[1]}.{e}.{down}.weight"] = one
+            else:
+                out[f"{fused[1]}.{e}.{gate}.weight"], out[f"{fused[1]}.{e}.{up}.weight"] = np.split(one, 2)
+    return out
+
+
+def renamed(name: str, config: dict[str, Any]) -> str:
+    """A name of transformers as a checkpoint has it."""
+    for theirs, ours in RENAMED.get(config["model_type"], []):
+        name = name.replace(theirs, ours)
+    return name
+
+
+def from_checkpoint(stored: Weights, names: list[str], config: dict[str, Any]) -> Weights:
+    """The inverse of `to_checkpoint`, for these names of transformers."""
+    gate, up, down = PARTS.get(config["model_type"], USUAL)
+
+    def value(name: str) -> np.ndarray:
+        new = renamed(name, config)
+        if not (fused := FUSED.match(new)):
+            return stored[new]
+        count = sum(1 for key in stored if key.startswith(f"{fused[1]}.") and key.endswith(f".{down}.weight"))
+        part = lambda e, kind: stored[f"{fused[1]}.{e}.{kind}.weight"]  # noqa: E731
+        if fused[2] == "down_proj":
+            return np.stack([part(e, down) for e in range(count)])
+        return np.stack([np.concatenate([part(e, gate), part(e, up)]) for e in range(count)])
+
+    return {name: value(name) for name in names}
+
+
+def stacked(weights: Weights) -> Weights:
+    """Experts as mlx-lm stacks them: `x.switch_mlp.gate_proj.weight`, [experts, rows, columns]."""
+    out: Weights = {}
+    usual = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
+    for name, value in weights.items():
+        if one := ONE.match(name):
+            stack = f"{one[1]}.switch_mlp.{usual.get(one[3], one[3])}.weight"
+            out.setdefault(stack, []).append((int(one[2]), value))
+        elif name.endswith(".input_linear.weight"):
+            module = name.removesuffix(".input_linear.weight")
+            gate, up = np.split(value, 2, axis=1)
+            out |= {f"{module}.switch_mlp.gate_proj.weight": gate, f"{module}.switch_mlp.up_proj.weight": up}
+        elif name.endswith(".output_linear.weight"):
+            out[name.replace("output_linear", "switch_mlp.down_proj")] = value
+        else:
+            out[name] = value
+    ordered = lambda value: np.stack([v for _, v in sorted(value, key=lambda pair: pair[0])])  # noqa: E731
+    return {name: ordered(value) if isinstance(value, list) else value for name, value in out.items()}
+
+
+def unstacked(stacks: Weights, like: Weights) -> Weights:
+    """The inverse of `stacked`, by the names of `like`."""
+    usual = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
+
+    def value(name: str) -> np.ndarray:
+        if one := ONE.match(name):
+            return stacks[f"{one[1]}.switch_mlp.{usual.get(one[3], one[3])}.weight"][int(one[2])]
+        if name.endswith(".input_linear.weight"):
+            module = name.removesuffix(".input_linear.weight")
+            parts = [stacks[f"{module}.switch_mlp.{part}_proj.weight"] for part in ("gate", "up")]
+            return np.concatenate(parts, axis=1)
+        return stacks[name.replace("output_linear", "switch_mlp.down_proj")]
+
+    return {name: value(name) for name in like}
