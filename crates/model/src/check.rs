@@ -130,6 +130,12 @@ fn experts(spec: &Spec, layer: usize) -> usize {
     branches.filter_map(|b| if let Mixer::Moe(moe) = &b.mixer { Some(moe.experts) } else { None }).next().unwrap_or(0)
 }
 
+/// Key heads of a layer's attention; they divide its rows of q, k and v.
+fn key_heads(spec: &Spec, layer: usize) -> Option<usize> {
+    let branches = spec.layers.get(layer)?.sublayers.iter().flat_map(|sublayer| &sublayer.branches);
+    branches.filter_map(|b| if let Mixer::Attention(a) = &b.mixer { Some(a.kv_heads) } else { None }).next()
+}
+
 /// Binds roles one after the other and remembers what was used.
 pub(crate) struct Binder<'a> {
     spec: &'a Spec,
@@ -157,6 +163,7 @@ impl<'a> Binder<'a> {
         match found.source {
             Source::Whole(_) => self.whole(&found.tensor, &ask),
             Source::Rows(..) => self.some_rows(&found, &ask),
+            Source::Grouped(..) => self.grouped_rows(&found, &ask),
             Source::PlusOne(_) => self.plus_one(&found.tensor, &ask),
             Source::Stack(..) => self.of_stack(&found, &ask),
         }
@@ -181,6 +188,14 @@ impl<'a> Binder<'a> {
         let (rows, total, role) = self.part(found, ask);
         let whole = Ask { role, shape: vec![total, ask.cols()], expert: None };
         Ok(self.whole(&found.tensor, &whole)?.rows_range(rows))
+    }
+
+    /// As [`Binder::some_rows`], for rows that come in a group for each key head.
+    fn grouped_rows(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
+        let (rows, total, role) = self.part(found, ask);
+        let groups = found.indices[0].and_then(|layer| key_heads(self.spec, layer)).unwrap_or(1);
+        let whole = Ask { role, shape: vec![total, ask.cols()], expert: None };
+        Ok(self.whole(&found.tensor, &whole)?.comb(rows.start / groups, rows.len() / groups, total / groups))
     }
 
     /// One expert's weight of the stack of all. The stack must have as many as the layer, and each is bound in its turn.

@@ -103,6 +103,7 @@ fn small_models_of_the_dense_families_print_as_they_did() {
             "granite",
             json!({"attention_multiplier": 0.5, "embedding_multiplier": 6.0, "logits_scaling": 4.0, "residual_multiplier": 0.25}),
         ),
+        ("internlm2", json!({})),
         ("olmo2", json!({})),
         ("olmo3", json!({"sliding_window": 8})),
         ("glm4", json!({"head_dim": 16})),

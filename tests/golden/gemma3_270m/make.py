@@ -37,7 +37,6 @@ STORY = (
 )
 PROMPTS = {
     "gravity": "Gravity is the force that",
-    "france": "The capital of France is",
     "numbers": "1, 2, 3, 4, 5, 6, 7,",
     "code": "def factorial(n):\n    ",
     "window": STORY * 12 + "\n\nQuestion: What is the name of the schoolteacher?\nAnswer:",

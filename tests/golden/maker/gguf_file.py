@@ -91,7 +91,7 @@ HALVES = {
 }
 # Architectures whose q and k rows are stored with the two halves of each head interleaved, and by which head count.
 HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
-PERMUTED = {"llama": HEADS, "smollm3": HEADS, "granite": HEADS, "mixtral": HEADS}
+PERMUTED = {"llama": HEADS, "smollm3": HEADS, "granite": HEADS, "mixtral": HEADS, "internlm2": HEADS}
 
 
 @dataclass(frozen=True)

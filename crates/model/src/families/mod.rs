@@ -5,6 +5,7 @@ mod dims;
 mod gemma;
 mod glm4;
 mod granite;
+mod internlm2;
 mod llama;
 mod mistral;
 mod mixtral;
@@ -96,6 +97,7 @@ pub const FAMILIES: &[Family] = &[
     Family::new("smollm3", "SmolLM 3", smollm3::spec).adjacent(),
     Family::new("phi3", "Phi 3, 3.5 and 4", phi3::spec).names(phi3::HF, phi3::GGUF),
     Family::new("granite", "Granite 3", granite::spec).adjacent(),
+    Family::new("internlm2", "InternLM 2 and 2.5", internlm2::spec).adjacent().names(internlm2::HF, &[]),
     Family::new("olmo2", "OLMo 2", olmo::olmo2).names(olmo::HF, &[]),
     Family::new("olmo3", "OLMo 3", olmo::olmo3).not_in_gguf().names(olmo::HF, &[]),
     Family::new("glm4", "GLM 4", glm4::spec).adjacent().names(glm4::HF, glm4::GGUF),

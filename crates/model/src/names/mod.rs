@@ -21,6 +21,8 @@ pub enum Source {
     Whole(&'static str),
     /// It is some rows of the tensor, in which these roles lie one after the other.
     Rows(&'static str, &'static [&'static str]),
+    /// As [`Source::Rows`], but in a group for each key head: its part of each of these roles lies one after the other.
+    Grouped(&'static str, &'static [&'static str]),
     /// It is the tensor plus one.
     PlusOne(&'static str),
     /// It is one of a stack `[experts, ..]`, in each of which these roles lie one after the other.
@@ -50,7 +52,7 @@ pub struct Found {
     pub source: Source,
     /// The tensor's name in the file.
     pub tensor: String,
-    /// The roles of [`Source::Rows`] and [`Source::Stack`].
+    /// The roles of [`Source::Rows`], [`Source::Grouped`] and [`Source::Stack`].
     pub parts: Vec<String>,
     /// The layer's index, and the expert's.
     pub indices: [Option<usize>; 2],
@@ -101,7 +103,9 @@ impl Names {
     fn found(&self, source: Source, indices: &[Option<&str>; 2]) -> Found {
         let (tensor, parts): (_, &[&str]) = match source {
             Source::Whole(tensor) | Source::PlusOne(tensor) => (tensor, &[]),
-            Source::Rows(tensor, parts) | Source::Stack(tensor, parts) => (tensor, parts),
+            Source::Rows(tensor, parts) | Source::Grouped(tensor, parts) | Source::Stack(tensor, parts) => {
+                (tensor, parts)
+            }
         };
         Found {
             source,

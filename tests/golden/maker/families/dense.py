@@ -5,6 +5,7 @@ from typing import Any
 
 from ..case import DROP, Case
 from ..gguf_file import Gguf
+from ..internlm import InternLm2
 from ..mlx import Mlx
 from ..plain import Plain
 from ..wrapper import Wrapped
@@ -29,6 +30,8 @@ COMMON = {
 G32 = {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16, "num_key_value_heads": 1, "vocab_size": 72}
 BLOCKS = {"hidden_size": 32, "intermediate_size": 64, "head_dim": 16, "vocab_size": 112}
 MIXED = Mlx(4, 32, "bf16", {"*.down_proj": (6, 32), "*embed_tokens": (8, 32)})
+INTERNLM_MIXED = Mlx(4, 32, "bf16", {"*.w2": (6, 32), "*tok_embeddings": (8, 32), "*.1.attention.wqkv": (8, 32)})
+DYNAMIC = {"max_position_embeddings": 16, "rope_scaling": {"type": "dynamic", "factor": 2.0}}
 NEW = new_rope(rope_type="default", rope_theta=20000.0)
 Entry = tuple[dict[str, Any], Any, int]
 
@@ -140,6 +143,16 @@ CASES: list[Case] = [
         },
     ),
     *family("granite", GRANITE, {"bf16": ({}, "bf16", 20), "gguf_q8_0": gguf(head_dim=DROP, num_attention_heads=2)}),
+    *plain_cases(
+        "internlm2",
+        {**COMMON, "model_type": "llama"},
+        {
+            "bf16": ({}, InternLm2(Plain("bf16")), 20),
+            "dynamic": (DYNAMIC, InternLm2(Plain("bf16")), ROPE_TOKENS),
+            "mlx_4bit_g32": ({**G32, "num_key_value_heads": 2}, InternLm2(INTERNLM_MIXED), 20),
+            "gguf_q8_0": ({**BLOCKS, "head_dim": DROP, "num_attention_heads": 2}, InternLm2(Gguf("Q8_0", "qwen2")), 20),
+        },
+    ),
     *family("olmo2", {}, {"bf16": ({}, "bf16", 20), "gguf_q8_0": gguf(head_dim=DROP, num_attention_heads=2)}),
     *family(
         "olmo3",
