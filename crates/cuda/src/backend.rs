@@ -49,14 +49,6 @@ impl Cuda {
         Ok(Cuda { card, kernels: Arc::new(kernels), kv_f32: options.kv_f32 })
     }
 
-    /// Bytes of the card's memory that nobody uses now.
-    ///
-    /// # Errors
-    /// The driver's.
-    pub fn free_memory(&self) -> Result<u64, CudaError> {
-        self.card.free()
-    }
-
     fn library(&self) -> Library {
         Library::new(self.card.clone(), Arc::clone(&self.kernels))
     }
@@ -95,6 +87,10 @@ impl Backend for Cuda {
     fn read_bandwidth(&self) -> Option<f64> {
         let stream = self.card.context.new_stream().ok()?;
         bandwidth::read(&self.library(), &stream).ok()
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        self.card.free().ok()
     }
 
     fn compile(

@@ -6,6 +6,8 @@
 mod backend;
 mod bandwidth;
 mod cache;
+#[cfg(test)]
+mod catalogue;
 mod compile;
 mod device;
 mod driver;

@@ -1,0 +1,134 @@
+//! Every kernel with options as models lead to them, compiled without a card for each architecture.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
+
+use crate::Arch;
+use crate::cache::Kernels;
+use crate::kernels::{FILES, define, source};
+use crate::nvrtc::tests::{roots, said_aloud};
+use crate::storage::Layout;
+
+/// A file and its options.
+type Entry = (&'static str, Vec<String>);
+
+fn affine(bits: u8, group: u32, scales: Float) -> Storage {
+    Storage::Affine(Affine { bits, group, scales })
+}
+
+/// Each width, group and type of scales; each mode; each type of GGUF.
+fn storages() -> Vec<Storage> {
+    let dense = [Float::F32, Float::BF16, Float::F16].map(Storage::Dense);
+    let widths = Affine::BITS.map(|bits| affine(bits, 64, Float::BF16));
+    let groups = [(4, 32), (4, 128), (3, 32), (8, 128)].map(|(bits, group)| affine(bits, group, Float::BF16));
+    let scales = [Float::F16, Float::F32].map(|scales| affine(4, 64, scales));
+    let modes = Microscaled::ALL.map(Storage::Microscaled);
+    let blocks = Block::ALL.map(Storage::Block);
+    [&dense[..], &widths, &groups, &scales, &modes, &blocks].concat()
+}
+
+/// One of each kind.
+fn kinds() -> Vec<Storage> {
+    let dense = [Float::F32, Float::BF16].map(Storage::Dense);
+    let others = [affine(4, 64, Float::BF16), Storage::Microscaled(Microscaled::Nvfp4), Storage::Block(Block::Q4K)];
+    [&dense[..], &others].concat()
+}
+
+/// What depends on how weights are stored.
+fn of_layout(layout: Layout) -> Vec<Entry> {
+    let options = layout.options();
+    let mut entries = vec![("embed.cu", options.clone())];
+    match layout {
+        Layout::Plain => {}
+        Layout::Dense { .. } => {
+            entries.push(("expand.cu", options));
+            entries.push(("repack_dense.cu", layout.options()));
+            entries.extend(products(layout, 3));
+        }
+        Layout::Codes(codes) => {
+            entries.push(("expand.cu", options));
+            entries.push(("repack.cu", codes.repack_options()));
+            entries.extend(products(layout, 4));
+        }
+    }
+    entries
+}
+
+/// A product of wide rows, one behind a norm, and a gated one; a width that is no multiple of a warp's share.
+fn products(layout: Layout, depth: usize) -> Vec<Entry> {
+    let product = |(tiles, warps, norm, gated, act): (usize, usize, u8, u8, u8)| {
+        let mut options = layout.options();
+        options.extend([define("TILES", tiles), define("WARPS", warps), define("DEPTH", depth)]);
+        options.extend([define("NORM", norm), define("GATED", gated), define("ACT", act)]);
+        ("product.cu", options)
+    };
+    let all = [(64, 16, 0, 0, 0), (9, 8, 1, 1, 0), (32, 8, 2, 1, 1), (32, 8, 2, 0, 0)];
+    // All ways for one storage of each kind, one way for the rest.
+    let some = kinds().into_iter().any(|kind| Layout::new(kind) == layout);
+    all[..if some { all.len() } else { 1 }].iter().copied().map(product).collect()
+}
+
+/// What does not.
+fn others() -> Vec<Entry> {
+    let mut entries: Vec<Entry> =
+        ["elementwise.cu", "norm.cu", "plain.cu", "read.cu", "sample.cu"].map(|file| (file, Vec::new())).into();
+    for kv in [0, 1] {
+        entries.push(("rotate.cu", vec![define("KV_F32", kv)]));
+        for (dim, vec, lanes, group) in
+            [(64, 8, 8, 4), (80, 8, 16, 2), (96, 8, 16, 1), (128, 8, 16, 4), (256, 8, 32, 4)]
+        {
+            let shape = [("DIM", dim), ("VEC", vec), ("LANES", lanes), ("GROUP", group), ("WARPS", 8), ("KV_F32", kv)];
+            entries.push(("attend.cu", shape.map(|(name, value)| define(name, value)).into()));
+        }
+    }
+    entries.extend([64, 80, 96, 128, 256].map(|dim| ("attend_tiles.cu", vec![define("DIM", dim)])));
+    entries.extend([16, 32, 64, 128].map(|rows| ("gemm.cu", vec![define("ROWS", rows), define("STAGES", 3)])));
+    entries
+}
+
+/// Every file for every architecture. What branches on the architecture asks whether it is Hopper or newer, so all storages are
+/// compiled for one on either side, and one of each kind for the others.
+fn catalogue(arch: Arch) -> BTreeSet<Entry> {
+    let all = [(8, 0), (9, 0)].contains(&(arch.major, arch.minor));
+    let storages = if all { storages() } else { kinds() };
+    storages.into_iter().map(Layout::new).flat_map(of_layout).chain(others()).collect()
+}
+
+#[test]
+fn every_kernel_is_in_the_catalogue() {
+    let there: BTreeSet<&str> = FILES.iter().map(|(name, _)| *name).collect();
+    for arch in Arch::CI {
+        let named: BTreeSet<&str> = catalogue(arch).into_iter().map(|(file, _)| file).collect();
+        assert_eq!(named, there, "{arch}");
+    }
+}
+
+/// Kept under `target`, so that only what changed is compiled when the test runs again.
+#[test]
+fn every_kernel_compiles_for_every_architecture() {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/kernels");
+    let kernels = Kernels::new(Some(target), roots());
+    if let Err(error) = kernels.nvrtc() {
+        return said_aloud(&error);
+    }
+    let jobs: Vec<(Arch, Entry)> =
+        Arch::CI.into_iter().flat_map(|arch| catalogue(arch).into_iter().map(move |entry| (arch, entry))).collect();
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some((arch, (file, options))) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match kernels.cubin(&source(file, options), *arch) {
+                Ok(cubin) => assert!(cubin.starts_with(b"\x7fELF"), "{file} for {arch}"),
+                Err(error) => failures.lock().unwrap().push(error.to_string()),
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), jobs.len(), failures.join("\n"));
+    println!("{} kernels, {} of them compiled now", jobs.len(), kernels.compiled());
+}
