@@ -65,6 +65,10 @@ pub(crate) fn read(hparams: &Hparams) -> Result<Option<Quantization>> {
         None => hparams.object("quantization_config")?,
     };
     let Some(object) = object else { return Ok(None) };
+    // Its tensors say it by their names.
+    if object.text("quant_method")? == Some("mxfp4") {
+        return Ok(None);
+    }
     refuse_other_methods(&object)?;
     object.need_count("bits")?;
     object.need_count("group_size")?;

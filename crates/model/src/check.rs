@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap, fmt, ops::Range, path::PathBuf};
 use ffai_checkpoint::{Affine, Checkpoint, Dtype, Entry, Int, Layout, Mode, Module, Quantization, Storage, Tensor};
 
 use crate::{
-    Error, Mixer, Result, Shape, Spec, WeightDecl,
+    Branch, Error, Mixer, Result, Shape, Spec, WeightDecl,
     error::storage_name,
     families,
     names::{Found, Names, Source, companion, folded},
@@ -136,6 +136,13 @@ fn key_heads(spec: &Spec, layer: usize) -> Option<usize> {
     branches.filter_map(|b| if let Mixer::Attention(a) = &b.mixer { Some(a.kv_heads) } else { None }).next()
 }
 
+/// How many heads the latent attention of a layer has.
+fn heads(spec: &Spec, layer: usize) -> usize {
+    let branches = spec.layers.get(layer).into_iter().flat_map(|layer| &layer.sublayers).flat_map(|s| &s.branches);
+    let heads = |b: &Branch| if let Mixer::LatentAttention(a) = &b.mixer { Some(a.heads) } else { None };
+    branches.filter_map(heads).next().unwrap_or(1)
+}
+
 /// Binds roles one after the other and remembers what was used.
 pub(crate) struct Binder<'a> {
     spec: &'a Spec,
@@ -166,6 +173,9 @@ impl<'a> Binder<'a> {
             Source::Grouped(..) => self.grouped_rows(&found, &ask),
             Source::PlusOne(_) => self.plus_one(&found.tensor, &ask),
             Source::Stack(..) => self.of_stack(&found, &ask),
+            Source::Turns(..) => self.in_turn(&found, &ask),
+            Source::Columns(..) => self.columns(&found, &ask),
+            Source::Heads(_) => self.of_heads(&found, &ask),
         }
     }
 
@@ -212,6 +222,51 @@ impl<'a> Binder<'a> {
         Ok(stack.rows_range(at + rows.start..at + rows.end))
     }
 
+    /// One of the stack of all experts: its name, its role in messages, its number and that of the experts; and how many roles
+    /// take turns in it, and which of them is asked for.
+    fn turn(&self, found: &Found, ask: &Ask) -> (String, [usize; 4]) {
+        let [layer, expert] = found.indices;
+        let experts = layer.map_or(0, |layer| experts(self.spec, layer));
+        let turn = found.parts.iter().position(|part| *part == ask.role).unwrap_or(0);
+        let roles: Vec<_> = found.parts.iter().map(|part| folded(part)).collect();
+        (roles.join(", in turn "), [expert.unwrap_or(0), experts, turn, found.parts.len()])
+    }
+
+    /// As [`Binder::of_stack`], of rows or numbers that take turns.
+    fn in_turn(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
+        let (role, [expert, experts, turn, turns]) = self.turn(found, ask);
+        let own = |width: usize| [turns * width].into_iter();
+        let (shape, rows): (Vec<_>, _) = if ask.is_vector() {
+            (std::iter::once(experts).chain(own(ask.cols())).collect(), 1)
+        } else {
+            (std::iter::once(experts).chain(own(ask.rows())).chain([ask.cols()]).collect(), turns * ask.rows())
+        };
+        let stack = self.whole(&found.tensor, &Ask { role, shape, expert: Some(expert) })?;
+        let one = stack.rows_range(expert * rows..(expert + 1) * rows);
+        if !ask.is_vector() {
+            return Ok(one.comb(turn, 1, turns));
+        }
+        let numbers: Vec<f32> = one.to_f32().into_iter().skip(turn).step_by(turns).collect();
+        Ok(Tensor::from_f32(&found.tensor, 1, numbers.len(), numbers))
+    }
+
+    /// Columns that take turns, as rows: a copy.
+    fn columns(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
+        let (role, [expert, experts, turn, turns]) = self.turn(found, ask);
+        let (rows, cols) = (turns * ask.rows(), ask.cols());
+        let stack = Ask { role, shape: vec![experts, cols, rows], expert: Some(expert) };
+        let one = self.whole(&found.tensor, &stack)?.rows_range(expert * cols..(expert + 1) * cols);
+        let entry = self.entry(&found.tensor, ask)?;
+        one.columns(turn, turns).ok_or_else(|| wrong_type(entry, ask, "f32, f16 or bf16"))
+    }
+
+    /// The matrices of all heads.
+    fn of_heads(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
+        let heads = found.indices[0].map_or(1, |layer| heads(self.spec, layer));
+        let shape = vec![heads, ask.rows() / heads, ask.cols()];
+        self.whole(&found.tensor, &Ask { role: ask.role.clone(), shape, expert: None })
+    }
+
     fn plus_one(&mut self, name: &str, ask: &Ask) -> Result<Tensor> {
         let tensor = self.whole(name, ask)?;
         let values = tensor.to_f32().into_iter().map(|value| 1.0 + value).collect();
@@ -222,6 +277,9 @@ impl<'a> Binder<'a> {
         let entry = self.entry(name, ask)?;
         if ask.is_vector() {
             return self.vector(entry, ask);
+        }
+        if let Some(module) = name.strip_suffix("_blocks") {
+            return self.blocks(entry, &format!("{module}_scales"), ask);
         }
         match companion(name, "scales").and_then(|s| self.checkpoint.entry(&s)) {
             Some(scales) if scales.dtype == Dtype::Int(Int::U8) => self.microscaled(entry, scales, ask),
@@ -261,6 +319,13 @@ impl<'a> Binder<'a> {
         let note = self.compare_config(entry, None)?;
         self.mark(&entry.name, ask, note);
         Ok(tensor)
+    }
+
+    /// MXFP4 in bytes, which no config describes.
+    fn blocks(&mut self, entry: &Entry, scales: &str, ask: &Ask) -> Result<Tensor> {
+        let scales = self.entry(scales, ask)?;
+        let tensor = Tensor::mxfp4_blocks(entry, scales)?;
+        self.quantized(entry, [Some(scales), None], tensor, ask)
     }
 
     fn affine(&mut self, entry: &Entry, scales: &Entry, ask: &Ask) -> Result<Tensor> {
@@ -342,7 +407,7 @@ impl<'a> Binder<'a> {
         if self.spec.head.tied && is_head {
             return Some(Fate::Ignored { reason: "the head is tied to the embedding" });
         }
-        self.names.ignored(&entry.name).map(|reason| Fate::Ignored { reason })
+        self.names.ignored(&entry.name, self.spec.layers.len()).map(|reason| Fate::Ignored { reason })
     }
 
     pub(crate) fn finish(mut self) -> Result<Ledger> {

@@ -25,6 +25,7 @@ pub mod names;
 mod rope;
 mod rope_freqs;
 mod spec;
+mod stored;
 mod weights;
 
 pub use check::{Fate, Ledger, LedgerRow};

@@ -125,3 +125,36 @@ fn architectures_that_no_gguf_golden_confirms_are_refused_in_gguf() {
     let windowed = with(llama(), &json!({"model_type": "olmo2", "sliding_window": 4096}));
     assert!(spec(&windowed).unwrap_err().contains("`sliding_window`"));
 }
+
+fn deepseek() -> Value {
+    json!({
+        "model_type": "deepseek_v3", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 99,
+        "num_attention_heads": 4, "moe_intermediate_size": 24, "n_routed_experts": 8, "num_experts_per_tok": 4,
+        "n_group": 4, "topk_group": 2, "first_k_dense_replace": 1
+    })
+}
+
+#[test]
+fn groups_of_experts_that_cannot_be_chosen_from_are_refused_by_key() {
+    assert!(spec(&deepseek()).is_ok());
+    let cases = [
+        (json!({"n_group": 3}), "n_group"),
+        (json!({"n_group": 8}), "n_group"),
+        (json!({"topk_group": 5}), "topk_group"),
+        (json!({"topk_group": 1}), "topk_group"),
+        (json!({"scoring_func": "softmax"}), "scoring_func"),
+        (json!({"kv_lora_rank": 0}), "kv_lora_rank"),
+        (json!({"qk_rope_head_dim": 7}), "head_dim"),
+        (json!({"n_shared_experts": 1_000_000_000}), "n_shared_experts"),
+    ];
+    for (change, key) in cases {
+        let error = spec(&with(deepseek(), &change)).unwrap_err();
+        assert!(error.contains(&format!("`{key}`")), "{change}: {error}");
+    }
+}
+
+#[test]
+fn a_clamp_that_lets_nothing_through_is_refused() {
+    let config = with(llama(), &json!({"model_type": "gpt_oss", "num_local_experts": 4, "swiglu_limit": 0.0}));
+    assert!(spec(&config).unwrap_err().contains("`swiglu_limit`"));
+}

@@ -134,3 +134,16 @@ fn small_mixtures_print_as_they_did() {
         check(&format!("small-{model_type}"), &small(model_type, &keys));
     }
 }
+
+#[test]
+fn small_models_with_attention_of_their_own_print_as_they_did() {
+    let yarn = json!({"type": "yarn", "factor": 40.0, "original_max_position_embeddings": 64, "mscale": 1.0, "mscale_all_dim": 1.0});
+    let latent = json!({
+        "q_lora_rank": 48, "kv_lora_rank": 32, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 12,
+        "moe_intermediate_size": 24, "n_routed_experts": 8, "num_experts_per_tok": 2, "n_group": 4, "topk_group": 2,
+        "first_k_dense_replace": 1, "num_hidden_layers": 2, "rope_scaling": yarn
+    });
+    check("small-deepseek_v3", &small("deepseek_v3", &latent));
+    let sinks = json!({"head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8, "num_hidden_layers": 2});
+    check("small-gpt_oss", &small("gpt_oss", &sinks));
+}

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from .layouts import takes_turns
+
 Weights = dict[str, np.ndarray]
 FUSED = re.compile(r"(.*\.experts)\.(gate_up_proj|down_proj)$")
 ONE = re.compile(r"(.*)\.experts\.(\d+)\.(\w+)\.weight$")
@@ -36,7 +38,7 @@ def to_checkpoint(weights: Weights, config: dict[str, Any]) -> Weights:
     out: Weights = {}
     for name, value in weights.items():
         new = renamed(name, config)
-        if not (fused := FUSED.match(new)):
+        if takes_turns(config) or not (fused := FUSED.match(new)):
             out[new] = value
             continue
         for e, one in enumerate(value):
@@ -60,7 +62,7 @@ def from_checkpoint(stored: Weights, names: list[str], config: dict[str, Any]) -
 
     def value(name: str) -> np.ndarray:
         new = renamed(name, config)
-        if not (fused := FUSED.match(new)):
+        if takes_turns(config) or not (fused := FUSED.match(new)):
             return stored[new]
         count = sum(1 for key in stored if key.startswith(f"{fused[1]}.") and key.endswith(f".{down}.weight"))
         part = lambda e, kind: stored[f"{fused[1]}.{e}.{kind}.weight"]  # noqa: E731

@@ -11,6 +11,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 
 from .experts import stacked, unstacked
+from . import layouts
 from .vocabulary import add_tokenizer
 
 MODULES, EXPERTS = ("mlp", "block_sparse_moe"), ("gate", "up", "down")
@@ -39,6 +40,17 @@ NAMES = [
     ("model.layers.#.post_feedforward_layernorm.", "blk.#.post_ffw_norm."),
     ("model.layers.#.post_self_attn_layernorm.", "blk.#.post_attention_norm."),
     ("model.layers.#.post_mlp_layernorm.", "blk.#.post_ffw_norm."),
+    ("model.layers.#.self_attn.sinks", "blk.#.attn_sinks.weight"),
+    ("model.layers.#.self_attn.q_a_proj.", "blk.#.attn_q_a."),
+    ("model.layers.#.self_attn.q_a_layernorm.", "blk.#.attn_q_a_norm."),
+    ("model.layers.#.self_attn.q_b_proj.", "blk.#.attn_q_b."),
+    ("model.layers.#.self_attn.kv_a_proj_with_mqa.", "blk.#.attn_kv_a_mqa."),
+    ("model.layers.#.self_attn.kv_a_layernorm.", "blk.#.attn_kv_a_norm."),
+    ("model.layers.#.self_attn.kv_b_proj.", "blk.#.attn_kv_b."),
+    ("model.layers.#.self_attn.embed_q.", "blk.#.attn_k_b."),
+    ("model.layers.#.self_attn.unembed_out.", "blk.#.attn_v_b."),
+    ("model.layers.#.mlp.router.", "blk.#.ffn_gate_inp."),
+    *((f"model.layers.#.mlp.experts.{p}_proj.", f"blk.#.ffn_{p}_exps.") for p in EXPERTS),
     ("model.layers.#.mlp.gate.e_score_correction_bias", "blk.#.exp_probs_b.bias"),
     ("model.layers.#.mlp.gate.", "blk.#.ffn_gate_inp."),
     ("model.layers.#.block_sparse_moe.gate.", "blk.#.ffn_gate_inp."),
@@ -48,7 +60,7 @@ NAMES = [
     *((f"model.layers.#.mlp.shared_expert{s}.{p}_proj.", f"blk.#.ffn_{p}_shexp.") for s in ("", "s") for p in EXPERTS),
 ]
 # Architectures where that norm follows attention (or has the name of one that does).
-POST_ATTENTION = ("seed_oss", "olmo2", "gemma2", "gemma3")
+POST_ATTENTION = ("seed_oss", "gpt-oss", "olmo2", "gemma2", "gemma3")
 AFTER = ("model.layers.#.post_attention_layernorm.", "blk.#.post_attention_norm.")
 PRE_MLP = ("model.layers.#.pre_feedforward_layernorm.", "blk.#.ffn_norm.")
 # Architectures that are named otherwise in GGUF.
@@ -58,6 +70,8 @@ ARCHITECTURES = {
     "qwen2_moe": "qwen2moe",
     "qwen3_moe": "qwen3moe",
     "glm4_moe": "glm4moe",
+    "deepseek_v3": "deepseek2",
+    "gpt_oss": "gpt-oss",
 }
 # Keys of config.json and of GGUF, after the architecture, that some have.
 FLOATS = {
@@ -78,6 +92,11 @@ COUNTS = {
     "shared_expert_intermediate_size": "expert_shared_feed_forward_length",
     "n_shared_experts": "expert_shared_count",
     "first_k_dense_replace": "leading_dense_block_count",
+    "q_lora_rank": "attention.q_lora_rank",
+    "kv_lora_rank": "attention.kv_lora_rank",
+    "qk_rope_head_dim": "rope.dimension_count",
+    "n_group": "expert_group_count",
+    "topk_group": "expert_group_used_count",
 }
 FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "BF16": 32}
 FILE_TYPES |= {"Q2_K": 10, "Q3_K": 12, "Q4_K": 15, "Q5_K": 17, "Q6_K": 18, "MXFP4": 38}
@@ -97,12 +116,13 @@ PERMUTED = {"llama": HEADS, "smollm3": HEADS, "granite": HEADS, "mixtral": HEADS
 @dataclass(frozen=True)
 class Gguf:
     """`main` is the type of matrices, `types` changes it for patterns of GGUF names; K types are random blocks. `splits` is
-    the number of files. No config.json is written: llama3 factors become the tensor rope_freqs.weight."""
+    the number of files; `joint` keeps the last matrices of latent attention in one, as older converters did. No config.json is written: llama3 factors become the tensor rope_freqs.weight."""
 
     main: str
     pre: str
     types: dict[str, str] = field(default_factory=dict)
     splits: int = 1
+    joint: bool = False
 
     def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes model.gguf; returns the stored values as f32, rows in the order of the Hugging Face checkpoint."""
@@ -111,10 +131,11 @@ class Gguf:
         self._add_hparams(writer, config)
         add_tokenizer(writer, config, self.pre)
         stored = {}
-        if (scaling := config.get("rope_scaling")) is not None:
+        if (scaling := config.get("rope_scaling")) is not None and scaling.get("rope_type") == "llama3":
             factors = llama3_factors(config, scaling)
             writer.add_tensor("rope_freqs.weight", factors)
-        for name, value in stacked(weights).items():
+        cut = layouts.split(weights, config, self.joint)
+        for name, value in stacked(cut).items():
             heads = heads_permuted(config, name)
             target = gguf_name(name, architecture(config))
             kind = self._type(target, value)
@@ -128,12 +149,34 @@ class Gguf:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        return unstacked(stored, weights)
+        return layouts.joined(unstacked(stored, cut), weights, config)
 
     def _type(self, name: str, value: np.ndarray) -> Type:
-        if value.ndim == 1 or "ffn_gate_inp" in name:
+        if value.ndim == 1 or "ffn_gate_inp" in name or name.endswith(".bias"):
             return Type.F32
         return Type[next((kind for pattern, kind in self.types.items() if fnmatch(name, pattern)), self.main)]
+
+    def _add_latent(self, writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
+        """Widths of heads: over the latent vectors, and beside them those of the model, unless the matrices are joint."""
+        key = config["qk_nope_head_dim"] + config["qk_rope_head_dim"]
+        if self.joint:
+            writer.add_key_length(key)
+            writer.add_value_length(config["v_head_dim"])
+        else:
+            writer.add_key_length(config["kv_lora_rank"] + config["qk_rope_head_dim"])
+            writer.add_value_length(config["kv_lora_rank"])
+            writer.add_key_length_mla(key)
+            writer.add_value_length_mla(config["v_head_dim"])
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+        writer.add_expert_weights_norm(config["norm_topk_prob"])
+        writer.add_expert_weights_scale(config["routed_scaling_factor"])
+
+    def _add_yarn(self, writer: gguf.GGUFWriter, scaling: dict[str, Any]) -> None:
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(scaling["factor"])
+        writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+        if "mscale_all_dim" in scaling:
+            writer.add_rope_scaling_yarn_log_mul(0.1 * scaling["mscale_all_dim"])
 
     def _add_hparams(self, writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
         writer.add_type("model")
@@ -143,12 +186,14 @@ class Gguf:
         writer.add_embedding_length(config["hidden_size"])
         writer.add_feed_forward_length(config["intermediate_size"])
         writer.add_head_count(config["num_attention_heads"])
-        writer.add_head_count_kv(config["num_key_value_heads"])
+        writer.add_head_count_kv(1 if "kv_lora_rank" in config and not self.joint else config["num_key_value_heads"])
         writer.add_rope_freq_base(config["rope_theta"])
         if "rms_norm_eps" in config:
             writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
         else:
             writer.add_layer_norm_eps(config.get("layer_norm_eps") or config["norm_epsilon"])
+        if (scaling := config.get("rope_scaling")) and "yarn" in scaling.values():
+            self._add_yarn(writer, scaling)
         if config.get("sliding_window"):
             writer.add_sliding_window(config["sliding_window"])
         for key, name in FLOATS.items():
@@ -159,6 +204,10 @@ class Gguf:
                 writer.add_uint32(f"{writer.arch}.{name}", config[key])
         if "partial_rotary_factor" in config:
             writer.add_rope_dimension_count(int(head_dim(config) * config["partial_rotary_factor"]))
+        if "kv_lora_rank" in config:
+            self._add_latent(writer, config)
+        if config["model_type"] == "gpt_oss":
+            writer.add_expert_feed_forward_length(config["intermediate_size"])
         if config.get("head_dim") is not None:
             writer.add_key_length(config["head_dim"])
             writer.add_value_length(config["head_dim"])

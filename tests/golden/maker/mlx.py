@@ -14,6 +14,7 @@ import numpy as np
 
 from .case import json_text
 from .experts import stacked, unstacked
+from . import layouts
 
 MX = {"f32": mx.float32, "bf16": mx.bfloat16, "f16": mx.float16}
 Setting = tuple[int, int] | str | None | bool
@@ -26,7 +27,7 @@ class Mlx:
     """`bits` and `group` are the default; `dtype` is that of scales, biases, norms and modules left plain.
 
     `micro` is a mode without biases (mxfp4, mxfp8, nvfp4) as the default; `global_scale` are patterns of nvfp4 modules
-    that get a global scale.
+    that get a global scale. `joint` keeps the last matrices of latent attention in one, as older versions did.
 
     `modules` maps a pattern of module paths to (bits, group), to a mode without biases, to None (left plain, no entry in config.json) or to
     False (left plain, with the entry `false`); the first match counts. `entries` says which modules get an entry in
@@ -44,13 +45,15 @@ class Mlx:
     index: bool = False
     micro: str | None = None
     global_scale: tuple[str, ...] = ()
+    joint: bool = False
 
     def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes config.json, the weights; returns the stored values as f32."""
         tensors: dict[str, mx.array] = {}
         stored: dict[str, np.ndarray] = {}
         entries: dict[str, Any] = {}
-        for name, value in stacked(weights).items():
+        cut = layouts.split(weights, config, self.joint)
+        for name, value in stacked(cut).items():
             module = name.removesuffix(".weight")
             array = mx.array(value).astype(MX[self.dtype])
             setting = self._setting(module, value) if name.endswith(".weight") else None
@@ -72,7 +75,7 @@ class Mlx:
             if self.entries == "all" or (self.entries == "changed" and setting != self._default()):
                 entries[module] = self._params(setting)
         self._write_files(folder, config, {**self._params(self._default()), **entries}, tensors)
-        return unstacked(stored, weights)
+        return layouts.joined(unstacked(stored, cut), weights, config)
 
     def _default(self) -> Setting:
         return self.micro or (self.bits, self.group)

@@ -30,3 +30,22 @@ class Wrapped:
         named = {PREFIX + name: value for name, value in weights.items()}
         stored = self.inner.write(folder, outer, {**named, **tower})
         return {name.removeprefix(PREFIX): value for name, value in stored.items() if name.startswith(PREFIX)}
+
+
+@dataclass(frozen=True)
+class MoreTokens:
+    """Another storage, with tensors of a layer behind the last that predicts one token more, which nobody reads."""
+
+    inner: Any
+
+    @property
+    def dtype(self) -> str:
+        """As the storage inside."""
+        return self.inner.dtype
+
+    def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Writes config.json and the weights; returns the values of the layers that count."""
+        behind = f"model.layers.{config['num_hidden_layers']}"
+        more = {f"{behind}.eh_proj.weight": (4, 8), f"{behind}.self_attn.o_proj.weight": (3, 2), f"{behind}.enorm.weight": (4,)}
+        stored = self.inner.write(folder, config, {**weights, **{k: np.ones(s, np.float32) for k, s in more.items()}})
+        return {name: stored[name] for name in weights}

@@ -46,6 +46,11 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("expert_weights_norm", "norm_topk_prob", Flag),
     ("expert_weights_scale", "routed_scaling_factor", Float),
     ("leading_dense_block_count", "first_k_dense_replace", Count),
+    ("expert_group_count", "n_group", Count),
+    ("expert_group_used_count", "topk_group", Count),
+    ("attention.q_lora_rank", "q_lora_rank", Count),
+    ("attention.kv_lora_rank", "kv_lora_rank", Count),
+    ("attention.value_length_mla", "v_head_dim", Count),
 ];
 
 /// Keys of the tokenizer.
@@ -89,10 +94,13 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     {
         map.insert("vocab_size".into(), tokens.len().into());
     }
-    if let Some(factor) = partial_rotary(metadata, architecture, &map)? {
+    let latent = map.contains_key("kv_lora_rank");
+    if latent {
+        latent_widths(metadata, architecture, &mut map)?;
+    } else if let Some(factor) = partial_rotary(metadata, architecture, &map)? {
         map.insert("partial_rotary_factor".into(), factor);
     }
-    if let Some(scaling) = rope_scaling(metadata, architecture)? {
+    if let Some(scaling) = rope_scaling(metadata, architecture, latent)? {
         map.insert("rope_scaling".into(), scaling);
     }
     for &(tensor, flag, present) in TENSOR_FLAGS {
@@ -110,7 +118,7 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
 }
 
 /// Whether the gates of an architecture's mixture have sum 1, which llama.cpp knows where its files do not say.
-const GATES_OF_SUM_1: &[(&str, bool)] = &[("qwen2moe", false), ("qwen3moe", true)];
+const GATES_OF_SUM_1: &[(&str, bool)] = &[("qwen2moe", false), ("qwen3moe", true), ("deepseek2", false)];
 
 /// Gemma's `query_pre_attn_scalar`, which GGUF leaves out: the width of a head, but `hidden_size / num_attention_heads` for the two
 /// models of 27B, known by their numbers of layers.
@@ -120,6 +128,26 @@ fn score_scalar(architecture: &str, map: &Map<String, Value>) -> Option<u64> {
         ("gemma2", 46) | ("gemma3", 62) => count("hidden_size")?.checked_div(count("num_attention_heads")?),
         _ => None,
     }
+}
+
+/// What latent attention is where GGUF says it otherwise than configs, or says nothing: one matrix of queries, no groups of
+/// experts, scores of a softmax.
+fn latent_widths(metadata: &Metadata, architecture: &str, map: &mut Map<String, Value>) -> Result<()> {
+    let full = |key: &str| format!("{architecture}.{key}");
+    let (own, key) = (full("attention.key_length_mla"), full("attention.key_length"));
+    let key = if metadata.get(&own).is_some() { own } else { key };
+    let turned = metadata.count(&full("rope.dimension_count"))?.unwrap_or(0);
+    let Some(unturned) = metadata.count(&key)?.and_then(|width| width.checked_sub(turned)) else {
+        return Err(metadata.invalid(&key, format!("{turned}, the width of the rope, or more")));
+    };
+    map.insert("qk_rope_head_dim".into(), turned.into());
+    map.insert("qk_nope_head_dim".into(), unturned.into());
+    for (name, silent) in [("q_lora_rank", 0), ("n_group", 1), ("topk_group", 1)] {
+        map.entry(name).or_insert(silent.into());
+    }
+    let sigmoid = metadata.count(&full("expert_gating_func"))? == Some(2);
+    map.insert("scoring_func".into(), if sigmoid { "sigmoid" } else { "softmax" }.into());
+    Ok(())
 }
 
 /// The key in the file behind a name, for error messages.
@@ -168,7 +196,7 @@ fn partial_rotary(metadata: &Metadata, architecture: &str, map: &Map<String, Val
 }
 
 /// The object `rope_scaling` of a config.
-fn rope_scaling(metadata: &Metadata, architecture: &str) -> Result<Option<Value>> {
+fn rope_scaling(metadata: &Metadata, architecture: &str, latent: bool) -> Result<Option<Value>> {
     let full = |key: &str| format!("{architecture}.rope.scaling.{key}");
     let old_factor = format!("{architecture}.rope.scale_linear");
     let mut map = Map::new();
@@ -189,7 +217,16 @@ fn rope_scaling(metadata: &Metadata, architecture: &str) -> Result<Option<Value>
     if let Some(factor) = attention_factor(metadata, &full("attn_factor"), kind, &map)? {
         map.insert("attention_factor".into(), factor);
     }
-    refuse_other_yarn(metadata, full)?;
+    if latent && let Some(sharpening) = metadata.float(&full("yarn_log_multiplier"))? {
+        // What is there is a tenth of it; the two of a config are equal where GGUF has one.
+        let mscale = number(metadata, &full("yarn_log_multiplier"), shortest(sharpening) * 10.0)?;
+        map.insert("mscale".into(), mscale.clone());
+        map.insert("mscale_all_dim".into(), mscale);
+    }
+    if UNTRUNCATED.contains(&architecture) {
+        map.insert("truncate".into(), false.into());
+    }
+    refuse_other_yarn(metadata, full, latent)?;
     Ok(Some(Value::Object(map)))
 }
 
@@ -201,11 +238,15 @@ fn attention_factor(metadata: &Metadata, key: &str, kind: &str, map: &Map<String
     number(metadata, key, shortest(own) * yarn).map(Some)
 }
 
+/// Architectures whose configs say `truncate: false`, which GGUF has no key for.
+const UNTRUNCATED: &[&str] = &["gpt-oss"];
+
 /// Parameters of yarn that no config has: only the values that change nothing are read.
-fn refuse_other_yarn(metadata: &Metadata, full: impl Fn(&str) -> String) -> Result<()> {
+fn refuse_other_yarn(metadata: &Metadata, full: impl Fn(&str) -> String, latent: bool) -> Result<()> {
     for (key, neutral) in [("yarn_ext_factor", 1.0), ("yarn_attn_factor", 1.0), ("yarn_log_multiplier", 0.0)] {
+        let key_is_read = latent && key == "yarn_log_multiplier";
         let key = full(key);
-        if metadata.float(&key)?.is_some_and(|value| value != neutral) {
+        if !key_is_read && metadata.float(&key)?.is_some_and(|value| value != neutral) {
             return Err(metadata.invalid(&key, format!("{neutral}, the only value that is supported")));
         }
     }

@@ -1,7 +1,7 @@
 //! Rows taken out of others at regular places, without a copy.
 
 use super::Tensor;
-use crate::Bytes;
+use crate::{Bytes, Storage};
 
 /// Which of the stored rows a tensor's rows are: `take` of every `period`, beginning at `first`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,25 @@ impl Tensor {
         let rows = self.rows / period * take;
         let comb = Some(Comb { first, take, period, skip: 0, stored: self.rows });
         Tensor { shape: vec![rows, self.cols], rows, comb, ..self.clone() }
+    }
+
+    /// Every `step`-th column from `first` on, as rows: a copy. None where numbers are not stored one by one.
+    ///
+    /// # Panics
+    /// Where there are no such columns.
+    pub fn columns(&self, first: usize, step: usize) -> Option<Tensor> {
+        let Storage::Dense(float) = self.storage else { return None };
+        let source = self.gathered();
+        assert!(first < step && step <= self.cols, "every {step}th column of {} in `{}`", self.cols, self.name);
+        let (size, row) = (float.size(), self.row_bytes());
+        let mut data = Vec::with_capacity(self.rows * self.cols.div_ceil(step) * size);
+        for col in (first..self.cols).step_by(step) {
+            for stored in source.data.chunks_exact(row) {
+                data.extend_from_slice(&stored[col * size..][..size]);
+            }
+        }
+        let rows = data.len() / size / self.rows;
+        Some(Tensor { shape: vec![rows, self.rows], rows, cols: self.rows, data: data.into(), ..source })
     }
 
     /// Which of the stored rows the tensor's are; none where they are those that [`Tensor::data`] has, one after the other.

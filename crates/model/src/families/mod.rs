@@ -1,9 +1,11 @@
 //! The families: one file each, data only, and the registry.
 
 mod cohere2;
+mod deepseek;
 mod dims;
 mod gemma;
 mod glm4;
+mod gpt_oss;
 mod granite;
 mod internlm2;
 mod llama;
@@ -19,7 +21,7 @@ mod starcoder2;
 use ffai_checkpoint::{Checkpoint, Hparams, Layout};
 
 use crate::names::{Row, gguf, hf};
-use crate::{Error, Pairing, Result, Spec, rope_freqs};
+use crate::{Error, Pairing, Result, Spec, rope_freqs, stored};
 pub(crate) use dims::{Defaults, Dims};
 
 /// One architecture: the name in `model_type`, and the function that translates its config.
@@ -110,6 +112,12 @@ pub const FAMILIES: &[Family] = &[
     Family::new("mixtral", "Mixtral", mixtral::spec).not_in_gguf().names(mixtral::HF, &[]),
     Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe).in_gguf_as("qwen2moe").not_in_gguf(),
     Family::new("qwen3_moe", "Qwen 3 (mixtures)", qwen::qwen3_moe).in_gguf_as("qwen3moe"),
+    Family::new("deepseek_v3", "DeepSeek V3 and R1", deepseek::spec)
+        .adjacent()
+        .in_gguf_as("deepseek2")
+        .names(deepseek::HF, deepseek::GGUF)
+        .ignoring(hf::MORE_TOKENS),
+    Family::new("gpt_oss", "gpt-oss", gpt_oss::spec).in_gguf_as("gpt-oss").names(gpt_oss::HF, gpt_oss::GGUF),
 ];
 
 /// The family of that `model_type`, or of that name in GGUF.
@@ -130,7 +138,8 @@ pub(crate) fn unknown(hp: &Hparams) -> Error {
 /// # Errors
 /// An architecture that no family knows, and every key of the config that is missing, odd or unsupported.
 pub fn spec(checkpoint: &Checkpoint) -> Result<Spec> {
-    rope_freqs::divide(spec_of(checkpoint.hparams(), checkpoint.layout())?, checkpoint)
+    let spec = spec_of(checkpoint.hparams(), checkpoint.layout())?;
+    rope_freqs::divide(stored::as_stored(spec, checkpoint)?, checkpoint)
 }
 
 /// The spec of a config whose weights are in the given layout.

@@ -2,7 +2,7 @@
 
 use super::{
     GATE_UP, QKV, Row,
-    Source::{Rows, Whole},
+    Source::{Heads, Rows, Whole},
 };
 
 pub(super) const ROLES: &[Row] = &[
@@ -18,6 +18,7 @@ pub(super) const ROLES: &[Row] = &[
     ("layers.{i}.attn.v_bias", Whole("blk.{i}.attn_v.bias")),
     ("layers.{i}.attn.o", Whole("blk.{i}.attn_output.weight")),
     ("layers.{i}.attn.o_bias", Whole("blk.{i}.attn_output.bias")),
+    ("layers.{i}.attn.sinks", Whole("blk.{i}.attn_sinks.weight")),
     ("layers.{i}.attn.q_norm", Whole("blk.{i}.attn_q_norm.weight")),
     ("layers.{i}.attn.k_norm", Whole("blk.{i}.attn_k_norm.weight")),
     ("layers.{i}.mlp.norm", Whole("blk.{i}.ffn_norm.weight")),
@@ -39,6 +40,18 @@ pub(crate) const FUSED_QKV: &[Row] = &[
     ("layers.{i}.attn.q", Rows("blk.{i}.attn_qkv.weight", QKV)),
     ("layers.{i}.attn.k", Rows("blk.{i}.attn_qkv.weight", QKV)),
     ("layers.{i}.attn.v", Rows("blk.{i}.attn_qkv.weight", QKV)),
+];
+
+/// Latent attention: its last two matrices in one, or stacks of a matrix for each head.
+pub(crate) const LATENT: &[Row] = &[
+    ("layers.{i}.attn.q_a", Whole("blk.{i}.attn_q_a.weight")),
+    ("layers.{i}.attn.q_a_norm", Whole("blk.{i}.attn_q_a_norm.weight")),
+    ("layers.{i}.attn.q_b", Whole("blk.{i}.attn_q_b.weight")),
+    ("layers.{i}.attn.kv_a", Whole("blk.{i}.attn_kv_a_mqa.weight")),
+    ("layers.{i}.attn.kv_a_norm", Whole("blk.{i}.attn_kv_a_norm.weight")),
+    ("layers.{i}.attn.kv_b", Whole("blk.{i}.attn_kv_b.weight")),
+    ("layers.{i}.attn.k_b", Heads("blk.{i}.attn_k_b.weight")),
+    ("layers.{i}.attn.v_b", Heads("blk.{i}.attn_v_b.weight")),
 ];
 
 /// One matrix for gate and up.

@@ -2,7 +2,7 @@
 
 use super::{
     GATE_UP, QKV, Row,
-    Source::{PlusOne, Rows, Whole},
+    Source::{Heads, PlusOne, Rows, Whole},
 };
 
 pub(super) const ROLES: &[Row] = &[
@@ -18,6 +18,7 @@ pub(super) const ROLES: &[Row] = &[
     ("layers.{i}.attn.v_bias", Whole("model.layers.{i}.self_attn.v_proj.bias")),
     ("layers.{i}.attn.o", Whole("model.layers.{i}.self_attn.o_proj.weight")),
     ("layers.{i}.attn.o_bias", Whole("model.layers.{i}.self_attn.o_proj.bias")),
+    ("layers.{i}.attn.sinks", Whole("model.layers.{i}.self_attn.sinks")),
     ("layers.{i}.attn.q_norm", Whole("model.layers.{i}.self_attn.q_norm.weight")),
     ("layers.{i}.attn.k_norm", Whole("model.layers.{i}.self_attn.k_norm.weight")),
     ("layers.{i}.mlp.norm", Whole("model.layers.{i}.post_attention_layernorm.weight")),
@@ -57,6 +58,24 @@ pub(crate) const FUSED_QKV: &[Row] = &[
     ("layers.{i}.attn.q", Rows("model.layers.{i}.self_attn.qkv_proj.weight", QKV)),
     ("layers.{i}.attn.k", Rows("model.layers.{i}.self_attn.qkv_proj.weight", QKV)),
     ("layers.{i}.attn.v", Rows("model.layers.{i}.self_attn.qkv_proj.weight", QKV)),
+];
+
+/// Layers that predict more than the next token, behind those that the config counts.
+pub(crate) const MORE_TOKENS: &[(&str, &str)] =
+    &[("model.layers.{past}.*", "only the next token is predicted: no layers for more")];
+
+/// Latent attention: its last two matrices in one, or stacks of a matrix for each head, as mlx-lm saves them.
+pub(crate) const LATENT: &[Row] = &[
+    ("layers.{i}.attn.q_a", Whole("model.layers.{i}.self_attn.q_a_proj.weight")),
+    ("layers.{i}.attn.q_a_bias", Whole("model.layers.{i}.self_attn.q_a_proj.bias")),
+    ("layers.{i}.attn.q_a_norm", Whole("model.layers.{i}.self_attn.q_a_layernorm.weight")),
+    ("layers.{i}.attn.q_b", Whole("model.layers.{i}.self_attn.q_b_proj.weight")),
+    ("layers.{i}.attn.kv_a", Whole("model.layers.{i}.self_attn.kv_a_proj_with_mqa.weight")),
+    ("layers.{i}.attn.kv_a_bias", Whole("model.layers.{i}.self_attn.kv_a_proj_with_mqa.bias")),
+    ("layers.{i}.attn.kv_a_norm", Whole("model.layers.{i}.self_attn.kv_a_layernorm.weight")),
+    ("layers.{i}.attn.kv_b", Whole("model.layers.{i}.self_attn.kv_b_proj.weight")),
+    ("layers.{i}.attn.k_b", Heads("model.layers.{i}.self_attn.embed_q.weight")),
+    ("layers.{i}.attn.v_b", Heads("model.layers.{i}.self_attn.unembed_out.weight")),
 ];
 
 /// One matrix for gate and up.

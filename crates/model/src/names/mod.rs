@@ -1,7 +1,7 @@
 //! Which tensor of a checkpoint plays which role: tables of patterns, one for each layout.
 //!
 //! A pattern may hold `{i}`, which stands for the layer's index, and after it `{e}`, the expert's. What is ignored is listed with
-//! the reason; such a pattern may end in `*`. A family's own rows (`Family::hf`, `Family::gguf`) come before those that most
+//! the reason; such a pattern may end in `*`, and `{past}` stands for the index of a layer that the spec does not have. A family's own rows (`Family::hf`, `Family::gguf`) come before those that most
 //! share. A role that has several rows in one table is found under the first name that the checkpoint holds.
 
 pub(crate) mod gguf;
@@ -27,6 +27,12 @@ pub enum Source {
     PlusOne(&'static str),
     /// It is one of a stack `[experts, ..]`, in each of which these roles lie one after the other.
     Stack(&'static str, &'static [&'static str]),
+    /// It is every n-th row of one of a stack, in which the rows (or the numbers of vectors) of these roles take turns.
+    Turns(&'static str, &'static [&'static str]),
+    /// It is every n-th column of one of a stack `[experts, in, out]`, in which the columns of these roles take turns.
+    Columns(&'static str, &'static [&'static str]),
+    /// It is a stack of a matrix for each head, one under the other.
+    Heads(&'static str),
 }
 
 /// Role pattern and where its weight comes from.
@@ -52,7 +58,7 @@ pub struct Found {
     pub source: Source,
     /// The tensor's name in the file.
     pub tensor: String,
-    /// The roles of [`Source::Rows`], [`Source::Grouped`] and [`Source::Stack`].
+    /// The roles of sources that hold several.
     pub parts: Vec<String>,
     /// The layer's index, and the expert's.
     pub indices: [Option<usize>; 2],
@@ -102,10 +108,12 @@ impl Names {
 
     fn found(&self, source: Source, indices: &[Option<&str>; 2]) -> Found {
         let (tensor, parts): (_, &[&str]) = match source {
-            Source::Whole(tensor) | Source::PlusOne(tensor) => (tensor, &[]),
-            Source::Rows(tensor, parts) | Source::Grouped(tensor, parts) | Source::Stack(tensor, parts) => {
-                (tensor, parts)
-            }
+            Source::Whole(tensor) | Source::PlusOne(tensor) | Source::Heads(tensor) => (tensor, &[]),
+            Source::Rows(tensor, parts)
+            | Source::Grouped(tensor, parts)
+            | Source::Stack(tensor, parts)
+            | Source::Turns(tensor, parts)
+            | Source::Columns(tensor, parts) => (tensor, parts),
         };
         Found {
             source,
@@ -120,13 +128,18 @@ impl Names {
         self.find(role, |_| true).map(|found| found.tensor)
     }
 
-    /// Why a tensor may stay unread, if a rule says so.
-    pub fn ignored(&self, tensor: &str) -> Option<&'static str> {
+    /// Why a tensor may stay unread by a spec of so many layers, if a rule says so.
+    pub fn ignored(&self, tensor: &str, layers: usize) -> Option<&'static str> {
         let rules = self.ignored.into_iter().flatten();
-        rules.into_iter().find(|(pattern, _)| self.covers(pattern, tensor)).map(|(_, reason)| *reason)
+        rules.into_iter().find(|(pattern, _)| self.covers(pattern, tensor, layers)).map(|(_, reason)| *reason)
     }
 
-    fn covers(&self, pattern: &str, tensor: &str) -> bool {
+    fn covers(&self, pattern: &str, tensor: &str, layers: usize) -> bool {
+        if let Some(prefix) = pattern.strip_suffix("{past}.*") {
+            let rest = tensor.strip_prefix(wrapped(self.wrapper, prefix).as_str());
+            let layer = rest.and_then(|rest| rest.split_once('.')?.0.parse::<usize>().ok());
+            return layer.is_some_and(|layer| layer >= layers);
+        }
         match pattern.strip_suffix('*') {
             Some(prefix) => tensor.starts_with(prefix),
             None => split(tensor).0 == wrapped(self.wrapper, pattern),
@@ -199,8 +212,11 @@ mod tests {
     #[test]
     fn what_is_ignored_has_a_reason() {
         let hf = names(Layout::HuggingFace, "llama");
-        assert!(hf.ignored("model.layers.3.self_attn.rotary_emb.inv_freq").is_some());
-        assert_eq!(hf.ignored("model.layers.3.self_attn.q_proj.weight"), None);
+        assert!(hf.ignored("model.layers.3.self_attn.rotary_emb.inv_freq", 4).is_some());
+        assert_eq!(hf.ignored("model.layers.3.self_attn.q_proj.weight", 4), None);
+        let more = names(Layout::HuggingFace, "deepseek_v3");
+        assert!(more.ignored("model.layers.4.eh_proj.weight", 4).is_some());
+        assert_eq!(more.ignored("model.layers.3.eh_proj.weight", 4), None);
     }
 
     #[test]
@@ -209,7 +225,7 @@ mod tests {
         let hf = Names::of(Layout::HuggingFace, crate::families::named("mistral3").expect("a family"), has);
         assert_eq!(hf.tensor("final_norm").as_deref(), Some("language_model.model.norm.weight"));
         assert_eq!(hf.tensor("head").as_deref(), Some("language_model.lm_head.weight"));
-        assert!(hf.ignored("vision_tower.patch_conv.weight").is_some());
+        assert!(hf.ignored("vision_tower.patch_conv.weight", 2).is_some());
     }
 
     #[test]

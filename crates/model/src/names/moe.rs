@@ -4,7 +4,7 @@ use ffai_checkpoint::Layout;
 
 use super::{
     Row,
-    Source::{Stack, Whole},
+    Source::{Columns, Stack, Turns, Whole},
 };
 
 const GATE: &[&str] = &["layers.{i}.moe.experts.{e}.gate"];
@@ -68,4 +68,38 @@ pub(crate) const MIXTRAL: &[Row] = &[
     ("layers.{i}.moe.experts.{e}.up", Stack("model.layers.{i}.block_sparse_moe.switch_mlp.up_proj.weight", UP)),
     ("layers.{i}.moe.experts.{e}.down", Whole("model.layers.{i}.block_sparse_moe.experts.{e}.w2.weight")),
     ("layers.{i}.moe.experts.{e}.down", Stack("model.layers.{i}.block_sparse_moe.switch_mlp.down_proj.weight", DOWN)),
+];
+
+const GATE_BIAS: &[&str] = &["layers.{i}.moe.experts.{e}.gate_bias"];
+const UP_BIAS: &[&str] = &["layers.{i}.moe.experts.{e}.up_bias"];
+const DOWN_BIAS: &[&str] = &["layers.{i}.moe.experts.{e}.down_bias"];
+const GATE_UP_BIAS: &[&str] = &["layers.{i}.moe.experts.{e}.gate_bias", "layers.{i}.moe.experts.{e}.up_bias"];
+
+/// Stacks in which gate and up take turns: in blocks of MXFP4, in plain numbers transposed, or split by mlx-lm.
+pub(crate) const TURNS: &[Row] = &[
+    ("layers.{i}.moe.router", Whole("model.layers.{i}.mlp.router.weight")),
+    ("layers.{i}.moe.router_bias", Whole("model.layers.{i}.mlp.router.bias")),
+    ("layers.{i}.moe.experts.{e}.gate", Turns("model.layers.{i}.mlp.experts.gate_up_proj_blocks", GATE_UP)),
+    ("layers.{i}.moe.experts.{e}.gate", Columns("model.layers.{i}.mlp.experts.gate_up_proj", GATE_UP)),
+    ("layers.{i}.moe.experts.{e}.gate", Stack("model.layers.{i}.mlp.experts.gate_proj.weight", GATE)),
+    ("layers.{i}.moe.experts.{e}.gate_bias", Turns("model.layers.{i}.mlp.experts.gate_up_proj_bias", GATE_UP_BIAS)),
+    ("layers.{i}.moe.experts.{e}.gate_bias", Stack("model.layers.{i}.mlp.experts.gate_proj.bias", GATE_BIAS)),
+    ("layers.{i}.moe.experts.{e}.up", Turns("model.layers.{i}.mlp.experts.gate_up_proj_blocks", GATE_UP)),
+    ("layers.{i}.moe.experts.{e}.up", Columns("model.layers.{i}.mlp.experts.gate_up_proj", GATE_UP)),
+    ("layers.{i}.moe.experts.{e}.up", Stack("model.layers.{i}.mlp.experts.up_proj.weight", UP)),
+    ("layers.{i}.moe.experts.{e}.up_bias", Turns("model.layers.{i}.mlp.experts.gate_up_proj_bias", GATE_UP_BIAS)),
+    ("layers.{i}.moe.experts.{e}.up_bias", Stack("model.layers.{i}.mlp.experts.up_proj.bias", UP_BIAS)),
+    ("layers.{i}.moe.experts.{e}.down", Stack("model.layers.{i}.mlp.experts.down_proj_blocks", DOWN)),
+    ("layers.{i}.moe.experts.{e}.down", Columns("model.layers.{i}.mlp.experts.down_proj", DOWN)),
+    ("layers.{i}.moe.experts.{e}.down", Stack("model.layers.{i}.mlp.experts.down_proj.weight", DOWN)),
+    ("layers.{i}.moe.experts.{e}.down_bias", Stack("model.layers.{i}.mlp.experts.down_proj_bias", DOWN_BIAS)),
+    ("layers.{i}.moe.experts.{e}.down_bias", Stack("model.layers.{i}.mlp.experts.down_proj.bias", DOWN_BIAS)),
+];
+
+/// Biases of experts, and the norm before them under the name of one after attention.
+pub(crate) const BIASES_IN_GGUF: &[Row] = &[
+    ("layers.{i}.moe.norm", Whole("blk.{i}.post_attention_norm.weight")),
+    ("layers.{i}.moe.experts.{e}.gate_bias", Stack("blk.{i}.ffn_gate_exps.bias", GATE_BIAS)),
+    ("layers.{i}.moe.experts.{e}.up_bias", Stack("blk.{i}.ffn_up_exps.bias", UP_BIAS)),
+    ("layers.{i}.moe.experts.{e}.down_bias", Stack("blk.{i}.ffn_down_exps.bias", DOWN_BIAS)),
 ];
