@@ -23,7 +23,9 @@ from safetensors.numpy import load_file
 HERE = Path(__file__).parent
 TOLERANCE = 2e-3
 # Where llama.cpp is known to part from transformers.
-KNOWN: dict[str, str] = {}
+KNOWN: dict[str, str] = {
+    "gpt_oss/gguf_mxfp4": "llama.cpp rounds the ramp of yarn, transformers does not where configs say truncate: false; with true they agree within 6e-7",
+}
 MESSAGES: list[str] = []
 
 
