@@ -113,6 +113,10 @@ impl Tensor {
         let (_, groups) = matrix(scales)?;
         let outer = weight.shape.split_last().map_or([].as_slice(), |(_, outer)| outer);
         expect_shape(scales, &[outer, &[groups]].concat())?;
+        if !cols.is_multiple_of(Microscaled::STEP) {
+            let expected = format!("rows of a multiple of {} numbers, and these have {cols}", Microscaled::STEP);
+            return Err(wrong_shape(weight, &expected));
+        }
         let micro = mode(packed, groups, cols).ok_or_else(|| {
             let last = |m: Microscaled| m.row_bytes(cols).map(|bytes| format!("{} ({m})", bytes / 4));
             let known: Vec<_> = Microscaled::ALL.into_iter().filter_map(last).collect();

@@ -150,9 +150,14 @@ pub(super) fn half_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-/// `2^(byte - 128)`: ggml halves the scales and doubles the codes.
+/// `2^(byte - 128)`: ggml halves the scales and doubles the codes. 255 is not a number, as in the specification; ggml's validation
+/// refuses it, and its decoders give what they happen to give.
 fn half_e8m0(byte: u8) -> f32 {
-    f32::from_bits(if byte < 2 { 1 << (21 + byte) } else { u32::from(byte - 1) << 23 })
+    match byte {
+        0 | 1 => f32::from_bits(1 << (21 + byte)),
+        255 => f32::NAN,
+        _ => f32::from_bits(u32::from(byte - 1) << 23),
+    }
 }
 
 /// The four low bits of code `j`.

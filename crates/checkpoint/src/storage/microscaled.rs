@@ -91,7 +91,7 @@ pub(super) fn e2m1(code: u8) -> f32 {
     E2M1[usize::from(code & 15)]
 }
 
-/// `2^(byte - 127)`. The specification makes 255 not a number, MLX infinite; neither is a weight.
+/// `2^(byte - 127)`. The specification makes 255 not a number, MLX infinite, and its files are read as MLX reads them.
 pub(super) fn e8m0(byte: u8) -> f32 {
     f32::from_bits(if byte == 0 { 1 << 22 } else { u32::from(byte) << 23 })
 }

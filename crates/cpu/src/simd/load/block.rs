@@ -55,8 +55,11 @@ impl Loader for BlockMxfp4 {
     const BYTES: usize = 17;
     #[inline(always)]
     unsafe fn group<S: Simd>(row: Row, index: usize) -> S::V {
-        let byte = *row.data.add(index * 17);
-        S::splat(f32::from_bits(if byte == 0 { 1 << 22 } else { u32::from(byte) << 23 }))
+        S::splat(match *row.data.add(index * 17) {
+            0 => f32::from_bits(1 << 22),
+            255 => f32::NAN,
+            byte => f32::from_bits(u32::from(byte) << 23),
+        })
     }
     #[inline(always)]
     unsafe fn unit<S: Simd>(row: Row, scale: &S::V, index: usize) -> S::Wide {
@@ -73,4 +76,28 @@ unsafe fn with_offset<S: Simd>(p: *const u8, offset: f32) -> S::Lut {
 #[inline(always)]
 unsafe fn fifth(p: *const u8) -> u32 {
     p.cast::<u32>().read_unaligned()
+}
+
+#[cfg(test)]
+mod tests {
+    use ffai_checkpoint::Block;
+
+    use super::*;
+    use crate::simd::scalar::Scalar;
+
+    #[test]
+    fn every_scale_of_mxfp4_is_that_of_the_definition() {
+        for scale in 0..=255u8 {
+            let mut block = [0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe].repeat(2);
+            block.insert(0, scale);
+            let mut expected = [0.0f32; 32];
+            Block::Mxfp4.decode(&block, &mut expected);
+            let row = Row { data: block.as_ptr(), scales: [].as_ptr(), biases: [].as_ptr() };
+            // SAFETY: the block is whole, and its loader looks at nothing else.
+            let got = unsafe { BlockMxfp4::unit::<Scalar>(row, &BlockMxfp4::group::<Scalar>(row, 0), 0) };
+            for (a, b) in got.as_flattened().iter().zip(&expected) {
+                assert!(a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(), "scale {scale}: {a}, expected {b}");
+            }
+        }
+    }
 }
