@@ -84,7 +84,18 @@ fn find(name: &str, dirs: &CacheDirs, freshness: Freshness, on: &mut dyn FnMut(F
         return alias::find(alias, dirs, &PYTHONS.map(PathBuf::from), freshness, on);
     }
     match HubName::parse(name) {
-        Some(wanted) => repository(&wanted, dirs, freshness, on).map_err(|source| hub_error(name, source)),
+        Some(wanted) => repository(&wanted, dirs, freshness, on).map_err(|source| match source {
+            // A bare name is more often a slip in an alias than one of the Hub's few repositories without an owner.
+            HubError::Offline { .. }
+            | HubError::Unreachable { .. }
+            | HubError::Unauthorized { .. }
+            | HubError::NoRepository { .. }
+                if !wanted.id.contains('/') =>
+            {
+                not_found(name, &format!(", and as a repository {source}"))
+            }
+            source => hub_error(name, source),
+        }),
         None => Err(unknown(name)),
     }
 }
@@ -94,11 +105,15 @@ pub(crate) fn hub_error(name: &str, source: HubError) -> Error {
 }
 
 pub(crate) fn unknown(name: &str) -> Error {
+    not_found(name, "")
+}
+
+fn not_found(name: &str, hub: &str) -> Error {
     let aliases: Vec<&str> = CATALOGUE.iter().map(|alias| alias.alias).collect();
     Error::NotFound {
         name: name.into(),
-        looked: format!("no such folder or .gguf file, and no alias (there is {})", aliases.join(", ")),
-        advice: "give a path, an alias, or org/repo".into(),
+        looked: format!("no such folder, .gguf file or alias{hub}"),
+        advice: format!("give a path, org/repo, or an alias: {}", aliases.join(", ")),
     }
 }
 

@@ -57,7 +57,32 @@ pub(crate) enum Command {
     Rm(RmArgs),
 }
 
-/// Where and how a model runs.
+/// Which model.
+#[derive(Args, Debug)]
+pub(crate) struct ModelName {
+    /// Folder, .gguf file, org/repo on the Hugging Face Hub, or alias
+    pub(crate) model: String,
+}
+
+/// How results are printed.
+#[derive(Args, Debug)]
+pub(crate) struct Format {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a model is loaded, and where it runs.
+#[derive(Args, Debug)]
+pub(crate) struct LoadArgs {
+    /// Refuse to load a model that needs more than this, such as 4GB or 800MB
+    #[arg(long, value_name = "BYTES", value_parser = crate::units::parse_bytes)]
+    pub(crate) memory_limit: Option<u64>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}
+
+/// Where something runs.
 #[derive(Args, Debug)]
 pub(crate) struct DeviceArgs {
     /// Where to run: auto, cpu, cuda, or cuda:N for the NVIDIA card with number N
@@ -78,8 +103,8 @@ Examples:\n  \
   ffai run smollm2 --raw --temperature 0 --max-tokens 20 \"Once upon a time\"\n  \
   git diff | ffai run smollm2 --system \"Summarize this change in one sentence.\"")]
 pub(crate) struct RunArgs {
-    /// Folder, .gguf file, org/repo on the Hugging Face Hub, or alias
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) name: ModelName,
     /// The prompt; without it a chat begins
     pub(crate) prompt: Option<String>,
     /// Continue the prompt as plain text, without a chat template
@@ -121,14 +146,11 @@ pub(crate) struct RunArgs {
     /// Longest conversation, in tokens; the model's own limit or 8192, whichever is less, unless given
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,
-    /// Refuse to load a model that needs more than this, such as 4GB or 800MB
-    #[arg(long, value_name = "BYTES", value_parser = crate::units::parse_bytes)]
-    pub(crate) memory_limit: Option<u64>,
     /// Print one JSON object instead of streaming text
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) device: DeviceArgs,
+    pub(crate) load: LoadArgs,
 }
 
 #[derive(Args, Debug)]
@@ -137,8 +159,8 @@ The file holds one tensor, `logits`, f32 [tokens, vocab]. No tokenizer is needed
 Example:\n  \
   ffai logits smollm2 --tokens \"1 2 3\" --out logits.safetensors")]
 pub(crate) struct LogitsArgs {
-    /// Folder, .gguf file, org/repo on the Hugging Face Hub, or alias
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) name: ModelName,
     /// Token ids, separated by spaces or commas
     #[arg(long, value_name = "IDS")]
     pub(crate) tokens: String,
@@ -149,7 +171,7 @@ pub(crate) struct LogitsArgs {
     #[arg(long, conflicts_with_all = ["threads", "device"])]
     pub(crate) reference: bool,
     #[command(flatten)]
-    pub(crate) device: DeviceArgs,
+    pub(crate) load: LoadArgs,
 }
 
 #[derive(Args, Debug)]
@@ -159,8 +181,8 @@ Examples:\n  \
   ffai inspect ./my-model --tensors\n  \
   ffai inspect ./my-model --json")]
 pub(crate) struct InspectArgs {
-    /// Folder, .gguf file, org/repo on the Hugging Face Hub, or alias
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) name: ModelName,
     /// Tokens of context to count memory for; the model's own limit unless given
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,
@@ -176,9 +198,8 @@ pub(crate) struct InspectArgs {
     /// Print every tensor and what became of it
     #[arg(long, group = "what")]
     pub(crate) tensors: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
 }
@@ -228,11 +249,10 @@ pub(crate) struct BenchArgs {
     /// Counted runs, after one that warms up
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) runs: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) device: DeviceArgs,
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
 }
 
 /// One of `all`, by its name.
@@ -253,32 +273,30 @@ Examples:\n  \
   ffai verify smollm2\n  \
   ffai verify ./my-model --tokens 512 --json")]
 pub(crate) struct VerifyArgs {
-    /// Folder, .gguf file, org/repo or alias
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) name: ModelName,
     /// How many tokens to run
     #[arg(long, value_name = "N", default_value_t = 96)]
     pub(crate) tokens: usize,
     /// A text to run instead of the built-in one
     #[arg(long, value_name = "FILE")]
     pub(crate) text: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) device: DeviceArgs,
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct PerplexityArgs {
-    /// Folder, .gguf file, org/repo or alias
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) name: ModelName,
     #[command(flatten)]
     pub(crate) over: OverArgs,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) device: DeviceArgs,
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
 }
 
 #[derive(Args, Debug)]
@@ -293,11 +311,10 @@ pub(crate) struct CompareArgs {
     pub(crate) b: String,
     #[command(flatten)]
     pub(crate) over: OverArgs,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) device: DeviceArgs,
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
 }
 
 /// A text and how it is cut.
@@ -316,25 +333,22 @@ pub(crate) struct OverArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct SelftestArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ModelsArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
 }
 
 #[derive(Args, Debug)]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     args::{DoctorArgs, SelftestArgs},
     measure::{backend, print},
-    plan::load,
+    plan::device,
     progress::Bar,
     units::{bytes, table},
 };
@@ -35,7 +35,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
         let verdict = if advice.is_empty() { "\nnothing is missing".to_owned() } else { advice };
         format!("{}{verdict}\n", table(&rows, &[]))
     };
-    print(args.json, as_json, as_text)
+    print(args.format.json, as_json, as_text)
 }
 
 fn findings() -> Result<Vec<Finding>> {
@@ -120,7 +120,7 @@ struct Row {
 const BOUND: f64 = 1e-4;
 
 pub(crate) fn selftest(args: &SelftestArgs) -> Result<ExitCode> {
-    let backend = backend(&load(&args.device)?)?;
+    let backend = backend(&device(&args.device)?)?;
     let cases = measure::conform::cases();
     let mut bar = Bar::new("testing kernels");
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
@@ -142,7 +142,11 @@ pub(crate) fn selftest(args: &SelftestArgs) -> Result<ExitCode> {
     }
     drop(bar);
     let failed: Vec<&String> = rows.values().flat_map(|r| &r.failed).collect();
-    print(args.json, || selftest_json(&backend.name(), &rows), || selftest_text(&backend.name(), &rows, &failed))?;
+    print(
+        args.format.json,
+        || selftest_json(&backend.name(), &rows),
+        || selftest_text(&backend.name(), &rows, &failed),
+    )?;
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

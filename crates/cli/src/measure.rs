@@ -28,7 +28,7 @@ use crate::{
 const TEXT: &str = include_str!("alice.txt");
 
 pub(crate) fn bench(args: &BenchArgs) -> Result<ExitCode> {
-    let options = load(&args.device)?;
+    let options = load(&args.load)?;
     let backend = backend(&options)?;
     let context = args.context.unwrap_or(args.prompt + args.decode);
     let bench = Bench {
@@ -57,7 +57,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<ExitCode> {
         }
     };
     drop(bar);
-    print(args.json, || bench_json(&name, &bench, &report), || bench_text(&name, &bench, &report))
+    print(args.format.json, || bench_json(&name, &bench, &report), || bench_text(&name, &bench, &report))
 }
 
 fn storage(args: &BenchArgs) -> Storage {
@@ -122,8 +122,8 @@ fn peak_memory() -> Option<u64> {
 }
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode> {
-    let model = open(&args.model)?;
-    let options = load(&args.device)?;
+    let model = open(&args.name.model)?;
+    let options = load(&args.load)?;
     let tokens = verify_tokens(args, &model)?;
     let (fast, slow) = (backend(&options)?, backend(&LoadOptions { device: Device::Reference, ..options })?);
     let subject = |backend| Subject { program: &model.program, weights: &model.weights, backend };
@@ -133,9 +133,9 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     })?;
     drop(bar);
     print(
-        args.json,
-        || json!({"model": args.model, "backend": fast.name(), "result": &result}),
-        || verify_text(&args.model, &fast.name(), &result),
+        args.format.json,
+        || json!({"model": args.name.model, "backend": fast.name(), "result": &result}),
+        || verify_text(&args.name.model, &fast.name(), &result),
     )?;
     Ok(if result.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -145,7 +145,7 @@ fn verify_tokens(args: &VerifyArgs, model: &Description) -> Result<Vec<u32>> {
     ensure!(args.tokens >= 4, "--tokens must be at least 4");
     let most = args.tokens.min(model.spec.context);
     if !model.capabilities()?.contains(&Capability::Text) {
-        ensure!(args.text.is_none(), "--text needs a tokenizer, and {} has none", args.model);
+        ensure!(args.text.is_none(), "--text needs a tokenizer, and {} has none", args.name.model);
         let mut rng = measure::conform::Rng(1);
         return Ok((0..most).map(|_| rng.below(model.spec.vocab) as u32).collect());
     }
@@ -192,18 +192,18 @@ fn agreement_row(a: &Agreement) -> Vec<String> {
 }
 
 pub(crate) fn perplexity(args: &PerplexityArgs) -> Result<ExitCode> {
-    let model = open(&args.model)?;
-    let window = window(&args.over, &model, &args.model)?;
+    let model = open(&args.name.model)?;
+    let window = window(&args.over, &model, &args.name.model)?;
     let tokens = tokens_of(&model, &args.over)?;
-    let backend = backend(&load(&args.device)?)?;
+    let backend = backend(&load(&args.load)?)?;
     let subject = Subject { program: &model.program, weights: &model.weights, backend: &*backend };
     let mut bar = Bar::new("reading");
     let result = measure::perplexity(subject, &tokens, window, &mut |d, t| bar.at(d, t))?;
     drop(bar);
     print(
-        args.json,
-        || json!({"model": args.model, "backend": backend.name(), "result": &result}),
-        || format!("{}on {}\n", perplexity_line(&args.model, &result), backend.name()),
+        args.format.json,
+        || json!({"model": args.name.model, "backend": backend.name(), "result": &result}),
+        || format!("{}on {}\n", perplexity_line(&args.name.model, &result), backend.name()),
     )
 }
 
@@ -223,14 +223,14 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<ExitCode> {
         tokens == tokens_of(&b, &args.over)?,
         "the two models cut this text into different tokens: only models with the same tokenizer can be compared"
     );
-    let backend = backend(&load(&args.device)?)?;
+    let backend = backend(&load(&args.load)?)?;
     let first = Subject { program: &a.program, weights: &a.weights, backend: &*backend };
     let second = Subject { program: &b.program, weights: &b.weights, backend: &*backend };
     let mut bar = Bar::new("reading");
     let result = measure::compare(first, second, &tokens, window, &mut |d, t| bar.at(d, t))?;
     drop(bar);
     print(
-        args.json,
+        args.format.json,
         || json!({"a": args.a, "b": args.b, "backend": backend.name(), "result": &result}),
         || format!("{}on {}\n", compare_text(args, &result), backend.name()),
     )

@@ -30,7 +30,7 @@ pub(crate) fn list(args: &ModelsArgs) -> Result<ExitCode> {
         });
         json!({"aliases": aliases.collect::<Vec<_>>(), "cached": models.collect::<Vec<_>>()})
     };
-    print(args.json, as_json, || list_text(&models))
+    print(args.format.json, as_json, || list_text(&models))
 }
 
 fn list_text(models: &[CachedModel]) -> String {

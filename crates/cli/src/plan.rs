@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use ffai::{Capability, Device, GenerateOptions, LoadOptions};
 
-use crate::args::{DeviceArgs, InspectArgs, LogitsArgs, RunArgs};
+use crate::args::{DeviceArgs, InspectArgs, LoadArgs, LogitsArgs, RunArgs};
 
 /// Answer a prompt, or chat.
 #[derive(Debug)]
@@ -66,9 +66,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<RunPlan> {
     let load = LoadOptions {
         context: args.context,
         parallel: 1,
-        memory_limit: args.memory_limit,
         enable: args.raw.then(|| vec![Capability::Text]),
-        ..load(&args.device)?
+        ..load(&args.load)?
     };
     let generate = GenerateOptions {
         max_tokens: args.max_tokens,
@@ -87,7 +86,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<RunPlan> {
     if args.json && matches!(mode, Mode::Chat { .. }) {
         bail!("--json needs a prompt: give one as an argument or through a pipe");
     }
-    Ok(RunPlan { model: args.model.clone(), load, generate, system: args.system.clone(), mode, json: args.json })
+    Ok(RunPlan { model: args.name.model.clone(), load, generate, system: args.system.clone(), mode, json: args.json })
 }
 
 fn mode(args: &RunArgs) -> Result<Mode> {
@@ -125,14 +124,14 @@ fn check_sampling(args: &RunArgs) -> Result<()> {
 }
 
 pub(crate) fn logits(args: &LogitsArgs) -> Result<LogitsPlan> {
-    let mut load = LoadOptions { enable: Some(vec![Capability::Tokens]), ..load(&args.device)? };
+    let mut load = LoadOptions { enable: Some(vec![Capability::Tokens]), ..load(&args.load)? };
     if args.reference {
         load.device = Device::Reference;
     }
     let folder = args.out.parent().filter(|p| !p.as_os_str().is_empty());
     ensure!(folder.is_none_or(|f| f.is_dir()), "--out {}: there is no such folder", args.out.display());
     ensure!(!args.out.is_dir(), "--out {} is a folder: give a file", args.out.display());
-    Ok(LogitsPlan { model: args.model.clone(), load, tokens: tokens(&args.tokens)?, out: args.out.clone() })
+    Ok(LogitsPlan { model: args.name.model.clone(), load, tokens: tokens(&args.tokens)?, out: args.out.clone() })
 }
 
 fn tokens(text: &str) -> Result<Vec<u32>> {
@@ -152,11 +151,15 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<InspectPlan> {
         (.., true) => View::Tensors,
         _ => View::Summary,
     };
-    let load = LoadOptions { context: args.context, parallel: args.batch, ..load(&args.device)? };
-    Ok(InspectPlan { model: args.model.clone(), load, view, json: args.json })
+    let load = LoadOptions { context: args.context, parallel: args.batch, ..device(&args.device)? };
+    Ok(InspectPlan { model: args.name.model.clone(), load, view, json: args.format.json })
 }
 
-pub(crate) fn load(args: &DeviceArgs) -> Result<LoadOptions> {
+pub(crate) fn load(args: &LoadArgs) -> Result<LoadOptions> {
+    Ok(LoadOptions { memory_limit: args.memory_limit, ..device(&args.device)? })
+}
+
+pub(crate) fn device(args: &DeviceArgs) -> Result<LoadOptions> {
     ensure!(args.threads != Some(0), "--threads must be at least 1");
     let to_gpu = matches!(args.device, Device::Cuda(_));
     ensure!(

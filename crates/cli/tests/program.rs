@@ -162,6 +162,29 @@ fn a_device_that_is_unknown_or_missing_is_refused_on_every_command_that_loads() 
 }
 
 #[test]
+fn every_command_that_loads_a_model_keeps_to_the_memory_limit() {
+    let (model, config) = (golden("llama/gguf_q4_1"), golden("qwen3/bf16_new_config") + "/config.json");
+    let text = golden("README.md");
+    let cases: &[&[&str]] = &[
+        &["run", &model, "--raw", "hello"],
+        &["logits", &model, "--tokens", "1", "--out", "x"],
+        &["logits", &model, "--tokens", "1", "--out", "x", "--reference"],
+        &["bench", &model],
+        &["bench", "--config", &config, "--random-weights"],
+        &["verify", &model],
+        &["perplexity", &model, "--text", &text],
+        &["compare", &model, &model, "--text", &text],
+    ];
+    for args in cases {
+        let error = refused(&[args, &["--memory-limit", "9kB"][..]].concat());
+        assert!(
+            error.starts_with("ffai: the model needs ") && error.contains("; the limit is 0.0 MB: "),
+            "{args:?} {error}"
+        );
+    }
+}
+
+#[test]
 fn a_run_says_where_it_ran() {
     let model = golden("llama/gguf_q4_1");
     let run = ["run", &model, "ab", "--raw", "--max-tokens", "2", "--device", "cpu"];

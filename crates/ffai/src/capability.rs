@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ffai_text::Declared;
+
 /// Something a model can do. What a model declares but the user did not enable is not loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -22,6 +24,17 @@ impl Capability {
 }
 
 impl Capability {
+    /// What files that declare this about text make possible.
+    pub(crate) fn of(text: Declared) -> Vec<Capability> {
+        let has = |capability: &Capability| match capability {
+            Capability::Tokens => true,
+            Capability::Text => text.tokenizer,
+            Capability::Chat => text.tokenizer && text.template,
+            Capability::Tools => text.tokenizer && text.tools,
+        };
+        Capability::ALL.into_iter().filter(has).collect()
+    }
+
     /// What a model without it lacks, for error messages.
     pub(crate) fn thing(self) -> &'static str {
         match self {

@@ -11,7 +11,7 @@ use std::{fmt, str::FromStr};
 use ffai_cpu::{Cpu, CpuOptions};
 use ffai_program::{Backend, Reference};
 
-use crate::{Error, LoadEvent, LoadOptions};
+use crate::{Error, LoadEvent, LoadOptions, memory::Limited};
 
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,7 +113,12 @@ fn candidates(options: &LoadOptions) -> Vec<Device> {
     }
 }
 
+/// The backend of a device, within the limit of memory.
 fn open(device: Device, options: &LoadOptions) -> Result<Box<dyn Backend>, Error> {
+    Ok(Box::new(Limited::new(unlimited(device, options)?, options.memory_limit)))
+}
+
+fn unlimited(device: Device, options: &LoadOptions) -> Result<Box<dyn Backend>, Error> {
     match (device, options.threads) {
         (Device::Auto | Device::Cpu, threads) => Ok(Box::new(Cpu::new(CpuOptions { threads, level: None })?)),
         (Device::Cuda(_), Some(threads)) => Err(Error::Option {
@@ -128,7 +133,7 @@ fn open(device: Device, options: &LoadOptions) -> Result<Box<dyn Backend>, Error
 
 /// Another device may do better with the same model.
 fn is_the_devices(error: &Error) -> bool {
-    matches!(error, Error::Device { .. } | Error::Compile(_) | Error::Memory { .. })
+    matches!(error, Error::Device { .. } | Error::Compile(_))
 }
 
 #[cfg(test)]

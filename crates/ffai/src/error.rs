@@ -1,7 +1,5 @@
 //! What can go wrong, for users of the library.
 
-use ffai_program::Footprint;
-
 use crate::{Capability, Device};
 
 /// Why something could not be done. Each message is one line and says what to do.
@@ -14,7 +12,7 @@ pub enum Error {
     /// The config and the tensors do not make a model.
     #[error(transparent)]
     Model(#[from] ffai_model::Error),
-    /// The device cannot run this model.
+    /// The device cannot run this model, or it does not fit the memory.
     #[error(transparent)]
     Compile(#[from] ffai_program::CompileError),
     /// The CPU backend could not be set up.
@@ -58,21 +56,6 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The model does not fit the memory.
-    #[error(
-        "the model needs {}: weights {}, keys and values {}, buffers {}, scratch {}; {what} is {}: ask for a shorter context or fewer \
-         requests at once, or take a smaller model",
-        mega(footprint.total()), mega(footprint.weights), mega(footprint.kv), mega(footprint.buffers), mega(footprint.scratch),
-        mega(*limit)
-    )]
-    Memory {
-        /// What it needs.
-        footprint: Footprint,
-        /// What there is.
-        limit: u64,
-        /// `the limit`, `the device's free memory` or `the available memory`.
-        what: &'static str,
-    },
     /// A load option that makes no sense.
     #[error("{option} is {value}, it must be {expected}")]
     Option {
@@ -83,8 +66,4 @@ pub enum Error {
         /// What is allowed.
         expected: String,
     },
-}
-
-fn mega(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

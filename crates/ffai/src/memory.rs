@@ -1,26 +1,70 @@
 //! Does a model fit? Answered from the plan that allocates, before any weight is touched.
 
-use ffai_program::{Backend, Footprint, Plan};
+use ffai_program::{Backend, CompileError, Executable, Footprint, Plan, Program, Progress, WeightSource};
 
-use crate::{Description, Error};
+use crate::Description;
 
 impl Description {
     /// Bytes that the model takes on a backend under a plan. Weights of the CPU backend stay in the mapped file; the system may drop
     /// them and read them again.
     pub fn footprint(&self, backend: &dyn Backend, plan: &Plan) -> Footprint {
-        let scratch = backend.scratch(&self.program, plan);
-        Footprint { scratch, ..plan.footprint(&self.program, self.weights.bytes()) }
+        footprint(backend, &self.program, &self.weights, plan)
+    }
+}
+
+fn footprint(backend: &dyn Backend, program: &Program, weights: &dyn WeightSource, plan: &Plan) -> Footprint {
+    Footprint { scratch: backend.scratch(program, plan), ..plan.footprint(program, weights.bytes()) }
+}
+
+/// A backend that refuses what would take more memory than it may. All that loads a model compiles it, so nothing gets by.
+pub(crate) struct Limited {
+    inner: Box<dyn Backend>,
+    limit: Option<u64>,
+}
+
+impl Limited {
+    pub(crate) fn new(inner: Box<dyn Backend>, limit: Option<u64>) -> Limited {
+        Limited { inner, limit }
+    }
+}
+
+impl Backend for Limited {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn scratch(&self, program: &Program, plan: &Plan) -> u64 {
+        self.inner.scratch(program, plan)
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        self.inner.free_memory()
+    }
+
+    fn read_bandwidth(&self) -> Option<f64> {
+        self.inner.read_bandwidth()
+    }
+
+    fn compile(
+        &self,
+        program: &Program,
+        weights: &dyn WeightSource,
+        plan: &Plan,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Box<dyn Executable>, CompileError> {
+        check(footprint(&*self.inner, program, weights, plan), self.limit, self.inner.free_memory())?;
+        self.inner.compile(program, weights, plan, progress)
     }
 }
 
 /// Refuses a footprint beyond the limit or the device's own free memory. Where there is neither, the system's available memory
 /// counts; a limit stands instead of that, since the system only estimates it.
-pub(crate) fn check(footprint: Footprint, limit: Option<u64>, device: Option<u64>) -> Result<(), Error> {
+fn check(footprint: Footprint, limit: Option<u64>, device: Option<u64>) -> Result<(), CompileError> {
     let system = available().filter(|_| limit.is_none() && device.is_none());
     let bounds = [(limit, "the limit"), (device, "the device's free memory"), (system, "the available memory")];
     let exceeded = |(bound, what): (Option<u64>, _)| Some((bound.filter(|&bound| footprint.total() > bound)?, what));
     match bounds.into_iter().find_map(exceeded) {
-        Some((limit, what)) => Err(Error::Memory { footprint, limit, what }),
+        Some((limit, what)) => Err(CompileError::Memory { footprint, limit, what }),
         None => Ok(()),
     }
 }
@@ -40,7 +84,7 @@ mod tests {
     fn the_limit_and_the_devices_memory_both_hold() {
         let footprint = Footprint { weights: 10, ..Footprint::default() };
         let what = |limit, device| match check(footprint, limit, device) {
-            Err(Error::Memory { what, .. }) => what,
+            Err(CompileError::Memory { what, .. }) => what,
             _ => "fits",
         };
         assert_eq!(what(Some(9), Some(100)), "the limit");

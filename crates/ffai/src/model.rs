@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use ffai_engine::{Engine, EngineHandle, EngineOptions, Request};
 use ffai_program::{Plan, Sampling};
-use ffai_text::Text;
+use ffai_text::{Declared, Text};
 
 use crate::{
-    Capability, Description, Error, GenerateOptions, Generation, LoadEvent, LoadOptions, Prompt, Session, Spec,
-    devices, memory,
+    Capability, Description, Error, GenerateOptions, Generation, LoadEvent, LoadOptions, Prompt, Session, Spec, devices,
 };
 
 /// A loaded model. Clones share it; requests of all clones and threads run side by side on its engine.
@@ -44,16 +43,10 @@ impl Model {
         check(options)?;
         let description = Description::open(name, on)?;
         check_context(&description, options)?;
-        let enabled = enabled(&description, options)?;
-        let text = match enabled.contains(&Capability::Text) {
-            true => Some(Text::from_checkpoint(&description.checkpoint)?),
-            false => None,
-        };
+        let text = if wants_text(options) { Text::find(&description.checkpoint)? } else { None };
+        let enabled = enabled(text.as_ref().map(Declared::of_text).unwrap_or_default(), options)?;
         let plan = description.plan(options);
-        let (executable, backend) = devices::first(options, on, |backend, on| {
-            memory::check(description.footprint(backend, &plan), options.memory_limit, backend.free_memory())?;
-            description.compile(backend, &plan, on)
-        })?;
+        let (executable, backend) = devices::first(options, on, |backend, on| description.compile(backend, &plan, on))?;
         let engine =
             Engine::new(executable, &description.program, plan.clone(), EngineOptions { chunk: options.chunk })?;
         let engine = EngineHandle::spawn(engine)?;
@@ -86,19 +79,13 @@ impl Model {
     /// # Errors
     /// A missing capability, a template that refuses the messages.
     pub fn encode(&self, prompt: &Prompt, options: &GenerateOptions) -> Result<Vec<u32>, Error> {
-        match prompt {
-            Prompt::Tokens(_) => {}
-            Prompt::Raw(_) => self.need(Capability::Text, "give the prompt as token ids")?,
-            Prompt::Chat(_) if options.tools.is_empty() => {
-                self.need(Capability::Chat, "continue plain text instead (--raw)")?;
-            }
-            Prompt::Chat(_) => self.need(Capability::Tools, "ask without tools")?,
-        }
-        match (prompt, &self.inner.text) {
-            (Prompt::Tokens(tokens), _) => Ok(tokens.clone()),
-            (_, Some(text)) => Ok(prompt.encode(text, options)?),
-            (_, None) => Err(ffai_text::Error::NoTemplate.into()),
-        }
+        let (needed, hint) = match prompt {
+            Prompt::Tokens(tokens) => return Ok(tokens.clone()),
+            Prompt::Raw(_) => (Capability::Text, "give the prompt as token ids"),
+            Prompt::Chat(_) if options.tools.is_empty() => (Capability::Chat, "continue plain text instead (--raw)"),
+            Prompt::Chat(_) => (Capability::Tools, "ask without tools"),
+        };
+        Ok(prompt.encode(self.text(needed, hint)?, options)?)
     }
 
     /// The text of token ids; special tokens are left out.
@@ -106,7 +93,7 @@ impl Model {
     /// # Errors
     /// A missing capability, an unknown id.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, Error> {
-        Ok(self.text()?.tokenizer.decode(tokens, true)?)
+        Ok(self.text(Capability::Text, "take the token ids as they are")?.tokenizer.decode(tokens, true)?)
     }
 
     /// What is enabled.
@@ -166,17 +153,16 @@ impl Model {
         }
     }
 
-    fn need(&self, capability: Capability, hint: &'static str) -> Result<(), Error> {
-        if self.inner.enabled.contains(&capability) {
-            return Ok(());
+    /// The tokenizer and templates, for something that needs a capability.
+    fn text(&self, needed: Capability, hint: &'static str) -> Result<&Text, Error> {
+        match &self.inner.text {
+            Some(text) if self.inner.enabled.contains(&needed) => Ok(text),
+            _ => {
+                let declared = self.inner.description.capabilities()?.contains(&needed);
+                let why = if declared { "was loaded without its" } else { "has no" };
+                Err(Error::Capability { capability: needed, why, hint })
+            }
         }
-        let declared = self.inner.description.capabilities()?.contains(&capability);
-        Err(Error::Capability { capability, why: if declared { "was loaded without its" } else { "has no" }, hint })
-    }
-
-    fn text(&self) -> Result<&Text, Error> {
-        self.need(Capability::Text, "give the prompt as token ids")?;
-        self.inner.text.as_ref().ok_or(Error::Text(ffai_text::Error::NoTemplate))
     }
 }
 
@@ -206,8 +192,13 @@ fn check_context(description: &Description, options: &LoadOptions) -> Result<(),
     }
 }
 
-fn enabled(description: &Description, options: &LoadOptions) -> Result<Vec<Capability>, Error> {
-    let declared = description.capabilities()?;
+/// Whether anything is to be enabled that a tokenizer is needed for.
+fn wants_text(options: &LoadOptions) -> bool {
+    options.enable.as_ref().is_none_or(|asked| asked.iter().any(|c| *c != Capability::Tokens))
+}
+
+fn enabled(text: Declared, options: &LoadOptions) -> Result<Vec<Capability>, Error> {
+    let declared = Capability::of(text);
     let Some(asked) = &options.enable else { return Ok(declared) };
     if let Some(missing) = asked.iter().find(|c| !declared.contains(c)) {
         let hint = "ask for what `ffai inspect` lists under capabilities";
@@ -215,7 +206,7 @@ fn enabled(description: &Description, options: &LoadOptions) -> Result<Vec<Capab
     }
     let needs = |c: &Capability| match c {
         Capability::Tokens => true,
-        Capability::Text => asked.iter().any(|a| *a != Capability::Tokens),
+        Capability::Text => wants_text(options),
         Capability::Chat => asked.contains(&Capability::Chat) || asked.contains(&Capability::Tools),
         Capability::Tools => asked.contains(&Capability::Tools),
     };

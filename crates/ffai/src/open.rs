@@ -4,7 +4,7 @@ use ffai_checkpoint::{CacheDirs, Checkpoint, FetchEvent, resolve};
 use ffai_model::{Spec, Weights};
 use ffai_program::{Backend, Executable, Output, Plan, Program, Progress, StepInputs, lower};
 
-use ffai_text::Text;
+use ffai_text::{Declared, Text};
 
 use crate::{Capability, Device, Error, GenerateOptions, LoadOptions, Prompt, devices};
 
@@ -76,14 +76,7 @@ impl Description {
     /// # Errors
     /// A file of the tokenizer that cannot be read.
     pub fn capabilities(&self) -> Result<Vec<Capability>, Error> {
-        let text = ffai_text::Declared::of(&self.checkpoint)?;
-        let has = |capability: &Capability| match capability {
-            Capability::Tokens => true,
-            Capability::Text => text.tokenizer,
-            Capability::Chat => text.tokenizer && text.template,
-            Capability::Tools => text.tokenizer && text.tools,
-        };
-        Ok(Capability::ALL.into_iter().filter(has).collect())
+        Ok(Capability::of(Declared::of(&self.checkpoint)?))
     }
 
     /// The token ids of a prompt, for work without an engine. Loads the tokenizer.

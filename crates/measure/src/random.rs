@@ -26,11 +26,6 @@ impl RandomWeights {
         RandomWeights { decls, storage, seed, made: RefCell::default() }
     }
 
-    /// Bytes of all weights.
-    pub fn bytes(&self) -> u64 {
-        self.decls.values().map(|(_, decl)| self.size(decl)).sum()
-    }
-
     fn size(&self, decl: &WeightDecl) -> u64 {
         match decl.shape {
             Shape::Vector { len } => len as u64 * 4,
@@ -62,5 +57,9 @@ impl WeightSource for RandomWeights {
         let (index, decl) = self.decls.get(role)?;
         let mut made = self.made.borrow_mut();
         Some(made.entry(role.to_owned()).or_insert_with(|| self.make(*index, decl)).clone())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.decls.values().map(|(_, decl)| self.size(decl)).sum()
     }
 }

@@ -3,17 +3,26 @@
 use ffai_checkpoint::Tensor;
 use ffai_model::Weights;
 
-use crate::{Output, Plan, Program, StepInputs};
+use crate::{Footprint, Output, Plan, Program, StepInputs};
 
 /// Where a backend gets its weights, by role. Pulling gives streaming, progress and shards for nothing.
 pub trait WeightSource {
     /// The tensor that plays `role`, or none.
     fn weight(&self, role: &str) -> Option<Tensor>;
+
+    /// Bytes of all weights as stored, for [`crate::Footprint`]; 0 where nobody counts.
+    fn bytes(&self) -> u64 {
+        0
+    }
 }
 
 impl WeightSource for Weights {
     fn weight(&self, role: &str) -> Option<Tensor> {
         self.get(role).cloned()
+    }
+
+    fn bytes(&self) -> u64 {
+        Weights::bytes(self)
     }
 }
 
@@ -127,6 +136,21 @@ pub enum CompileError {
         /// What it lacks.
         problem: String,
     },
+    /// The model does not fit the memory.
+    #[error(
+        "the model needs {}: weights {}, keys and values {}, buffers {}, scratch {}; {what} is {}: ask for a shorter context or fewer \
+         requests at once, or take a smaller model",
+        mega(footprint.total()), mega(footprint.weights), mega(footprint.kv), mega(footprint.buffers), mega(footprint.scratch),
+        mega(*limit)
+    )]
+    Memory {
+        /// What it needs.
+        footprint: Footprint,
+        /// What there is.
+        limit: u64,
+        /// `the limit` or `the available memory`.
+        what: &'static str,
+    },
     /// The device failed while it was made ready: no thread could be started, no memory was left.
     #[error("{backend} could not be set up: {problem}")]
     Device {
@@ -163,6 +187,10 @@ pub enum StepError {
         /// What failed.
         problem: String,
     },
+}
+
+fn mega(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 impl CompileError {

@@ -16,6 +16,14 @@ const MORE_TEMPLATES: &str = "additional_chat_templates";
 const GGUF_TEMPLATE: &str = "tokenizer.chat_template";
 
 impl Text {
+    /// As [`Text::from_checkpoint`], or none where there is nothing a tokenizer can be made of.
+    ///
+    /// # Errors
+    /// Errors that name the file or key if something is wrong with it.
+    pub fn find(checkpoint: &Checkpoint) -> Result<Option<Text>> {
+        has_tokenizer(checkpoint)?.then(|| Text::from_checkpoint(checkpoint)).transpose()
+    }
+
     /// Reads what the checkpoint brings along.
     ///
     /// A GGUF holds its tokenizer in its metadata. Everything else needs `tokenizer.json`. Templates come from

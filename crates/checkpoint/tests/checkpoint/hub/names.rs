@@ -111,5 +111,5 @@ fn a_reference_cannot_point_out_of_the_cache() {
 fn unknown_names_list_the_aliases() {
     let root = tempfile::tempdir().unwrap();
     let error = find("./nowhere/at/all", root.path()).unwrap_err().to_string();
-    assert!(error.contains("no alias (there is smollm2, gemma3-270m, "), "{error}");
+    assert!(error.contains("or an alias: smollm2, gemma3-270m, "), "{error}");
 }
