@@ -1,9 +1,13 @@
 // Attention of single rows, in f32: for decoding, and for prompts of f32 models.
 //
+// With FUSED, which is for steps of one row a sequence, the queries are normed and turned here, and the block whose range ends with
+// the row's own key writes that first: one launch instead of two.
+//
 // A block of threads takes one row, one key head with GROUP of its query heads, and one of several ranges of keys. LANES lanes share
 // a key, VEC of its coordinates at a time, so a warp has 32 / LANES keys in flight; each such team keeps its own running softmax, and
 // only the end brings teams, warps and ranges together. The last range of a row to finish writes the result.
 #include "attend.cuh"
+#include "rotate.cuh"
 
 #define TEAMS (32 / LANES)
 #define CHUNKS ((DIM + VEC * LANES - 1) / (VEC * LANES))
@@ -31,21 +35,17 @@ INLINE void load_vec(const Kv *from, float to[VEC]) {
 #endif
 }
 
-// Two parts of one softmax become one; `y` and `other` are their sums of values.
-INLINE void join(Partial &p, float &mine, float &theirs, Partial o) {
-    float most = fmaxf(p.most, o.most);
-    mine = p.most == NEG_INF ? 0.0f : __expf(p.most - most);
-    theirs = o.most == NEG_INF ? 0.0f : __expf(o.most - most);
-    p.total = p.total * mine + o.total * theirs;
-    p.most = most;
-}
+// What a part of a softmax counts where the largest score of all parts is `most`.
+INLINE float share(float own, float most) { return own == NEG_INF ? 0.0f : __expf(own - most); }
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
-    attend(const float *q, int q_heads, int kv_heads, Scores scores, Step step, Layer layer, float *out, float *partials,
+    attend(const __grid_constant__ Rotation rotation, Scores scores, Step step, Layer layer, float *out, float *partials,
            u32 *arrived) {
     __shared__ float results[WARPS][GROUP][DIM];
     __shared__ Partial states[WARPS][GROUP];
+    __shared__ float shares[GROUP][MOST_RANGES], totals[GROUP];
     __shared__ bool last;
+    int q_heads = rotation.heads.q, kv_heads = rotation.heads.kv;
     let_next_begin();
     wait_for_previous();
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, team = lane / LANES, member = lane % LANES;
@@ -61,6 +61,30 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     begin += range * each, end = min(end, begin + each);
     const u32 *table = step.tables + (u64)seq * step.capacity;
 
+    // The block's queries stand in the place of results until those come.
+    float *queries_of = &results[0][0][0];
+#if FUSED
+    u32 position = step.positions[row];
+    if (warp < heads) {
+        float *x = queries_of + warp * DIM;
+        rotate_head(x, rotation.q + ((u64)row * q_heads + head + warp) * DIM, rotation.q_norm, rotation, seq, position, lane);
+        float factor = growth_at(rotation.growth, position) * scores.scale;
+        for (int i = lane; i < DIM; i += 32) x[i] *= factor;
+    } else if (warp == WARPS - 2 && end == place + 1) {
+        float *x = queries_of + warp * DIM;
+        rotate_head(x, rotation.k + ((u64)row * kv_heads + kv_head) * DIM, rotation.k_norm, rotation, seq, position, lane);
+        Kv *to = key_at(layer, table[place / layer.tokens], kv_head, place % layer.tokens);
+        for (int i = lane; i < DIM; i += 32) to[i] = to_kv(x[i]);
+    } else if (warp == WARPS - 1 && end == place + 1) {
+        const float *from = rotation.v + ((u64)row * kv_heads + kv_head) * DIM;
+        Kv *to = value_at(layer, table[place / layer.tokens], kv_head, place % layer.tokens);
+        for (int i = lane; i < DIM; i += 32) to[i] = to_kv(from[i]);
+    }
+#else
+    for (int i = threadIdx.x; i < heads * DIM; i += WARPS * 32)
+        queries_of[i] = rotation.q[((u64)row * q_heads + head) * DIM + i] * scores.scale;
+#endif
+    __syncthreads();
     float queries[GROUP][WIDTH], y[GROUP][WIDTH] = {};
     Partial state[GROUP];
 #pragma unroll
@@ -70,12 +94,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
         for (int c = 0; c < CHUNKS; c++) {
             int at = (c * LANES + member) * VEC;
 #pragma unroll
-            for (int i = 0; i < VEC; i++) {
-                bool there = h < heads && at < DIM;
-                queries[h][c * VEC + i] = there ? q[((u64)row * q_heads + head + h) * DIM + at + i] * scores.scale : 0.0f;
-            }
+            for (int i = 0; i < VEC; i++) queries[h][c * VEC + i] = h < heads && at < DIM ? queries_of[h * DIM + at + i] : 0.0f;
         }
     }
+    __syncthreads();
     for (int key = begin + warp * TEAMS; key < end; key += WARPS * TEAMS) {
         int mine = key + team;
         bool there = mine < end;
@@ -116,52 +138,46 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
         }
     }
     __syncwarp();
+    // The teams of a warp.
 #pragma unroll
     for (int h = 0; h < GROUP; h++) {
+        float most = state[h].most;
 #pragma unroll
-        for (int step = LANES; step < 32; step <<= 1) {
-            Partial other = {__shfl_xor_sync(FULL, state[h].most, step), __shfl_xor_sync(FULL, state[h].total, step)};
-            float mine, theirs;
-            join(state[h], mine, theirs, other);
+        for (int step = LANES; step < 32; step <<= 1) most = fmaxf(most, __shfl_xor_sync(FULL, most, step));
+        float own = share(state[h].most, most), total = state[h].total * own;
 #pragma unroll
-            for (int i = 0; i < WIDTH; i++) y[h][i] = y[h][i] * mine + __shfl_xor_sync(FULL, y[h][i], step) * theirs;
+        for (int step = LANES; step < 32; step <<= 1) total += __shfl_xor_sync(FULL, total, step);
+#pragma unroll
+        for (int i = 0; i < WIDTH; i++) {
+            float sum = y[h][i] * own;
+#pragma unroll
+            for (int step = LANES; step < 32; step <<= 1) sum += __shfl_xor_sync(FULL, sum, step);
+            int at = (i / VEC * LANES + member) * VEC + i % VEC;
+            if (team == 0 && at < DIM) results[warp][h][at] = sum;
         }
-        if (lane < LANES) {
-            if (lane == 0) states[warp][h] = state[h];
-#pragma unroll
-            for (int c = 0; c < CHUNKS; c++) {
-                int at = (c * LANES + member) * VEC;
-#pragma unroll
-                for (int i = 0; i < VEC; i++)
-                    if (at < DIM) results[warp][h][at + i] = y[h][c * VEC + i];
-            }
-        }
+        if (lane == 0) states[warp][h] = {most, total};
     }
     __syncthreads();
-    // A range's result: DIM sums, the largest score, the total.
+    // The warps of the block. A range's result: DIM sums, the largest score, the total.
     u64 slot = (u64)row * q_heads + head;
     bool alone = used == 1;
     for (int i = threadIdx.x; i < heads * DIM; i += WARPS * 32) {
         int h = i / DIM, d = i % DIM;
-        Partial all = states[0][h];
-        float sum = results[0][h][d];
+        float sink = alone && scores.sinks ? scores.sinks[head + h] : NEG_INF, most = sink;
 #pragma unroll
-        for (int w = 1; w < WARPS; w++) {
-            float mine, theirs;
-            join(all, mine, theirs, states[w][h]);
-            sum = sum * mine + results[w][h][d] * theirs;
+        for (int w = 0; w < WARPS; w++) most = fmaxf(most, states[w][h].most);
+        float sum = 0.0f, total = share(sink, most);
+#pragma unroll
+        for (int w = 0; w < WARPS; w++) {
+            float own = share(states[w][h].most, most);
+            sum += results[w][h][d] * own, total += states[w][h].total * own;
         }
         if (alone) {
-            if (scores.sinks) {
-                float mine, theirs, sink = scores.sinks[head + h];
-                join(all, mine, theirs, {sink, 1.0f});
-                sum *= mine;
-            }
-            out[(slot + h) * DIM + d] = sum / all.total;
+            out[(slot + h) * DIM + d] = sum / total;
         } else {
             float *to = partials + ((slot + h) * ranges + range) * (DIM + 2);
             to[d] = sum;
-            if (d == 0) to[DIM] = all.most, to[DIM + 1] = all.total;
+            if (d == 0) to[DIM] = most, to[DIM + 1] = total;
         }
     }
     if (alone) return;
@@ -173,17 +189,28 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     if (!last) return;
     if (threadIdx.x == 0) *count = 0;
     __threadfence();
+    // The ranges of the row: a warp finds each one's share, then all threads sum.
+    if (warp < heads) {
+        const float *from = partials + (slot + warp) * ranges * (DIM + 2) + DIM;
+        float sink = scores.sinks ? scores.sinks[head + warp] : NEG_INF, most = sink;
+        for (int r = lane; r < used; r += 32) most = fmaxf(most, __ldcg(from + r * (DIM + 2)));
+        most = warp_max(most);
+        float total = 0.0f;
+        for (int r = lane; r < used; r += 32) {
+            float own = share(__ldcg(from + r * (DIM + 2)), most);
+            shares[warp][r] = own;
+            total += own * __ldcg(from + r * (DIM + 2) + 1);
+        }
+        total = warp_sum(total) + share(sink, most);
+        if (lane == 0) totals[warp] = total;
+    }
+    __syncthreads();
     for (int i = threadIdx.x; i < heads * DIM; i += WARPS * 32) {
         int h = i / DIM, d = i % DIM;
-        const volatile float *from = partials + (slot + h) * ranges * (DIM + 2);
-        Partial all = {NEG_INF, 0.0f};
+        const float *from = partials + (slot + h) * ranges * (DIM + 2) + d;
         float sum = 0.0f;
-        if (scores.sinks) all.most = scores.sinks[head + h], all.total = 1.0f;
-        for (int r = 0; r < used; r++, from += DIM + 2) {
-            float mine, theirs;
-            join(all, mine, theirs, {from[DIM], from[DIM + 1]});
-            sum = sum * mine + from[d] * theirs;
-        }
-        out[(slot + h) * DIM + d] = sum / all.total;
+#pragma unroll 8
+        for (int r = 0; r < used; r++) sum = fmaf(__ldcg(from + r * (DIM + 2)), shares[h][r], sum);
+        out[(slot + h) * DIM + d] = sum / totals[h];
     }
 }

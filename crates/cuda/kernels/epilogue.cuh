@@ -18,10 +18,3 @@ INLINE void finish(const Output &o, int seq, int row, float product) {
     float value = product + (o.bias ? o.bias[row] : 0.0f);
     o.out[at] = (o.add ? o.add[at] : 0.0f) + o.scale * value;
 }
-
-// out[seq, row] = act(gate + bias) * (up + bias).
-INLINE void finish_gated(const Output &gate, const Output &up, int act, int seq, int row, float g, float u) {
-    g += gate.bias ? gate.bias[row] : 0.0f;
-    u += up.bias ? up.bias[row] : 0.0f;
-    gate.out[(u64)seq * gate.rows + row] = activate(act, g) * u;
-}

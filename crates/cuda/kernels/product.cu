@@ -3,9 +3,10 @@
 // A block of WARPS warps takes `slots` blocks of 16 rows one after the other; its warps share the columns of each, tile by tile.
 // Weights go from memory to registers DEPTH tiles ahead, the first of them before the kernel waits for its predecessor. Activations
 // are split into two 16-bit floats, high and low part, which are two columns of the tensor cores' operand: nearly f32 at no cost.
-// The root mean square divides in the end, so nothing waits for it.
+// The root mean square divides in the end, so nothing waits for it. What no earlier kernel writes (weights, norms, biases) is read
+// before the kernel waits, and the residual while the activations are on their way.
 //
-// Shared memory: the parts of the activations, [2 * rows][COLS64 + 16]; their sums by group; results, [slot][warp][16][4].
+// Shared memory: the parts of the activations, [2 * rows][STRIDE]; their sums by group; results, [slot][warp][16][4].
 #include "epilogue.cuh"
 #include "weights.cuh"
 
@@ -14,7 +15,12 @@
 #define NORM_LAYER 2
 #define THREADS (WARPS * 32)
 #define MOST_ROWS 4
+#define TILES ((COLS + 63) / 64)
 #define STRIDE (TILES * 64 + 16)
+// Pieces of four columns that a thread splits of a row of activations.
+#define PIECES ((TILES * 16 + THREADS - 1) / THREADS)
+// Few enough to keep the norm's weights of all pieces.
+#define KEEPS_NORM (NORM == NORM_RMS && PIECES <= 4)
 
 #if DENSE
 #define GROUPS 1
@@ -112,14 +118,17 @@ INLINE void multiply(Sums &sums, const Flight &f, const Input &x, int tile, int 
     const float *group_sums = x.sums + (lane & 3) * SUMS + tile * GROUPS;
 #pragma unroll
     for (int i = 0; i < GROUPS; i++) {
-        float d[4] = {};
+        // Two chains of products: each waits only for half of the others.
+        float d[4] = {}, e[4] = {};
 #pragma unroll
         for (int j = i * 4 / GROUPS; j < (i + 1) * 4 / GROUPS; j++) {
             uint2 v = column ? *(const uint2 *)(b + 16 * j) : make_uint2(0, 0);
             u32 a[4];
             fragments(f.codes, j, a);
-            mma_f16(d, a[0], a[1], a[2], a[3], v.x, v.y);
+            mma_f16(j & 1 ? e : d, a[0], a[1], a[2], a[3], v.x, v.y);
         }
+#pragma unroll
+        for (int k = 0; k < 4; k++) d[k] += e[k];
         float sum = group_sums[i];
         Affine low = decode_scale(f.scales[0][i], factor), high = decode_scale(f.scales[1][i], factor);
         float first = (d[0] + d[1] * (1.0f / LOW_FACTOR)) - OFFSET_F16 * sum;
@@ -156,32 +165,49 @@ INLINE float block_sum(float value, float *scratch) {
     return sum;
 }
 
+INLINE float4 four_at(const float *x, int at) {
+#if COLS % 4 == 0
+    return at < COLS ? *(const float4 *)(x + at) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+#else
+    return make_float4(at < COLS ? x[at] : 0.0f, at + 1 < COLS ? x[at + 1] : 0.0f, at + 2 < COLS ? x[at + 2] : 0.0f,
+                       at + 3 < COLS ? x[at + 3] : 0.0f);
+#endif
+}
+
 // Splits a row of activations into shared memory; gives the thread's share of its sum of squares (for NORM_RMS).
-INLINE float stage(const float *x, int cols, Norm norm, int row, Input to, float *scratch) {
+INLINE float stage(const float *x, Norm norm, const float4 *kept, int row, Input to, float *scratch) {
     float squares = 0.0f;
 #if NORM == NORM_LAYER
     float sum = 0.0f, mean, factor;
-    for (int i = threadIdx.x; i < cols; i += THREADS) sum += x[i];
-    mean = block_sum(sum, scratch) / cols;
-    for (int i = threadIdx.x; i < cols; i += THREADS) squares += (x[i] - mean) * (x[i] - mean);
-    factor = rsqrtf(block_sum(squares, scratch) / cols + norm.eps);
+    for (int i = threadIdx.x; i < COLS; i += THREADS) sum += x[i];
+    mean = block_sum(sum, scratch) / COLS;
+    for (int i = threadIdx.x; i < COLS; i += THREADS) squares += (x[i] - mean) * (x[i] - mean);
+    factor = rsqrtf(block_sum(squares, scratch) / COLS + norm.eps);
 #endif
     u16 *high = to.parts + 2 * row * STRIDE, *low = high + STRIDE;
-    for (int at = threadIdx.x * 4; at < TILES * 64; at += THREADS * 4) {
-        float v[4];
+    float4 pieces[PIECES];
+#pragma unroll
+    for (int p = 0; p < PIECES; p++) pieces[p] = four_at(x, (threadIdx.x + p * THREADS) * 4);
+#pragma unroll
+    for (int p = 0; p < PIECES; p++) {
+        int at = (threadIdx.x + p * THREADS) * 4;
+        if (at >= TILES * 64) break;
+        float v[4] = {pieces[p].x, pieces[p].y, pieces[p].z, pieces[p].w};
         u32 h[4], l[4];
         float sum = 0.0f;
+#if NORM != NORM_NONE
+        float4 weights = KEEPS_NORM ? kept[p] : four_at(norm.weight, at);
+        float w[4] = {weights.x, weights.y, weights.z, weights.w};
+#endif
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            float value = at + i < cols ? x[at + i] : 0.0f;
 #if NORM == NORM_RMS
-            squares += value * value;
-            value *= at + i < cols ? norm.weight[at + i] : 0.0f;
+            squares += v[i] * v[i];
+            v[i] *= w[i];
 #elif NORM == NORM_LAYER
-            if (at + i < cols) value = (value - mean) * factor * norm.weight[at + i] + (norm.bias ? norm.bias[at + i] : 0.0f);
+            if (at + i < COLS) v[i] = (v[i] - mean) * factor * w[i] + (norm.bias ? norm.bias[at + i] : 0.0f);
 #endif
-            v[i] = value * INPUT_FACTOR;
-            sum += split(v[i], h[i], l[i]);
+            sum += split(v[i] * INPUT_FACTOR, h[i], l[i]);
         }
         *(uint2 *)(high + at) = make_uint2(h[0] | h[1] << 16, h[2] | h[3] << 16);
         *(uint2 *)(low + at) = make_uint2(l[0] | l[1] << 16, l[2] | l[3] << 16);
@@ -195,6 +221,42 @@ INLINE float stage(const float *x, int cols, Norm norm, int row, Input to, float
     return squares;
 }
 
+// An output that a thread finishes: where it goes, and what is added. `to` is null where there is none.
+struct Finish {
+    float *to;
+    const float *add;
+    float bias[2], scale, residual;
+    int slot, lane_row, seq;
+};
+
+INLINE float bias_at(const Output &o, int row) { return o.bias ? o.bias[row] : 0.0f; }
+
+INLINE Finish place_output(const Parts &parts, int i, int outputs, int rows, int first, int per) {
+    Finish f = {};
+    if (i >= outputs) return f;
+    f.lane_row = i & 15, f.seq = (i >> 4) % rows, f.slot = (i >> 4) / rows * per;
+#if GATED
+    int block = (first + f.slot) >> 1;
+    const Part &m = parts.part[0];
+#else
+    int block = first + f.slot;
+    const Part &m = part_of(parts, block);
+#endif
+    int row = block * 16 + f.lane_row;
+    if (row >= m.to.rows) return f;
+    u64 at = (u64)f.seq * m.to.rows + row;
+    f.to = m.to.out + at;
+    f.add = m.to.add ? m.to.add + at : nullptr;
+    f.scale = m.to.scale;
+    f.bias[0] = bias_at(m.to, row);
+#if GATED
+    f.bias[1] = bias_at(parts.part[1].to, row);
+#endif
+    return f;
+}
+
+INLINE void read_residual(Finish &f) { f.residual = f.add ? *f.add : 0.0f; }
+
 extern "C" __global__ void __launch_bounds__(THREADS)
     product(const __grid_constant__ Parts parts, const float *x, int rows, Norm norm, int slots, int blocks) {
     extern __shared__ uint4 shared[];
@@ -203,7 +265,6 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     Input input = {(u16 *)shared, (float *)((u16 *)shared + 2 * rows * STRIDE)};
     float *results = input.sums + (DENSE ? 0 : MOST_ROWS * SUMS);
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, first = blockIdx.x * slots;
-    int cols = parts.part[0].matrix.cols;
     int mine = (TILES - warp + WARPS - 1) / WARPS;
     int have = min(slots, blocks - first);
 #if GATED
@@ -228,12 +289,22 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             if (next_tile >= TILES) next_tile = warp, next_slot++;
         }
     }
+    float4 kept[PIECES];
+#if KEEPS_NORM
+#pragma unroll
+    for (int p = 0; p < PIECES; p++) kept[p] = four_at(norm.weight, (threadIdx.x + p * THREADS) * 4);
+#endif
+    // The output that this thread will finish first: most threads have no other.
+    const int per = GATED ? 2 : 1;
+    int outputs = have / per * 16 * rows;
+    Finish own = place_output(parts, threadIdx.x, outputs, rows, first, per);
     wait_for_previous();
+    read_residual(own);
     float squares[MOST_ROWS];
 #pragma unroll
     for (int row = 0; row < MOST_ROWS; row++) {
         if (row >= rows) break;
-        squares[row] = stage(x + (u64)row * cols, cols, norm, row, input, warp_squares[0]);
+        squares[row] = stage(x + (u64)row * COLS, norm, kept, row, input, warp_squares[0]);
     }
 #if NORM == NORM_RMS
 #pragma unroll
@@ -279,32 +350,32 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         }
     }
     __syncthreads();
-    const int per = GATED ? 2 : 1;
-    for (int i = threadIdx.x; i < have / per * 64; i += THREADS) {
-        int seq = i & 3, row = (i >> 2) & 15, slot = (i >> 6) * per;
-        if (seq >= rows) continue;
+    for (int i = threadIdx.x; i < outputs; i += THREADS) {
+        if (i >= THREADS) {
+            own = place_output(parts, i, outputs, rows, first, per);
+            read_residual(own);
+        }
         float value[2] = {};
         float rms = 1.0f / INPUT_FACTOR;
 #if NORM == NORM_RMS
         float sum = 0.0f;
 #pragma unroll
-        for (int w = 0; w < WARPS; w++) sum += warp_squares[seq][w];
-        rms *= rsqrtf(sum / cols + norm.eps);
+        for (int w = 0; w < WARPS; w++) sum += warp_squares[own.seq][w];
+        rms *= rsqrtf(sum / COLS + norm.eps);
 #endif
 #pragma unroll
         for (int p = 0; p < per; p++) {
 #pragma unroll
             for (int w = 0; w < WARPS; w++) {
-                if (w < TILES) value[p] += results[((slot + p) * WARPS + w) * 64 + row * 4 + seq];
+                if (w < TILES) value[p] += results[((own.slot + p) * WARPS + w) * 64 + own.lane_row * 4 + own.seq];
             }
+            value[p] = value[p] * rms + own.bias[p];
         }
-        PLACE(slot, m, block)
-        int at = block * 16 + row;
-        if (at >= m.to.rows) continue;
+        if (!own.to) continue;
 #if GATED
-        finish_gated(parts.part[0].to, parts.part[1].to, ACT, seq, at, value[0] * rms, value[1] * rms);
+        *own.to = activate(ACT, value[0]) * value[1];
 #else
-        finish(m.to, seq, at, value[0] * rms);
+        *own.to = own.residual + own.scale * value[0];
 #endif
     }
 }

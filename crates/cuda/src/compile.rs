@@ -1,5 +1,6 @@
 //! From a program to ops made ready.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use cudarc::driver::CudaStream;
@@ -32,6 +33,8 @@ pub(crate) struct Compiler<'a> {
     matrices: Vec<Option<Rc<Matrix>>>,
     pub(crate) gather: Gather,
     pub(crate) kv_f32: bool,
+    /// The op before, where it is a rotation.
+    before: Option<Rc<Rotate>>,
 }
 
 /// `ACT_*` of `common.cuh`.
@@ -59,7 +62,17 @@ impl<'a> Compiler<'a> {
         // What is exact in the file stays exact in the pages.
         let exact = || tensors.iter().all(|t| t.storage() == Storage::Dense(Float::F32));
         let kv_f32 = kv_f32.unwrap_or_else(exact);
-        Ok(Compiler { name, library, stream, program, tensors, matrices, gather: Gather::default(), kv_f32 })
+        Ok(Compiler {
+            name,
+            library,
+            stream,
+            program,
+            tensors,
+            matrices,
+            gather: Gather::default(),
+            kv_f32,
+            before: None,
+        })
     }
 
     /// All ops, with the progress of their weights.
@@ -83,6 +96,7 @@ impl<'a> Compiler<'a> {
 
     fn op(&mut self, op: &Op) -> Result<Box<dyn Ready>, Trouble> {
         let library = self.library;
+        let before = self.before.take();
         Ok(match op {
             Op::Embed { table, scale, out } => {
                 let table = self.matrix(*table)?;
@@ -119,7 +133,7 @@ impl<'a> Compiler<'a> {
             }
             Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, growth, kv } => {
                 let options = [crate::kernels::define("KV_F32", u8::from(self.kv_f32))];
-                Box::new(Rotate {
+                let rotate = Rc::new(Rotate {
                     kernel: library.kernel("rotate.cu", "rotate_append", &options)?,
                     q: *q,
                     k: *k,
@@ -130,13 +144,16 @@ impl<'a> Compiler<'a> {
                     rope: *rope,
                     growth: *growth,
                     kv: *kv,
-                })
+                    fuses: Cell::new(false),
+                });
+                self.before = Some(Rc::clone(&rotate));
+                Box::new(rotate)
             }
             Op::Attend { q, heads, kv, scale, cap, window, sinks, out } => {
                 let sinks = self.vector(*sinks)?;
                 let (q, heads, kv, scale, cap, window, out) = (*q, *heads, *kv, *scale, *cap, *window, *out);
                 let parts = Parts { q, heads, kv, scale, cap, window, sinks, out };
-                Box::new(Attend::new(library, &self.gather, parts, self.kv_f32)?)
+                Box::new(Attend::new(library, &self.gather, parts, before, self.kv_f32)?)
             }
             Op::Gather { x, out } => {
                 Box::new(GatherRows { kernel: library.kernel("elementwise.cu", "gather", &[])?, x: *x, out: *out })

@@ -171,6 +171,7 @@ impl Exec {
         match trace {
             None => self.run(shape)?,
             Some(trace) => {
+                let shape = Shape { fused: false, ..shape };
                 for step in &self.steps {
                     step.ready.launch(&self.machine, &shape)?;
                     self.show(step, &shape, trace)?;

@@ -25,6 +25,7 @@ pub(crate) const HEADERS: &[(&str, &str)] = files![
     "epilogue.cuh",
     "norm.cuh",
     "pages.cuh",
+    "rotate.cuh",
     "attend.cuh",
     "storage/codes.cuh",
     "storage/scales.cuh",

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use cudarc::driver::CudaStream;
-use ffai_program::{Buf, KvLayout, Plan, Program, Rows, StepInputs};
+use ffai_program::{Buf, KvLayout, Op, Plan, Program, Rows, StepInputs};
 
 use crate::CudaError;
 use crate::kernels::Library;
@@ -31,6 +31,8 @@ pub(crate) struct Machine {
     /// Whether keys and values are f32, not f16.
     pub(crate) kv_f32: bool,
     pub(crate) info: StepInfo,
+    /// The buffers of the program's `Gather`, if it has one.
+    gathered: Option<(Buf, Buf)>,
     pub(crate) scratch: Scratch,
 }
 
@@ -79,6 +81,8 @@ pub(crate) struct Shape {
     pub(crate) tiles: usize,
     /// Ranges of keys, a power of two, at most so many.
     pub(crate) ranges: usize,
+    /// Whether ops may do the work of those before them.
+    pub(crate) fused: bool,
 }
 
 impl Shape {
@@ -92,6 +96,7 @@ impl Shape {
             wanted: inputs.want.len(),
             tiles: if prompt { inputs.seqs.iter().map(|s| s.rows.div_ceil(ATTEND_ROWS)).sum() } else { 0 },
             ranges: if rows > SPLIT_ROWS { 1 } else { ranges },
+            fused: !prompt,
         }
     }
 
@@ -134,6 +139,11 @@ impl Machine {
                 partials: Memory::new(context, "attention", split * MOST_RANGES * needs.partial * 4)?,
                 arrived: Memory::zeroed(context, "attention", split * needs.arrived * 4)?,
             },
+            gathered: program.ops.iter().find_map(|t| match t.op {
+                // Rows that leave the program have to be where it says.
+                Op::Gather { x, out } if out != program.logits => Some((x, out)),
+                _ => None,
+            }),
             layouts,
             kv_f32,
             stream,
@@ -143,6 +153,19 @@ impl Machine {
 
     pub(crate) fn buf(&self, buf: Buf) -> &Buffer {
         &self.bufs[buf.0 as usize]
+    }
+
+    /// The address of an input: that of the rows that were gathered into it where they are all rows of the step.
+    pub(crate) fn input(&self, buf: Buf, shape: &Shape) -> u64 {
+        match self.gathered {
+            Some((from, to)) if to == buf && self.skips_gather(buf, shape) => self.at(from),
+            _ => self.at(buf),
+        }
+    }
+
+    /// Whether nothing need be gathered into `out`, for the wanted rows are the rows of the step.
+    pub(crate) fn skips_gather(&self, out: Buf, shape: &Shape) -> bool {
+        shape.fused && shape.wanted == shape.rows && self.gathered.is_some_and(|(_, to)| to == out)
     }
 
     /// The address of a buffer.

@@ -1,7 +1,14 @@
-//! Every conformance case on a card, op by op beside the interpreter. Without a card the tests say that they were skipped.
+//! Every conformance case on a card, op by op beside the interpreter, and its outputs once more without a trace, for then ops run
+//! fused and recorded. Without a card the tests say that they were skipped.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ffai_cuda::{Cuda, CudaOptions};
-use ffai_program::conform::{Case, cases};
+use ffai_program::conform::{Case, CompareError, cases, relative_error};
+use ffai_program::{Backend, Output, Reference};
+
+/// Cases at once: kernels are compiled for each, on one thread.
+const WORKERS: usize = 12;
 
 /// The card, or none with a visible word.
 fn cuda(kv_f32: bool) -> Option<Cuda> {
@@ -21,26 +28,58 @@ fn bound(case: &Case, kv_f32: bool) -> f64 {
     if rows <= 4 && kv_f32 { 2e-4 } else { 3e-3 }
 }
 
-fn compare_all(kv_f32: bool) {
-    let Some(cuda) = cuda(kv_f32) else { return };
-    let mut failures = Vec::new();
-    let (mut run, mut worst) = (0, 0.0f64);
-    for case in cases() {
-        run += 1;
-        match case.compare(&cuda) {
-            Err(error) => failures.push(format!("{}: {error}", case.name)),
-            Ok(differences) => {
-                for d in differences {
-                    worst = worst.max(d.error);
-                    if d.error.is_nan() || d.error > bound(&case, kv_f32) {
-                        failures.push(format!("{}: {} {}: {:.1e}", case.name, d.tag, d.buf, d.error));
-                    }
-                }
+/// The logits of all steps.
+fn outputs(case: &Case, backend: &dyn Backend) -> Result<Vec<f32>, CompareError> {
+    let mut executable = backend.compile(&case.program, &case.weights, &case.plan, &mut |_| {})?;
+    let mut all = Vec::new();
+    for step in &case.steps {
+        for output in executable.step(step)? {
+            match output {
+                Output::Logits(logits) => all.extend(logits),
+                other => panic!("{}: logits were wanted, got {other:?}", case.name),
             }
         }
     }
-    println!("{run} cases, largest difference {worst:.1e}");
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    Ok(all)
+}
+
+/// What of a case differs by more than it may.
+fn failures(case: &Case, cuda: &Cuda, kv_f32: bool) -> Result<Vec<String>, CompareError> {
+    let mut found = Vec::new();
+    let mut check = |what: String, error: f64| {
+        if error.is_nan() || error > bound(case, kv_f32) {
+            found.push(format!("{}: {what}: {error:.1e}", case.name));
+        }
+    };
+    for d in case.compare(cuda)? {
+        check(format!("{} {}", d.tag, d.buf), d.error);
+    }
+    check("untraced".to_owned(), relative_error(&outputs(case, cuda)?, &outputs(case, &Reference)?));
+    Ok(found)
+}
+
+fn compare_all(kv_f32: bool) {
+    if cuda(kv_f32).is_none() {
+        return;
+    }
+    let (cases, next) = (cases(), AtomicUsize::new(0));
+    let work = || {
+        let cuda = cuda(kv_f32).expect("a card that was there");
+        let mut found = Vec::new();
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match failures(case, &cuda, kv_f32) {
+                Ok(failures) => found.extend(failures),
+                Err(error) => found.push(format!("{}: {error}", case.name)),
+            }
+        }
+        found
+    };
+    let found: Vec<String> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|w| w.join().expect("a worker")).collect()
+    });
+    println!("{} cases", cases.len());
+    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Attention: row by row for decoding, in tiles for prompts.
 #![expect(unsafe_code, reason = "launches")]
 
+use std::rc::Rc;
+
 use ffai_program::{Buf, Heads, KvRef};
 
-use super::rotate::LayerArgs;
+use super::rotate::{LayerArgs, Rotate, RotationArgs};
 use super::{Ready, address};
 use crate::CudaError;
 use crate::kernels::{Grid, Kernel, Library, args, define};
-use crate::machine::{Gather, Machine, Shape};
+use crate::machine::{Gather, MOST_RANGES, Machine, Shape};
 use crate::memory::Memory;
 
 /// Warps of a block of `attend.cu`.
@@ -31,6 +33,8 @@ pub(crate) struct Parts {
 pub(crate) struct Attend {
     parts: Parts,
     rows: Kernel,
+    /// The rotation before it, and the kernel that does both.
+    fused: Option<(Rc<Rotate>, Kernel)>,
     /// Query heads that a block of `attend.cu` takes.
     group: usize,
     tiles: Option<Kernel>,
@@ -47,7 +51,14 @@ struct Scores {
 }
 
 impl Attend {
-    pub(crate) fn new(library: &Library, gather: &Gather, parts: Parts, kv_f32: bool) -> Result<Attend, CudaError> {
+    /// `before` is the rotation of the same queries, where that is the op before.
+    pub(crate) fn new(
+        library: &Library,
+        gather: &Gather,
+        parts: Parts,
+        before: Option<Rc<Rotate>>,
+        kv_f32: bool,
+    ) -> Result<Attend, CudaError> {
         let dim = parts.heads.dim;
         let vec = [8, 4, 2, 1].into_iter().find(|vec| dim.is_multiple_of(*vec)).unwrap_or(1);
         let lanes = (dim / vec).next_power_of_two().min(32);
@@ -56,8 +67,20 @@ impl Attend {
         let group = shared_by.min((LANE_FLOATS / width).max(1)).min(4);
         let kv = define("KV_F32", u8::from(kv_f32));
         let shape = [("DIM", dim), ("VEC", vec), ("LANES", lanes), ("GROUP", group), ("WARPS", WARPS)];
-        let options: Vec<_> = shape.into_iter().map(|(n, v)| define(n, v)).chain([kv]).collect();
-        let rows = library.kernel("attend.cu", "attend", &options)?;
+        let shape: Vec<_> = shape.into_iter().chain([("MOST_RANGES", MOST_RANGES)]).collect();
+        let kernel = |fused: bool| {
+            let options = shape.iter().map(|(n, v)| define(n, v)).chain([kv.clone(), define("FUSED", u8::from(fused))]);
+            library.kernel("attend.cu", "attend", &options.collect::<Vec<_>>())
+        };
+        let rows = kernel(false)?;
+        let before = before.filter(|rotate| rotate.q == parts.q && rotate.kv == parts.kv);
+        let fused = match before {
+            Some(rotate) => {
+                rotate.fuses.set(true);
+                Some((rotate, kernel(true)?))
+            }
+            None => None,
+        };
         let tiled = !kv_f32 && dim.is_multiple_of(16) && dim <= 256;
         let tile_shared = (64 + 2 * 64 * if dim > 128 { 1 } else { 2 }) * (dim + 8) * 2;
         let tiles = match tiled && tile_shared <= library.card().shared_memory {
@@ -72,21 +95,22 @@ impl Attend {
             n.partial = n.partial.max(parts.heads.q * (dim + 2));
             n.arrived = n.arrived.max(parts.heads.kv * shared_by.div_ceil(group));
         });
-        Ok(Attend { parts, rows, group, tiles, tile_shared })
+        Ok(Attend { parts, rows, fused, group, tiles, tile_shared })
     }
 
     fn by_rows(&self, m: &Machine, shape: &Shape, scores: &Scores) -> Result<(), CudaError> {
         let p = &self.parts;
-        let (q, out, step, layer) = (m.at(p.q), m.at(p.out), m.info.args(p.kv.group), LayerArgs::of(m, p.kv));
-        let (q_heads, kv_heads) = (p.heads.q as i32, p.heads.kv as i32);
+        let (out, step, layer) = (m.at(p.out), m.info.args(p.kv.group), LayerArgs::of(m, p.kv));
+        let (rotation, kernel) = match &self.fused {
+            Some((rotate, kernel)) if shape.fused => (rotate.args(m), kernel),
+            _ => (RotationArgs::done(m.at(p.q), p.heads), &self.rows),
+        };
         let (partials, arrived) = (m.scratch.partials.at(), m.scratch.arrived.at());
         let blocks = p.heads.kv * (p.heads.q / p.heads.kv).div_ceil(self.group);
         let grid = Grid { blocks: [blocks, shape.rows, shape.ranges], ..Grid::new(1, WARPS * 32) };
         // SAFETY: the buffers have the step's rows, the page tables cover every place, and the scratch has room for the ranges of
         // all heads (`Needs`), for a shape has several ranges only for few rows.
-        unsafe {
-            self.rows.launch(&m.stream, grid, args![q, q_heads, kv_heads, *scores, step, layer, out, partials, arrived])
-        }
+        unsafe { kernel.launch(&m.stream, grid, args![rotation, *scores, step, layer, out, partials, arrived]) }
     }
 
     fn by_tiles(&self, m: &Machine, shape: &Shape, kernel: &Kernel, scores: &Scores) -> Result<(), CudaError> {

@@ -63,7 +63,13 @@ impl Ready for GateUp {
             let up_bias = address(up_bias.as_ref());
             if let Some(few) = self.few.as_ref().filter(|_| rows <= FEW_ROWS) {
                 let parts = [(&**gate, to_gate), (&**up, bare(0, up_bias, up.rows))];
-                return few.launch(m, &parts, m.at(self.input.x), rows, NormArgs::of(self.input.norm.as_ref()));
+                return few.launch(
+                    m,
+                    &parts,
+                    m.input(self.input.x, shape),
+                    rows,
+                    NormArgs::of(self.input.norm.as_ref()),
+                );
             }
             second = m.scratch.up.at();
             many_up.launch(m, &self.input, shape, bare(second, up_bias, up.rows))?;

@@ -29,8 +29,13 @@ impl Input {
     pub(crate) fn f16(&self, m: &Machine, shape: &Shape) -> Result<usize, CudaError> {
         let cols = m.buf(self.x).width;
         let stride = cols.next_multiple_of(TILE_COLS);
-        let (x, norm, out, len, step) =
-            (m.at(self.x), NormArgs::of(self.norm.as_ref()), m.scratch.input.at(), cols as i32, stride as i32);
+        let (x, norm, out, len, step) = (
+            m.input(self.x, shape),
+            NormArgs::of(self.norm.as_ref()),
+            m.scratch.input.at(),
+            cols as i32,
+            stride as i32,
+        );
         let grid = Grid::new(m.rows(self.x, shape), 256);
         // SAFETY: the buffer has those rows, the scratch room for all rows of a plan (`Needs::input`).
         unsafe { self.f16.launch(&m.stream, grid, args![x, norm, out, len, step])? };
@@ -39,9 +44,9 @@ impl Input {
 
     /// Rows of f32: the buffer itself where there is no norm. Gives their address.
     pub(crate) fn f32(&self, m: &Machine, shape: &Shape) -> Result<u64, CudaError> {
-        let Some(norm) = &self.norm else { return Ok(m.at(self.x)) };
+        let Some(norm) = &self.norm else { return Ok(m.input(self.x, shape)) };
         let cols = m.buf(self.x).width;
-        let (x, norm, out, len) = (m.at(self.x), NormArgs::of(Some(norm)), m.scratch.input.at(), cols as i32);
+        let (x, norm, out, len) = (m.input(self.x, shape), NormArgs::of(Some(norm)), m.scratch.input.at(), cols as i32);
         let grid = Grid::new(m.rows(self.x, shape), 256);
         // SAFETY: as in `f16`.
         unsafe { self.f32.launch(&m.stream, grid, args![x, norm, out, len])? };

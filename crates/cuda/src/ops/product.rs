@@ -109,11 +109,16 @@ impl Few {
         let card = library.card();
         let tiles = matrix.tiles_per_row();
         let places = 2 * card.multiprocessors;
-        let warps = if tiles >= 64 && blocks <= places { 16 } else { 8 };
+        // A block that takes few rows shares their columns among many warps: what counts is how soon the last one ends.
+        let warps = if blocks <= places { 16 } else { 8 };
         let per = if gated.is_some() { 2 } else { 1 };
         let slots = (blocks / per).div_ceil(places).min(32 / per) * per;
+        let ahead = tiles.div_ceil(warps) * slots;
         let (depth, sums) = match matrix.layout {
-            Layout::Codes(codes) => (4, FEW_ROWS * tiles * (TILE_COLS / codes.group.min(TILE_COLS)) * 4),
+            Layout::Codes(codes) => {
+                let most = if codes.bits <= 4 && codes.group >= TILE_COLS { 8 } else { 4 };
+                (most, FEW_ROWS * tiles * (TILE_COLS / codes.group.min(TILE_COLS)) * 4)
+            }
             _ => (3, 0),
         };
         let shared_of = SharedSize { tiles, sums, results: slots * warps * 64 * 4 };
@@ -121,9 +126,9 @@ impl Few {
         let Some(most_rows) = most_rows else { return Ok(None) };
         let mut options = matrix.layout.options();
         options.extend([
-            define("TILES", tiles),
+            define("COLS", matrix.cols),
             define("WARPS", warps),
-            define("DEPTH", depth),
+            define("DEPTH", depth.min(ahead).max(2)),
             define("NORM", norm.kind()),
             define("GATED", u8::from(gated.is_some())),
             define("ACT", gated.unwrap_or(0)),
@@ -226,7 +231,14 @@ impl Many {
     }
 
     /// Expands as many rows of the matrix as the scratch holds, and multiplies with them.
-    fn tensor_cores(&self, m: &Machine, expand: &Kernel, stride: usize, rows: usize, to: Output) -> Result<(), CudaError> {
+    fn tensor_cores(
+        &self,
+        m: &Machine,
+        expand: &Kernel,
+        stride: usize,
+        rows: usize,
+        to: Output,
+    ) -> Result<(), CudaError> {
         let (x, w, cols, n) = (m.scratch.input.at(), m.scratch.weights.at(), stride as i32, rows as i32);
         let at_once = m.scratch.weights.len() / (TILE_ROWS * stride * 2);
         let fits = self.gemms.iter().find(|(block, _)| rows <= *block).or(self.gemms.last());
@@ -310,7 +322,7 @@ impl Ready for Products {
             let norm = NormArgs::of(self.input.norm.as_ref());
             for (few, group) in &self.few {
                 let parts: Vec<_> = group.iter().map(|i| (&*self.parts[*i].matrix, self.parts[*i].output(m))).collect();
-                few.launch(m, &parts, m.at(self.input.x), rows, norm)?;
+                few.launch(m, &parts, m.input(self.input.x, shape), rows, norm)?;
             }
             return Ok(());
         }

@@ -1,6 +1,9 @@
 //! Rotation of queries and keys, and the append to the pages.
 #![expect(unsafe_code, reason = "launches")]
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use ffai_model::Growth;
 use ffai_program::{Buf, Heads, KvRef, RopeRef};
 
@@ -25,6 +28,38 @@ pub(crate) struct Rotate {
     pub(crate) rope: Option<RopeRef>,
     pub(crate) growth: Option<Growth>,
     pub(crate) kv: KvRef,
+    /// Whether the attention that follows does this as well where it can.
+    pub(crate) fuses: Cell<bool>,
+}
+
+/// `Rotation` of `rotate.cuh`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct RotationArgs {
+    q: u64,
+    k: u64,
+    v: u64,
+    heads: HeadsArgs,
+    q_norm: NormArgs,
+    k_norm: NormArgs,
+    rope: RopeArgs,
+    growth: GrowthArgs,
+}
+
+impl RotationArgs {
+    /// Of queries that are ready.
+    pub(crate) fn done(q: u64, heads: Heads) -> RotationArgs {
+        RotationArgs {
+            q,
+            k: 0,
+            v: 0,
+            heads: HeadsArgs::of(heads),
+            q_norm: NormArgs::default(),
+            k_norm: NormArgs::default(),
+            rope: RopeArgs::default(),
+            growth: GrowthArgs { beta: 0.0, original: 1.0 },
+        }
+    }
 }
 
 /// `Layer` of `pages.cuh`: one layer's share of the pages of its group.
@@ -52,6 +87,7 @@ impl LayerArgs {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct HeadsArgs {
     q: i32,
@@ -59,21 +95,42 @@ struct HeadsArgs {
     dim: i32,
 }
 
+impl HeadsArgs {
+    fn of(heads: Heads) -> HeadsArgs {
+        HeadsArgs { q: heads.q as i32, kv: heads.kv as i32, dim: heads.dim as i32 }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct GrowthArgs {
     beta: f32,
     original: f32,
 }
 
-impl Ready for Rotate {
+impl Rotate {
+    pub(crate) fn args(&self, m: &Machine) -> RotationArgs {
+        RotationArgs {
+            q: m.at(self.q),
+            k: m.at(self.k),
+            v: m.at(self.v),
+            heads: HeadsArgs::of(self.heads),
+            q_norm: NormArgs::of(self.q_norm.as_ref()),
+            k_norm: NormArgs::of(self.k_norm.as_ref()),
+            rope: self.rope.map_or_else(RopeArgs::default, |rope| m.info.rope(rope.0)),
+            growth: self
+                .growth
+                .map_or(GrowthArgs { beta: 0.0, original: 1.0 }, |g| GrowthArgs { beta: g.beta, original: g.original }),
+        }
+    }
+}
+
+impl Ready for Rc<Rotate> {
     fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
-        let heads = HeadsArgs { q: self.heads.q as i32, kv: self.heads.kv as i32, dim: self.heads.dim as i32 };
-        let (q, k, v) = (m.at(self.q), m.at(self.k), m.at(self.v));
-        let (q_norm, k_norm) = (NormArgs::of(self.q_norm.as_ref()), NormArgs::of(self.k_norm.as_ref()));
-        let rope = self.rope.map_or_else(RopeArgs::default, |rope| m.info.rope(rope.0));
-        let growth = self
-            .growth
-            .map_or(GrowthArgs { beta: 0.0, original: 1.0 }, |g| GrowthArgs { beta: g.beta, original: g.original });
+        if shape.fused && self.fuses.get() {
+            return Ok(());
+        }
+        let (rotation, q) = (self.args(m), m.at(self.q));
         let (step, layer) = (m.info.args(self.kv.group), LayerArgs::of(m, self.kv));
         let all = self.heads.q + 2 * self.heads.kv;
         let grid = Grid {
@@ -82,6 +139,6 @@ impl Ready for Rotate {
             shared: WARPS * self.heads.dim * 4,
         };
         // SAFETY: the buffers have the step's rows; the checked inputs say that every row's place has a page of the pool.
-        unsafe { self.kernel.launch(&m.stream, grid, args![q, k, v, heads, q_norm, k_norm, rope, growth, step, layer]) }
+        unsafe { self.kernel.launch(&m.stream, grid, args![rotation, q, step, layer]) }
     }
 }
