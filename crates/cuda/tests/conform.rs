@@ -1,25 +1,39 @@
 //! Every conformance case on a card, op by op beside the interpreter, and its outputs once more without a trace, for then ops run
 //! fused and recorded. Without a card the tests say that they were skipped.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod harness;
+
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ffai_cuda::{Cuda, CudaOptions};
+use ffai_cuda::{Cuda, CudaOptions, probe};
 use ffai_program::conform::{Case, CompareError, cases, relative_error};
 use ffai_program::{Backend, Output, Reference};
 
 /// Cases at once: kernels are compiled for each, on one thread.
 const WORKERS: usize = 12;
 
-/// The card, or none with a visible word.
-fn cuda(kv_f32: bool) -> Option<Cuda> {
-    let cache = Some(std::env::temp_dir().join("ffai-test-kernels"));
-    match Cuda::new(CudaOptions { kv_f32: Some(kv_f32), cache, ..CudaOptions::default() }) {
-        Ok(cuda) => Some(cuda),
-        Err(error) => {
-            println!("skipped: no CUDA device ({error})");
-            None
-        }
+fn main() -> ExitCode {
+    harness::main(&[
+        ("a_card_knows_what_it_is", describe),
+        ("every_case_agrees_with_the_interpreter", || compare_all(true)),
+        ("every_case_agrees_with_keys_and_values_in_f16", || compare_all(false)),
+    ])
+}
+
+fn describe() {
+    let probe = probe(&harness::options().roots);
+    assert!(probe.usable() && probe.wanted(), "{probe:?}");
+    for card in probe.cards.into_iter().flatten() {
+        assert!(card.multiprocessors > 0 && card.l2 > 0 && card.shared_memory > 48 << 10, "{card:?}");
+        assert!(card.free <= card.memory, "{card:?}");
     }
+}
+
+fn cuda(kv_f32: bool) -> Cuda {
+    Cuda::new(CudaOptions { kv_f32: Some(kv_f32), ..harness::options() }).unwrap()
 }
 
 /// Products of few rows are nearly f32, those of many have f16 operands.
@@ -59,12 +73,9 @@ fn failures(case: &Case, cuda: &Cuda, kv_f32: bool) -> Result<Vec<String>, Compa
 }
 
 fn compare_all(kv_f32: bool) {
-    if cuda(kv_f32).is_none() {
-        return;
-    }
     let (cases, next) = (cases(), AtomicUsize::new(0));
     let work = || {
-        let cuda = cuda(kv_f32).expect("a card that was there");
+        let cuda = cuda(kv_f32);
         let mut found = Vec::new();
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             match failures(case, &cuda, kv_f32) {
@@ -76,18 +87,8 @@ fn compare_all(kv_f32: bool) {
     };
     let found: Vec<String> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|w| w.join().expect("a worker")).collect()
+        workers.into_iter().flat_map(|w| w.join().unwrap()).collect()
     });
     println!("{} cases", cases.len());
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
-}
-
-#[test]
-fn every_case_agrees_with_the_interpreter() {
-    compare_all(true);
-}
-
-#[test]
-fn every_case_agrees_with_keys_and_values_in_f16() {
-    compare_all(false);
 }

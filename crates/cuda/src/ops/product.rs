@@ -249,7 +249,7 @@ impl Many {
             let warps = blocks * self.matrix.tiles_per_row();
             // SAFETY: the scratch has room for that many blocks of rows.
             unsafe {
-                expand.launch(&m.stream, Grid::new(warps.div_ceil(8), 256), args![tiles, w, first_block, count])?
+                expand.launch(&m.stream, Grid::new(warps.div_ceil(8), 256), args![tiles, w, first_block, count])?;
             };
             let outs = (blocks * TILE_ROWS).min(self.matrix.rows - first * TILE_ROWS);
             let (first_out, outs_arg) = ((first * TILE_ROWS) as i32, outs as i32);
