@@ -10,6 +10,7 @@ use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 use crate::Arch;
 use crate::cache::Kernels;
 use crate::kernels::{FILES, define, source};
+use crate::machine::MOST_RANGES;
 use crate::nvrtc::tests::{roots, said_aloud};
 use crate::storage::Layout;
 
@@ -60,13 +61,13 @@ fn of_layout(layout: Layout) -> Vec<Entry> {
 
 /// A product of wide rows, one behind a norm, and a gated one; a width that is no multiple of a warp's share.
 fn products(layout: Layout, depth: usize) -> Vec<Entry> {
-    let product = |(tiles, warps, norm, gated, act): (usize, usize, u8, u8, u8)| {
+    let product = |(cols, warps, norm, gated, act): (usize, usize, u8, u8, u8)| {
         let mut options = layout.options();
-        options.extend([define("TILES", tiles), define("WARPS", warps), define("DEPTH", depth)]);
+        options.extend([define("COLS", cols), define("WARPS", warps), define("DEPTH", depth)]);
         options.extend([define("NORM", norm), define("GATED", gated), define("ACT", act)]);
         ("product.cu", options)
     };
-    let all = [(64, 16, 0, 0, 0), (9, 8, 1, 1, 0), (32, 8, 2, 1, 1), (32, 8, 2, 0, 0)];
+    let all = [(4096, 16, 0, 0, 0), (576, 8, 1, 1, 0), (2048, 8, 2, 1, 1), (2048, 8, 2, 0, 0)];
     // All ways for one storage of each kind, one way for the rest.
     let some = kinds().into_iter().any(|kind| Layout::new(kind) == layout);
     all[..if some { all.len() } else { 1 }].iter().copied().map(product).collect()
@@ -81,8 +82,12 @@ fn others() -> Vec<Entry> {
         for (dim, vec, lanes, group) in
             [(64, 8, 8, 4), (80, 8, 16, 2), (96, 8, 16, 1), (128, 8, 16, 4), (256, 8, 32, 4)]
         {
-            let shape = [("DIM", dim), ("VEC", vec), ("LANES", lanes), ("GROUP", group), ("WARPS", 8), ("KV_F32", kv)];
-            entries.push(("attend.cu", shape.map(|(name, value)| define(name, value)).into()));
+            for fused in [0, 1] {
+                let shape = [("DIM", dim), ("VEC", vec), ("LANES", lanes), ("GROUP", group), ("WARPS", 8)];
+                let rest = [("MOST_RANGES", MOST_RANGES), ("KV_F32", kv), ("FUSED", fused)];
+                let options = shape.into_iter().chain(rest).map(|(name, value)| define(name, value));
+                entries.push(("attend.cu", options.collect()));
+            }
         }
     }
     entries.extend([64, 80, 96, 128, 256].map(|dim| ("attend_tiles.cu", vec![define("DIM", dim)])));
