@@ -85,7 +85,11 @@ fn memory(model: &Description, plan: &InspectPlan) -> Result<Memory> {
     let context = plan.load.context.unwrap_or(model.spec.context);
     let options = LoadOptions { context: Some(context), ..plan.load.clone() };
     let backend = backend(&options)?;
-    Ok(Memory { context, device: kind(&*backend), footprint: model.footprint(&*backend, &model.plan(&options)) })
+    Ok(Memory {
+        context,
+        device: kind(&*backend),
+        footprint: model.footprint(&*backend, &model.plan(&options, &*backend)),
+    })
 }
 
 fn parameters(model: &Description) -> u64 {

@@ -36,7 +36,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<ExitCode> {
         decode: args.decode,
         batches: args.batch.clone(),
         runs: args.runs,
-        chunk: options.chunk,
+        chunk: options.chunk.unwrap_or_else(|| backend.prompt_rows()).min(context),
         context,
     };
     let mut bar = Bar::new("timing");

@@ -84,6 +84,10 @@ impl Backend for Cuda {
         format!("cuda:{} ({}, {})", self.card.ordinal, self.card.name, self.card.arch)
     }
 
+    fn prompt_rows(&self) -> usize {
+        2048
+    }
+
     fn read_bandwidth(&self) -> Option<f64> {
         let stream = self.card.context.new_stream().ok()?;
         bandwidth::read(&self.library(), &stream).ok()

@@ -37,6 +37,10 @@ impl Backend for Limited {
         self.inner.scratch(program, plan)
     }
 
+    fn prompt_rows(&self) -> usize {
+        self.inner.prompt_rows()
+    }
+
     fn free_memory(&self) -> Option<u64> {
         self.inner.free_memory()
     }

@@ -45,10 +45,12 @@ impl Model {
         check_context(&description, options)?;
         let text = if wants_text(options) { Text::find(&description.checkpoint)? } else { None };
         let enabled = enabled(text.as_ref().map(Declared::of_text).unwrap_or_default(), options)?;
-        let plan = description.plan(options);
-        let (executable, backend) = devices::first(options, on, |backend, on| description.compile(backend, &plan, on))?;
-        let engine =
-            Engine::new(executable, &description.program, plan.clone(), EngineOptions { chunk: options.chunk })?;
+        let ((executable, plan), backend) = devices::first(options, on, |backend, on| {
+            let plan = description.plan(options, backend);
+            Ok((description.compile(backend, &plan, on)?, plan))
+        })?;
+        let chunk = options.chunk.unwrap_or(plan.rows);
+        let engine = Engine::new(executable, &description.program, plan.clone(), EngineOptions { chunk })?;
         let engine = EngineHandle::spawn(engine)?;
         on(LoadEvent::Ready);
         let backend = backend.name();
@@ -171,7 +173,7 @@ fn check(options: &LoadOptions) -> Result<(), Error> {
         ("threads", options.threads),
         ("context", options.context),
         ("parallel", Some(options.parallel)),
-        ("chunk", Some(options.chunk)),
+        ("chunk", options.chunk),
     ];
     match positive.into_iter().find(|(_, value)| *value == Some(0)) {
         Some((option, _)) => Err(Error::Option { option, value: "0".to_owned(), expected: "at least 1".to_owned() }),

@@ -88,9 +88,10 @@ impl Description {
     }
 
     /// The plan for sequences of at most `context` tokens (none: the default), as [`crate::Model::load`] makes it.
-    pub fn plan(&self, options: &LoadOptions) -> Plan {
+    pub fn plan(&self, options: &LoadOptions, backend: &dyn Backend) -> Plan {
         let context = options.context.unwrap_or(self.spec.context.min(LoadOptions::DEFAULT_CONTEXT));
-        Plan::new(&self.program, options.parallel, context, options.chunk)
+        let chunk = options.chunk.unwrap_or_else(|| backend.prompt_rows()).min(context);
+        Plan::new(&self.program, options.parallel, context, chunk)
     }
 
     /// One forward pass over `tokens`, away from any engine: logits f32, row after row of `spec.vocab`.

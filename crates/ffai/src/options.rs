@@ -16,8 +16,9 @@ pub struct LoadOptions {
     pub context: Option<usize>,
     /// Most requests that run at once; others wait.
     pub parallel: usize,
-    /// Most prompt tokens in one step. It changes how smoothly requests share the machine, never what they answer.
-    pub chunk: usize,
+    /// Most prompt tokens in one step; none leaves it to the device. It changes how smoothly requests share the machine, never what
+    /// they answer.
+    pub chunk: Option<usize>,
     /// Most bytes that weights, keys and values, buffers and scratch may take together; none means the memory that is available
     /// now, as far as the system tells. A model that needs more is refused before its weights are touched.
     pub memory_limit: Option<u64>,
@@ -37,7 +38,7 @@ impl Default for LoadOptions {
             threads: None,
             context: None,
             parallel: 4,
-            chunk: 256,
+            chunk: None,
             memory_limit: None,
             enable: None,
         }

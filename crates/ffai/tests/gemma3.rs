@@ -42,7 +42,10 @@ fn greedy_text_equals_that_of_transformers() {
     // Three layers keep everything, fifteen a window of 512 tokens: at 32 thousand tokens a fifth of what all would take.
     let description = Description::open("gemma3-270m", &mut |_| {}).unwrap();
     let options = LoadOptions { parallel: 1, context: Some(32_768), ..LoadOptions::default() };
-    let footprint = description.footprint(&*measure::backend(&options).unwrap(), &description.plan(&options));
+    let footprint = {
+        let backend = measure::backend(&options).unwrap();
+        description.footprint(&*backend, &description.plan(&options, &*backend))
+    };
     let all = 18 * 2 * 256 * 4 * 32_768;
     assert!(footprint.kv < all / 5, "{} of {all}", footprint.kv);
 }

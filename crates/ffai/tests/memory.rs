@@ -50,7 +50,10 @@ fn predicted_memory_is_what_is_taken_within_two_percent() {
     let name = folder.path().to_str().unwrap();
     let options = LoadOptions { parallel: 1, context: Some(2048), ..LoadOptions::default() };
     let description = Description::open(name, &mut |_| {}).unwrap();
-    let predicted = description.footprint(&*measure::backend(&options).unwrap(), &description.plan(&options));
+    let predicted = {
+        let backend = measure::backend(&options).unwrap();
+        description.footprint(&*backend, &description.plan(&options, &*backend))
+    };
     assert!(predicted.kv > 200_000_000, "{predicted:?}");
     drop(description);
 

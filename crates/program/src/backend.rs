@@ -51,6 +51,12 @@ pub trait Backend {
         None
     }
 
+    /// Rows that a step of a prompt should have, unless somebody decides otherwise: enough to keep the device busy, few enough for
+    /// other sequences to get their turn.
+    fn prompt_rows(&self) -> usize {
+        256
+    }
+
     /// Bytes of the device's own memory that nobody uses now. None where programs live in the system's.
     fn free_memory(&self) -> Option<u64> {
         None
