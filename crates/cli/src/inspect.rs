@@ -54,6 +54,10 @@ fn kinds(model: &Description) -> Vec<Kind> {
             Some((_, rest)) => format!("layers.*.{rest}"),
             None => role.to_owned(),
         };
+        let role = match role.split_once(".experts.").and_then(|(at, rest)| Some((at, rest.split_once('.')?.1))) {
+            Some((at, name)) => format!("{at}.experts.*.{name}"),
+            None => role,
+        };
         let (storage, shape) = (tensor.storage().to_string(), format!("{:?}", tensor.shape()));
         let (size, same) =
             (tensor.bytes_len() as u64, |k: &&mut Kind| k.role == role && k.storage == storage && k.shape == shape);
@@ -184,14 +188,11 @@ fn fate(fate: &Fate) -> String {
 
 fn tensors(model: &Description) -> String {
     let mut rows = vec![["tensor", "type", "shape", "bytes", "role"].map(str::to_owned).to_vec()];
-    rows.extend(
-        model
-            .weights
-            .ledger()
-            .rows
-            .iter()
-            .map(|r| vec![r.tensor.clone(), r.dtype.clone(), format!("{:?}", r.shape), bytes(r.bytes), fate(&r.fate)]),
-    );
+    // Experts of their own names in one row.
+    rows.extend(model.weights.ledger().folded().into_iter().map(|(r, n)| {
+        let tensor = if n == 1 { r.tensor } else { format!("{} ({n})", r.tensor) };
+        vec![tensor, r.dtype, format!("{:?}", r.shape), bytes(r.bytes), fate(&r.fate)]
+    }));
     table(&rows, &[3])
 }
 

@@ -29,6 +29,9 @@ impl fmt::Display for Spec {
         }
         let head = if self.head.tied { "the embedding" } else { "a matrix of its own" };
         write!(f, "logits: {} * {head}", norm(Some(self.final_norm), "x"))?;
+        if self.head.bias {
+            write!(f, " + bias")?;
+        }
         if self.head.scale != 1.0 {
             write!(f, ", times {}", self.head.scale)?;
         }

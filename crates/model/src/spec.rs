@@ -187,6 +187,8 @@ pub enum Activation {
 pub struct Head {
     /// Whether the head multiplies with the embedding table.
     pub tied: bool,
+    /// Whether there is a bias, also where the matrix is the embedding.
+    pub bias: bool,
     /// Factor on the logits.
     pub scale: f32,
     /// Logits `x` become `cap * tanh(x / cap)`.

@@ -72,6 +72,9 @@ impl Spec {
             }
         }
         list.norm("final_norm".to_owned(), self.hidden, Some(self.final_norm));
+        if self.head.bias {
+            list.vector("head_bias".to_owned(), self.vocab);
+        }
         if !self.head.tied {
             list.matrix("head".to_owned(), self.vocab, self.hidden);
         }

@@ -215,3 +215,68 @@ fn an_entry_without_a_mode_says_affine() {
     let error = bind(&config, &all).unwrap_err();
     assert!(error.contains("up_proj is nvfp4, but") && error.contains("says affine 4-bit g64"), "{error}");
 }
+
+/// A mixture of 3 experts in place of the MLP; each expert is 32 wide.
+fn mixture() -> (Value, Tensors) {
+    let mut config = config();
+    for (key, value) in
+        [("num_experts", 3), ("num_experts_per_tok", 2), ("moe_intermediate_size", 32), ("head_dim", 32)]
+    {
+        config[key] = json!(value);
+    }
+    (config["model_type"], config["num_key_value_heads"]) = (json!("qwen3_moe"), json!(2));
+    let mut all = tensors();
+    all.retain(|name, _| !name.contains(".mlp."));
+    all.insert("model.layers.0.mlp.gate.weight".to_owned(), plain(&[3, HIDDEN]));
+    for norm in ["q_norm", "k_norm"] {
+        all.insert(format!("model.layers.0.self_attn.{norm}.weight"), plain(&[32]));
+    }
+    (config, all)
+}
+
+#[test]
+fn experts_of_their_own_names_are_one_row_when_folded() {
+    let (config, mut all) = mixture();
+    for expert in 0..3 {
+        for (name, shape) in [("gate", [32, HIDDEN]), ("up", [32, HIDDEN]), ("down", [HIDDEN, 32])] {
+            all.insert(format!("model.layers.0.mlp.experts.{expert}.{name}_proj.weight"), plain(&shape));
+        }
+    }
+    let ledger = bind(&config, &all).unwrap();
+    assert_eq!(ledger.rows.len(), all.len());
+    let folded = ledger.folded();
+    let (row, n) = folded.iter().find(|(row, _)| row.tensor.contains("up_proj")).unwrap();
+    assert_eq!(
+        (row.tensor.as_str(), *n, row.bytes),
+        ("model.layers.0.mlp.experts.*.up_proj.weight", 3, 3 * 32 * 64 * 2)
+    );
+    assert_eq!(row.fate, Fate::Used { role: "layers.0.moe.experts.*.up".to_owned(), note: None });
+}
+
+#[test]
+fn stacks_of_experts_are_bound_by_their_shape() {
+    let (config, mut all) = mixture();
+    all.insert("model.layers.0.mlp.experts.gate_up_proj".to_owned(), plain(&[3, 64, HIDDEN]));
+    all.insert("model.layers.0.mlp.switch_mlp.down_proj.weight".to_owned(), plain(&[3, HIDDEN, 32]));
+    let ledger = bind(&config, &all).unwrap();
+    let role = "layers.0.moe.experts.*.gate [0..32], layers.0.moe.experts.*.up [32..64]".to_owned();
+    assert_eq!(*fate(&ledger, "model.layers.0.mlp.experts.gate_up_proj"), Fate::Used { role, note: None });
+    all.insert("model.layers.0.mlp.switch_mlp.down_proj.weight".to_owned(), plain(&[2, HIDDEN, 32]));
+    let error = bind(&config, &all).unwrap_err();
+    let expected = "DIR/model.safetensors: tensor model.layers.0.mlp.switch_mlp.down_proj.weight has shape [2, 64, 32], expected [3, 64, 32] (role layers.0.moe.experts.*.down)";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn each_expert_of_a_stack_may_have_a_global_scale() {
+    let (config, mut all) = mixture();
+    all.insert("model.layers.0.mlp.experts.gate_up_proj".to_owned(), plain(&[3, 64, HIDDEN]));
+    let down = "model.layers.0.mlp.switch_mlp.down_proj";
+    all.insert(format!("{down}.weight"), (Dtype::U32, vec![3, HIDDEN, 4], vec![0; 3 * HIDDEN * 16]));
+    all.insert(format!("{down}.scales"), (Dtype::U8, vec![3, HIDDEN, 2], vec![0x38; 3 * HIDDEN * 2]));
+    let scales = |n: usize| (Dtype::F32, vec![n], vec![0; n * 4]);
+    all.insert(format!("{down}.global_scale"), scales(3));
+    bind(&config, &all).unwrap();
+    all.insert(format!("{down}.global_scale"), scales(2));
+    assert!(bind(&config, &all).unwrap_err().contains("global_scale has shape [2], expected [3]"));
+}

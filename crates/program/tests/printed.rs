@@ -126,6 +126,13 @@ fn small_mixtures_print_as_they_did() {
             "qwen2_moe",
             json!({"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 48}),
         ),
+        ("olmoe", json!({"num_experts": 8, "num_experts_per_tok": 3})),
+        ("granitemoe", json!({"num_local_experts": 6, "num_experts_per_tok": 2, "residual_multiplier": 0.25})),
+        ("phimoe", json!({"num_local_experts": 6, "attention_bias": true, "lm_head_bias": true})),
+        (
+            "glm4_moe",
+            json!({"n_routed_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 32, "n_group": 4, "topk_group": 2, "use_qk_norm": true}),
+        ),
         (
             "qwen3_moe",
             json!({"num_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 32, "norm_topk_prob": true, "mlp_only_layers": [1]}),

@@ -60,7 +60,7 @@ NAMES = [
     *((f"model.layers.#.mlp.shared_expert{s}.{p}_proj.", f"blk.#.ffn_{p}_shexp.") for s in ("", "s") for p in EXPERTS),
 ]
 # Architectures where that norm follows attention (or has the name of one that does).
-POST_ATTENTION = ("seed_oss", "gpt-oss", "olmo2", "gemma2", "gemma3")
+POST_ATTENTION = ("seed_oss", "gpt-oss", "glm4moe", "olmo2", "gemma2", "gemma3")
 AFTER = ("model.layers.#.post_attention_layernorm.", "blk.#.post_attention_norm.")
 PRE_MLP = ("model.layers.#.pre_feedforward_layernorm.", "blk.#.ffn_norm.")
 # Architectures that are named otherwise in GGUF.
@@ -110,7 +110,7 @@ HALVES = {
 }
 # Architectures whose q and k rows are stored with the two halves of each head interleaved, and by which head count.
 HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
-PERMUTED = {"llama": HEADS, "smollm3": HEADS, "granite": HEADS, "mixtral": HEADS, "internlm2": HEADS}
+PERMUTED = {name: HEADS for name in ("llama", "smollm3", "granite", "granitemoe", "mixtral", "internlm2")}
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,6 @@ class Gguf:
             writer.add_value_length(config["kv_lora_rank"])
             writer.add_key_length_mla(key)
             writer.add_value_length_mla(config["v_head_dim"])
-        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
-        writer.add_expert_weights_norm(config["norm_topk_prob"])
-        writer.add_expert_weights_scale(config["routed_scaling_factor"])
 
     def _add_yarn(self, writer: gguf.GGUFWriter, scaling: dict[str, Any]) -> None:
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
@@ -202,6 +199,11 @@ class Gguf:
         for key, name in COUNTS.items():
             if key in config:
                 writer.add_uint32(f"{writer.arch}.{name}", config[key])
+        if "routed_scaling_factor" in config:
+            # What llama.cpp knows of other routers than a softmax it reads from the file.
+            writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+            writer.add_expert_weights_norm(config["norm_topk_prob"])
+            writer.add_expert_weights_scale(config["routed_scaling_factor"])
         if "partial_rotary_factor" in config:
             writer.add_rope_dimension_count(int(head_dim(config) * config["partial_rotary_factor"]))
         if "kv_lora_rank" in config:

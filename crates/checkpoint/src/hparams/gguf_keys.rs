@@ -45,12 +45,13 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("expert_shared_count", "n_shared_experts", Count),
     ("expert_weights_norm", "norm_topk_prob", Flag),
     ("expert_weights_scale", "routed_scaling_factor", Float),
-    ("leading_dense_block_count", "first_k_dense_replace", Count),
     ("expert_group_count", "n_group", Count),
     ("expert_group_used_count", "topk_group", Count),
+    ("leading_dense_block_count", "first_k_dense_replace", Count),
     ("attention.q_lora_rank", "q_lora_rank", Count),
     ("attention.kv_lora_rank", "kv_lora_rank", Count),
     ("attention.value_length_mla", "v_head_dim", Count),
+    ("nextn_predict_layers", "num_nextn_predict_layers", Count),
 ];
 
 /// Keys of the tokenizer.
@@ -73,6 +74,7 @@ const TENSOR_FLAGS: &[(&str, &str, bool)] = &[
     ("output.weight", "tie_word_embeddings", false),
     ("blk.0.attn_q.bias", "attention_bias", true),
     ("blk.0.ffn_gate.bias", "mlp_bias", true),
+    ("blk.0.attn_q_norm.weight", "use_qk_norm", true),
 ];
 
 /// Hyperparameters under the names of Hugging Face. `has` says whether the file holds a tensor.
@@ -86,6 +88,7 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     for &(key, name, kind) in KEYS {
         insert(&mut map, metadata, &format!("{architecture}.{key}"), name, kind)?;
     }
+    drop_prediction_layers(&mut map);
     for &(key, name, kind) in TOKENIZER_KEYS {
         insert(&mut map, metadata, key, name, kind)?;
     }
@@ -115,6 +118,14 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
         map.insert("query_pre_attn_scalar".into(), scalar.into());
     }
     Ok(Hparams::from_gguf(metadata.file(), architecture, map))
+}
+
+/// `block_count` counts the layers that predict further tokens as well.
+fn drop_prediction_layers(map: &mut Map<String, Value>) {
+    let count = |name: &str| map.get(name).and_then(Value::as_u64);
+    if let (Some(all), Some(extra)) = (count("num_hidden_layers"), count("num_nextn_predict_layers")) {
+        map.insert("num_hidden_layers".into(), all.saturating_sub(extra).into());
+    }
 }
 
 /// Whether the gates of an architecture's mixture have sum 1, which llama.cpp knows where its files do not say.

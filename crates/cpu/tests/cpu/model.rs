@@ -131,7 +131,7 @@ fn spec() -> Spec {
             layer(None, mixture().into()),
         ],
         final_norm: norm,
-        head: Head { tied: false, scale: 1.0, cap: None },
+        head: Head { tied: false, bias: false, scale: 1.0, cap: None },
     }
 }
 

@@ -40,7 +40,7 @@ fn spec() -> Spec {
         ropes: vec![Rope::fixed(4, Pairing::Half, vec![1.0, 0.1], 1.0)],
         layers: vec![layer(attention), layer(windowed)],
         final_norm: norm,
-        head: Head { tied: false, scale: 1.0, cap: None },
+        head: Head { tied: false, bias: false, scale: 1.0, cap: None },
     }
 }
 

@@ -206,7 +206,12 @@ impl Dims {
             ropes: vec![Rope::from_config(hp, &self.rope)?],
             layers: (0..self.layers).map(layer).collect(),
             final_norm: self.norm,
-            head: Head { tied: hp.flag("tie_word_embeddings")?.unwrap_or(self.tied), scale: 1.0, cap: None },
+            head: Head {
+                tied: hp.flag("tie_word_embeddings")?.unwrap_or(self.tied),
+                bias: false,
+                scale: 1.0,
+                cap: None,
+            },
         })
     }
 }

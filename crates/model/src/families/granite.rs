@@ -1,24 +1,38 @@
-//! Granite 3: Llama with four factors. Reference: transformers `modeling_granite.py`.
+//! Granite 3: Llama with four factors, dense and as a mixture. Reference: transformers `modeling_granite.py`,
+//! `modeling_granitemoe.py`.
 
 use ffai_checkpoint::Hparams;
 
 use super::{Defaults, Dims};
-use crate::{Attention, Branch, Head, Layer, Result, Spec};
+use crate::names::{Row, moe};
+use crate::{Attention, Branch, Head, Layer, Mixer, Result, Router, Spec};
 
 const DEFAULTS: Defaults = Defaults { context: 2048, ..Defaults::USUAL };
 
-pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
+pub(super) const HF_MOE: &[&[Row]] = &[moe::GRANITE];
+
+/// The dense models.
+pub(super) fn granite(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, DEFAULTS)?;
+    decoder(hp, &dims, &dims.mlp(hp)?.into())
+}
+
+/// The mixtures.
+pub(super) fn granitemoe(hp: &Hparams) -> Result<Spec> {
+    let dims = Dims::from_config(hp, DEFAULTS)?;
+    decoder(hp, &dims, &dims.moe(hp, "intermediate_size", [8, 2], Router::softmax(true))?.into())
+}
+
+fn decoder(hp: &Hparams, dims: &Dims, mlp: &Mixer) -> Result<Spec> {
     let bias = hp.flag("attention_bias")?.unwrap_or(false);
     let scale = dims.factor(hp, "attention_multiplier")?;
     let attention = Attention { qkv_bias: bias, out_bias: bias, scale, ..dims.attention() };
-    let mlp = dims.mlp(hp)?;
     let residual = dims.factor(hp, "residual_multiplier")?;
     // GGUF has the key of other families, and means the divisor too.
     let divisor = if hp.value("logits_scaling").is_some() { "logits_scaling" } else { "logit_scale" };
     let spec = dims.decoder(hp, |_| {
-        let branch = |mixer| Branch { scale: residual, ..Branch::new(Some(dims.norm), mixer, None) };
-        Layer::sequence([attention.clone().into(), mlp.clone().into()].map(|mixer: crate::Mixer| branch(mixer)))
+        let branch = |mixer: Mixer| Branch { scale: residual, ..Branch::new(Some(dims.norm), mixer, None) };
+        Layer::sequence([attention.clone().into(), mlp.clone()].map(branch))
     })?;
     Ok(Spec {
         embed_scale: dims.factor(hp, "embedding_multiplier")?,

@@ -5,6 +5,7 @@ mod deepseek;
 mod dims;
 mod gemma;
 mod glm4;
+mod glm4_moe;
 mod gpt_oss;
 mod granite;
 mod internlm2;
@@ -13,6 +14,7 @@ mod mistral;
 mod mixtral;
 mod olmo;
 mod phi3;
+mod phimoe;
 mod qwen;
 mod seed;
 mod smollm3;
@@ -44,7 +46,7 @@ pub struct Family {
     pub hf: &'static [&'static [Row]],
     /// Names in GGUF that are not the usual ones.
     pub gguf: &'static [&'static [Row]],
-    /// Tensors in safetensors that nothing reads, with the reason.
+    /// Tensors that nothing reads, with the reason.
     pub ignored: &'static [(&'static str, &'static str)],
 }
 
@@ -98,7 +100,7 @@ pub const FAMILIES: &[Family] = &[
     Family::new("seed_oss", "Seed-OSS", seed::spec).names(&[], &[gguf::NORM_AFTER_ATTENTION]),
     Family::new("smollm3", "SmolLM 3", smollm3::spec).adjacent(),
     Family::new("phi3", "Phi 3, 3.5 and 4", phi3::spec).names(phi3::HF, phi3::GGUF),
-    Family::new("granite", "Granite 3", granite::spec).adjacent(),
+    Family::new("granite", "Granite 3", granite::granite).adjacent(),
     Family::new("internlm2", "InternLM 2 and 2.5", internlm2::spec).adjacent().names(internlm2::HF, &[]),
     Family::new("olmo2", "OLMo 2", olmo::olmo2).names(olmo::HF, &[]),
     Family::new("olmo3", "OLMo 3", olmo::olmo3).not_in_gguf().names(olmo::HF, &[]),
@@ -110,7 +112,7 @@ pub const FAMILIES: &[Family] = &[
     Family::new("gemma3_text", "Gemma 3 (text)", gemma::gemma3).names(gemma::HF, &[]),
     Family::new("gemma3", "Gemma 3 (text part)", gemma::gemma3).names(gemma::HF, &[]).ignoring(hf::TOWERS),
     Family::new("mixtral", "Mixtral", mixtral::spec).not_in_gguf().names(mixtral::HF, &[]),
-    Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe).in_gguf_as("qwen2moe").not_in_gguf(),
+    Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe).in_gguf_as("qwen2moe"),
     Family::new("qwen3_moe", "Qwen 3 (mixtures)", qwen::qwen3_moe).in_gguf_as("qwen3moe"),
     Family::new("deepseek_v3", "DeepSeek V3 and R1", deepseek::spec)
         .adjacent()
@@ -118,6 +120,13 @@ pub const FAMILIES: &[Family] = &[
         .names(deepseek::HF, deepseek::GGUF)
         .ignoring(hf::MORE_TOKENS),
     Family::new("gpt_oss", "gpt-oss", gpt_oss::spec).in_gguf_as("gpt-oss").names(gpt_oss::HF, gpt_oss::GGUF),
+    Family::new("olmoe", "OLMoE", olmo::olmoe),
+    Family::new("granitemoe", "Granite 3 (mixtures)", granite::granitemoe).adjacent().names(granite::HF_MOE, &[]),
+    Family::new("phimoe", "Phi 3.5 MoE", phimoe::spec).not_in_gguf().names(phimoe::HF, &[]),
+    Family::new("glm4_moe", "GLM 4.5 and 4.6", glm4_moe::spec)
+        .in_gguf_as("glm4moe")
+        .names(&[], glm4_moe::GGUF)
+        .ignoring(hf::MORE_TOKENS),
 ];
 
 /// The family of that `model_type`, or of that name in GGUF.

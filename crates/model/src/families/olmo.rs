@@ -1,11 +1,11 @@
-//! OLMo 2 and 3: norms after the mixers, none before, and norms over all of q and k. Reference: transformers
-//! `modeling_olmo2.py`, `modeling_olmo3.py`.
+//! OLMo 2 and 3: norms after the mixers, none before, and norms over all of q and k; the mixture OLMoE has norms before. Reference:
+//! transformers `modeling_olmo2.py`, `modeling_olmo3.py`, `modeling_olmoe.py`.
 
 use ffai_checkpoint::Hparams;
 
 use super::{Defaults, Dims};
 use crate::names::{Row, hf};
-use crate::{Attention, Branch, Layer, QkNorm, Result, Rope, Spec};
+use crate::{Attention, Branch, Layer, QkNorm, Result, Rope, Router, Spec};
 
 pub(super) const HF: &[&[Row]] = &[hf::POST_NORMS_OLMO];
 
@@ -34,6 +34,18 @@ pub(super) fn olmo3(hp: &Hparams) -> Result<Spec> {
         Attention { window, rope: Some(usize::from(window.is_some())), ..attention.clone() }
     })?;
     Ok(Spec { ropes: vec![full, sliding], ..spec })
+}
+
+/// OLMoE.
+pub(super) fn olmoe(hp: &Hparams) -> Result<Spec> {
+    if hp.value("clip_qkv").is_some() {
+        return Err(hp.invalid("clip_qkv", "null: bounds of q, k and v are not supported").into());
+    }
+    let dims = Dims::from_config(hp, Defaults { context: 4096, ..DEFAULTS })?;
+    let attention = attention(hp, &dims)?;
+    let router = Router::softmax(hp.flag("norm_topk_prob")?.unwrap_or(false));
+    let moe = dims.moe(hp, "intermediate_size", [64, 8], router)?;
+    dims.decoder(hp, |_| Layer::pre_norm(dims.norm, [attention.clone().into(), moe.clone().into()]))
 }
 
 /// `rope_theta` and `rope_scaling` of old configs are for full layers; the class gives sliding ones its default.

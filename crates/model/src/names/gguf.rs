@@ -9,6 +9,7 @@ pub(super) const ROLES: &[Row] = &[
     ("embed", Whole("token_embd.weight")),
     ("final_norm", Whole("output_norm.weight")),
     ("head", Whole("output.weight")),
+    ("head_bias", Whole("output.bias")),
     ("layers.{i}.attn.norm", Whole("blk.{i}.attn_norm.weight")),
     ("layers.{i}.attn.q", Whole("blk.{i}.attn_q.weight")),
     ("layers.{i}.attn.q_bias", Whole("blk.{i}.attn_q.bias")),
@@ -64,4 +65,7 @@ pub(crate) const FUSED_GATE_UP: &[Row] = &[
 pub(crate) const ONE_NORM: &[Row] = &[("layers.{i}.mlp.norm", Whole("blk.{i}.attn_norm.weight"))];
 
 /// The norm before the MLP under the name of one after attention.
-pub(crate) const NORM_AFTER_ATTENTION: &[Row] = &[("layers.{i}.mlp.norm", Whole("blk.{i}.post_attention_norm.weight"))];
+pub(crate) const NORM_AFTER_ATTENTION: &[Row] = &[
+    ("layers.{i}.mlp.norm", Whole("blk.{i}.post_attention_norm.weight")),
+    ("layers.{i}.moe.norm", Whole("blk.{i}.post_attention_norm.weight")),
+];

@@ -9,6 +9,7 @@ pub(super) const ROLES: &[Row] = &[
     ("embed", Whole("model.embed_tokens.weight")),
     ("final_norm", Whole("model.norm.weight")),
     ("head", Whole("lm_head.weight")),
+    ("head_bias", Whole("lm_head.bias")),
     ("layers.{i}.attn.norm", Whole("model.layers.{i}.input_layernorm.weight")),
     ("layers.{i}.attn.q", Whole("model.layers.{i}.self_attn.q_proj.weight")),
     ("layers.{i}.attn.q_bias", Whole("model.layers.{i}.self_attn.q_proj.bias")),
@@ -61,8 +62,10 @@ pub(crate) const FUSED_QKV: &[Row] = &[
 ];
 
 /// Layers that predict more than the next token, behind those that the config counts.
-pub(crate) const MORE_TOKENS: &[(&str, &str)] =
-    &[("model.layers.{past}.*", "only the next token is predicted: no layers for more")];
+pub(crate) const MORE_TOKENS: &[(&str, &str)] = &[
+    ("model.layers.{past}.*", "only the next token is predicted: no layers for more"),
+    ("blk.{past}.*", "only the next token is predicted: no layers for more"),
+];
 
 /// Latent attention: its last two matrices in one, or stacks of a matrix for each head, as mlx-lm saves them.
 pub(crate) const LATENT: &[Row] = &[

@@ -70,7 +70,7 @@ impl Names {
     pub fn of(layout: Layout, family: &Family, has: impl Fn(&str) -> bool) -> Names {
         let (own, shared, ignored) = match layout {
             Layout::HuggingFace => (family.hf, hf::ROLES, [hf::IGNORED, family.ignored]),
-            Layout::Gguf => (family.gguf, gguf::ROLES, [&[] as &[_], &[]]),
+            Layout::Gguf => (family.gguf, gguf::ROLES, [&[] as &[_], family.ignored]),
         };
         let mut names = Names { roles: HashMap::new(), ignored, wrapper: &[] };
         own.iter().copied().chain([shared, moe::roles(layout)]).for_each(|table| names.add(table));
@@ -217,6 +217,9 @@ mod tests {
         let more = names(Layout::HuggingFace, "deepseek_v3");
         assert!(more.ignored("model.layers.4.eh_proj.weight", 4).is_some());
         assert_eq!(more.ignored("model.layers.3.eh_proj.weight", 4), None);
+        let more = names(Layout::Gguf, "glm4_moe");
+        assert!(more.ignored("blk.4.nextn.eh_proj.weight", 4).is_some());
+        assert_eq!(more.ignored("blk.3.nextn.eh_proj.weight", 4), None);
     }
 
     #[test]

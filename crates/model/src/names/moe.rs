@@ -103,3 +103,14 @@ pub(crate) const BIASES_IN_GGUF: &[Row] = &[
     ("layers.{i}.moe.experts.{e}.up_bias", Stack("blk.{i}.ffn_up_exps.bias", UP_BIAS)),
     ("layers.{i}.moe.experts.{e}.down_bias", Stack("blk.{i}.ffn_down_exps.bias", DOWN_BIAS)),
 ];
+
+/// The names of Granite: one stack for gate and up.
+pub(crate) const GRANITE: &[Row] = &[
+    ("layers.{i}.moe.router", Whole("model.layers.{i}.block_sparse_moe.router.layer.weight")),
+    ("layers.{i}.moe.experts.{e}.gate", Stack("model.layers.{i}.block_sparse_moe.input_linear.weight", GATE_UP)),
+    ("layers.{i}.moe.experts.{e}.gate", Stack("model.layers.{i}.block_sparse_moe.switch_mlp.gate_proj.weight", GATE)),
+    ("layers.{i}.moe.experts.{e}.up", Stack("model.layers.{i}.block_sparse_moe.input_linear.weight", GATE_UP)),
+    ("layers.{i}.moe.experts.{e}.up", Stack("model.layers.{i}.block_sparse_moe.switch_mlp.up_proj.weight", UP)),
+    ("layers.{i}.moe.experts.{e}.down", Stack("model.layers.{i}.block_sparse_moe.output_linear.weight", DOWN)),
+    ("layers.{i}.moe.experts.{e}.down", Stack("model.layers.{i}.block_sparse_moe.switch_mlp.down_proj.weight", DOWN)),
+];

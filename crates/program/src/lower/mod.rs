@@ -7,7 +7,7 @@ mod moe;
 
 use ffai_model::{Mixer, Norm, Spec, Sublayer};
 
-use crate::{Buf, Builder, Op, Program, Rows};
+use crate::{Buf, Builder, Op, Program, Proj, Rows};
 
 /// Lowers a spec into the program of one step.
 ///
@@ -27,7 +27,8 @@ pub fn lower(spec: &Spec) -> Program {
     b.push("gather".to_owned(), Op::Gather { x, out: last });
     let logits = b.buf("logits", Rows::Wanted, spec.vocab);
     let norm = Some(b.norm("final_norm", spec.final_norm));
-    let proj = b.proj(if spec.head.tied { "embed" } else { "head" }, logits);
+    let w = b.w(if spec.head.tied { "embed" } else { "head" });
+    let proj = Proj { w, bias: b.optional("head_bias"), out: logits };
     b.push("head".to_owned(), Op::Linear { x: last, norm, proj, scale: spec.head.scale, add: None });
     if let Some(cap) = spec.head.cap {
         b.push("cap".to_owned(), Op::SoftCap { x: logits, cap });

@@ -1,0 +1,45 @@
+//! Phi 3.5 MoE: LayerNorm, biases, a sparse mixer as router. Reference: transformers `modeling_phimoe.py`.
+
+use ffai_checkpoint::Hparams;
+
+use super::{Defaults, Dims, mixtral};
+use crate::names::Row;
+use crate::{Attention, Head, Layer, Lengths, NormKind, Result, Rope, RopeTable, Router, Routing, Score, Spec};
+
+pub(super) const HF: &[&[Row]] = mixtral::HF;
+
+const DEFAULTS: Defaults = Defaults {
+    context: 131_072,
+    kv_heads: Some(8),
+    eps: 1e-5,
+    theta: 1_000_000.0,
+    norm: NormKind::Layer { bias: true },
+    ..Defaults::USUAL
+};
+
+pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
+    let dims = Dims::from_config(hp, DEFAULTS)?;
+    let windows = dims.windows(hp, None, |_| true)?;
+    let bias = hp.flag("attention_bias")?.unwrap_or(false);
+    let attention = Attention { qkv_bias: bias, out_bias: bias, ..dims.attention() };
+    let jitter = hp.float("router_jitter_noise")?.unwrap_or(0.01) as f32;
+    let usual = Router::softmax(false);
+    let router = Router { routing: Routing { score: Score::SparseMixer { jitter }, ..usual.routing }, ..usual };
+    let moe = dims.moe(hp, "intermediate_size", [16, 2], router)?;
+    let mut spec = dims.decoder(hp, |i| {
+        Layer::pre_norm(dims.norm, [Attention { window: windows[i], ..attention.clone() }.into(), moe.clone().into()])
+    })?;
+    spec.ropes.iter_mut().try_for_each(|rope| scale(hp, rope))?;
+    let head = Head { bias: hp.flag("lm_head_bias")?.unwrap_or(false), ..spec.head };
+    Ok(Spec { head, ..spec })
+}
+
+/// The factors of LongRoPE are said outright, and the reference turns by the short list at any length.
+fn scale(hp: &Hparams, rope: &mut Rope) -> Result<()> {
+    let Lengths::Long { short, long, .. } = &mut rope.lengths else { return Ok(()) };
+    let key = if hp.value("rope_parameters").is_some() { "rope_parameters" } else { "rope_scaling" };
+    let scaling = hp.object(key)?.ok_or_else(|| hp.missing(key))?;
+    short.scale = scaling.need_float("short_mscale")? as f32;
+    *long = RopeTable { freqs: short.freqs.clone(), scale: scaling.need_float("long_mscale")? as f32 };
+    Ok(())
+}
