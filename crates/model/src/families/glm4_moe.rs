@@ -35,7 +35,7 @@ fn moe(hp: &Hparams, dims: &Dims) -> Result<Moe> {
     }
     let shared = hp.count("n_shared_experts")?.unwrap_or(1);
     let inner = moe.expert.inner.saturating_mul(shared);
-    let mlp = Mlp { inner, ..moe.expert.clone() };
+    let mlp = Mlp { inner, ..moe.expert };
     Ok(Moe { shared: (shared > 0).then_some(Shared { mlp, gated: false }), ..moe })
 }
 
