@@ -199,15 +199,15 @@ class Gguf:
         for key, name in COUNTS.items():
             if key in config:
                 writer.add_uint32(f"{writer.arch}.{name}", config[key])
+        if "partial_rotary_factor" in config:
+            writer.add_rope_dimension_count(int(head_dim(config) * config["partial_rotary_factor"]))
+        if "kv_lora_rank" in config:
+            self._add_latent(writer, config)
         if "routed_scaling_factor" in config:
             # What llama.cpp knows of other routers than a softmax it reads from the file.
             writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
             writer.add_expert_weights_norm(config["norm_topk_prob"])
             writer.add_expert_weights_scale(config["routed_scaling_factor"])
-        if "partial_rotary_factor" in config:
-            writer.add_rope_dimension_count(int(head_dim(config) * config["partial_rotary_factor"]))
-        if "kv_lora_rank" in config:
-            self._add_latent(writer, config)
         if config["model_type"] == "gpt_oss":
             writer.add_expert_feed_forward_length(config["intermediate_size"])
         if config.get("head_dim") is not None:
