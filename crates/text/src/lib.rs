@@ -40,6 +40,7 @@ mod template;
 mod templates;
 mod text;
 mod tokenizer;
+mod vet;
 
 pub use declared::Declared;
 pub use detokenizer::Detokenizer;

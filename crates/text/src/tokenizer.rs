@@ -8,6 +8,7 @@ use tokenizers::{AddedToken, Tokenizer as Inner};
 use crate::detokenizer::Detokenizer;
 use crate::error::{Error, Result};
 use crate::spelling::Spelling;
+use crate::vet::vet;
 
 /// A tokenizer: the one of `tokenizer.json`, or one built from the metadata of a GGUF.
 ///
@@ -37,6 +38,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Malformed`] if they are not one, [`Error::UnsupportedTokenizer`] if its decoder is not known here.
     pub fn from_json(bytes: &[u8]) -> Result<Tokenizer> {
+        vet(bytes)?;
         let mut inner = Inner::from_bytes(bytes).map_err(|e| Error::malformed("tokenizer.json", e))?;
         // Both are habits of training set-ups that some files carry along; transformers resets them too.
         inner.with_padding(None);
