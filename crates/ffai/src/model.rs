@@ -40,6 +40,15 @@ impl Model {
     /// # Errors
     /// As [`Model::load`]; an option that makes no sense; a capability that the model does not declare.
     pub fn load_with(name: &str, options: &LoadOptions, on: &mut dyn FnMut(LoadEvent)) -> Result<Model, Error> {
+        let loaded = Model::try_load(name, options, on);
+        on(match &loaded {
+            Ok(_) => LoadEvent::Ready,
+            Err(error) => LoadEvent::Failed { why: error.to_string() },
+        });
+        loaded
+    }
+
+    fn try_load(name: &str, options: &LoadOptions, on: &mut dyn FnMut(LoadEvent)) -> Result<Model, Error> {
         check(options)?;
         let description = Description::open(name, on)?;
         check_context(&description, options)?;
@@ -52,7 +61,6 @@ impl Model {
         let chunk = options.chunk.unwrap_or(plan.rows);
         let engine = Engine::new(executable, &description.program, plan.clone(), EngineOptions { chunk })?;
         let engine = EngineHandle::spawn(engine)?;
-        on(LoadEvent::Ready);
         let backend = backend.name();
         Ok(Model { inner: Arc::new(Inner { description, engine, text, enabled, plan, backend }) })
     }

@@ -35,6 +35,11 @@ pub enum LoadEvent {
     },
     /// The model can be used.
     Ready,
+    /// Loading has failed: [`crate::Model::load_with`] returns the error. For those who only watch.
+    Failed {
+        /// The error in words.
+        why: String,
+    },
 }
 
 /// A model's files, understood: what it is, and where each weight lies. Nothing has been read but headers and configs.

@@ -38,6 +38,18 @@ fn entries_come_sorted_with_their_types() {
 }
 
 #[test]
+fn types_without_a_decoder_are_refused_by_name() {
+    for (number, name, bytes) in
+        [(16, "IQ2_XXS", 66), (23, "IQ4_XS", 136), (29, "IQ1_M", 56), (34, "TQ1_0", 54), (35, "TQ2_0", 66)]
+    {
+        let checkpoint = GgufFile::llama().tensor("w", &[256], number, &vec![0; bytes]).open().unwrap();
+        let error = Tensor::dense(checkpoint.entry("w").unwrap()).unwrap_err();
+        assert!(matches!(&error, Error::UnsupportedDtype { dtype, .. } if dtype == name), "{error}");
+        assert!(error.to_string().contains(&format!("`w` is stored as {name}, expected f32, ")), "{error}");
+    }
+}
+
+#[test]
 fn version_2_is_read_too() {
     let mut file = GgufFile::llama().tensor("w", &[1], 0, &le(&[3.0]));
     file.version = 2;
