@@ -1,5 +1,4 @@
 //! What a library user is told while a model is loaded. Bytes of downloads are tested where downloads are.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use ffai::{LoadEvent, LoadOptions, Model};
 
