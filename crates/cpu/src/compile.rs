@@ -12,7 +12,7 @@ use crate::exec::{Exec, Step};
 use crate::machine::{Machine, Needs, PANEL_ROWS};
 use crate::matrix::Matrix;
 use crate::ops::attend::{self, Attend};
-use crate::ops::elementwise::{AddNorm, Gate, SoftCap};
+use crate::ops::elementwise::{AddNorm, Gate, Scale, SoftCap, Times};
 use crate::ops::embed::Embed;
 use crate::ops::experts::{ExpertsDown, ExpertsUp, Last};
 use crate::ops::gate_up::{First, GateUp};
@@ -21,7 +21,7 @@ use crate::ops::head_project::HeadProject;
 use crate::ops::input::Input;
 use crate::ops::latent_append::LatentAppend;
 use crate::ops::linear::{Part, Products};
-use crate::ops::rotate_append::RotateAppend;
+use crate::ops::rotate_append::{Rotate, RotateAppend};
 use crate::ops::route::{self, Route};
 use crate::ops::{Norm, Ready};
 use crate::select::Kernels;
@@ -98,6 +98,12 @@ impl Compiler<'_> {
                 Box::new(ExpertsDown { input, routes: *routes, slots, experts, scale, add, out: *out })
             }
             Op::Gate { x, gate } => Box::new(Gate { x: *x, gate: *gate }),
+            Op::Times { x, by, first } => Box::new(Times { x: *x, by: *by, first: *first }),
+            Op::Scale { x, by } => Box::new(Scale { x: *x, by: self.tensors[by.0 as usize].to_f32()[0] }),
+            Op::Rotate { x, dim, norm, rope, growth } => {
+                let norm = norm.map(|n| self.norm(n));
+                Box::new(Rotate { x: *x, dim: *dim, norm, rope: *rope, growth: *growth })
+            }
             Op::Norm { x, norm, add, out } => {
                 let norm = self.norm(*norm);
                 self.needs.normed = self.needs.normed.max(norm.weight.len());

@@ -269,6 +269,9 @@ fn multiplied(program: &Program, op: &Op) -> (Vec<W>, Option<f64>) {
         | Op::Norm { .. }
         | Op::SoftCap { .. }
         | Op::Gate { .. }
+        | Op::Times { .. }
+        | Op::Scale { .. }
+        | Op::Rotate { .. }
         | Op::Route { .. }
         | Op::RotateAppend { .. }
         | Op::LatentAppend { .. }

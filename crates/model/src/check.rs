@@ -171,7 +171,12 @@ impl<'a> Binder<'a> {
             Source::Whole(_) => self.whole(&found.tensor, &ask),
             Source::Rows(..) => self.some_rows(&found, &ask),
             Source::Grouped(..) => self.grouped_rows(&found, &ask),
-            Source::PlusOne(_) => self.plus_one(&found.tensor, &ask),
+            Source::PlusOne(_) => self.changed(&found.tensor, &ask, |value| 1.0 + value),
+            Source::OverRoot(_) => {
+                let root = (ask.cols() as f32).sqrt();
+                self.changed(&found.tensor, &ask, |value| value / root)
+            }
+            Source::Ones => Ok(Tensor::from_f32(&decl.role, 1, ask.cols(), vec![1.0; ask.cols()])),
             Source::Stack(..) => self.of_stack(&found, &ask),
             Source::Turns(..) => self.in_turn(&found, &ask),
             Source::Columns(..) => self.columns(&found, &ask),
@@ -267,9 +272,10 @@ impl<'a> Binder<'a> {
         self.whole(&found.tensor, &Ask { role: ask.role.clone(), shape, expert: None })
     }
 
-    fn plus_one(&mut self, name: &str, ask: &Ask) -> Result<Tensor> {
+    /// A copy with each number changed.
+    fn changed(&mut self, name: &str, ask: &Ask, change: impl Fn(f32) -> f32) -> Result<Tensor> {
         let tensor = self.whole(name, ask)?;
-        let values = tensor.to_f32().into_iter().map(|value| 1.0 + value).collect();
+        let values = tensor.to_f32().into_iter().map(change).collect();
         Ok(Tensor::from_f32(name, tensor.rows(), tensor.cols(), values))
     }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::{
-    Activation, Attention, Branch, LatentAttention, Layer, Lengths, Mixer, Mlp, Moe, Norm, NormKind, Rope, Router,
-    Score, Spec,
+    Activation, Attention, Branch, Keys, LatentAttention, Layer, Lengths, Mixer, Mlp, Moe, Norm, NormKind, Rope,
+    Router, Score, Spec,
 };
 
 impl fmt::Display for Spec {
@@ -16,6 +16,10 @@ impl fmt::Display for Spec {
         for (i, rope) in self.ropes.iter().enumerate() {
             writeln!(f, "rope {i}: {rope}")?;
         }
+        if let Some(p) = self.per_layer {
+            let (width, scale) = (p.width, p.scale);
+            writeln!(f, "per layer {width}: {scale} * a table + {}", norm(Some(p.norm), "a projection"))?;
+        }
         for (first, last, layer) in runs(&self.layers) {
             if first == last {
                 writeln!(f, "layer {first}:")?;
@@ -24,7 +28,11 @@ impl fmt::Display for Spec {
             }
             for sublayer in &layer.sublayers {
                 let branches: Vec<String> = sublayer.branches.iter().map(Branch::to_string).collect();
-                writeln!(f, "  x += {}", branches.join(" + "))?;
+                let sum = branches.join(" + ");
+                writeln!(f, "  x += {}", if sublayer.post.is_some() { norm(sublayer.post, &sum) } else { sum })?;
+            }
+            if layer.scaled {
+                writeln!(f, "  x *= a number")?;
             }
         }
         let head = if self.head.tied { "the embedding" } else { "a matrix of its own" };
@@ -77,6 +85,10 @@ impl fmt::Display for Branch {
             Mixer::LatentAttention(a) => write!(f, "{}: {a}", norm(self.post, &format!("latent attention({x})"))),
             Mixer::Mlp(m) => write!(f, "{}: {m}", norm(self.post, &format!("mlp({x})"))),
             Mixer::Moe(m) => write!(f, "{}: {m}", norm(self.post, &format!("moe({x})"))),
+            Mixer::PerLayerInput(p) => {
+                let gated = norm(self.post, &format!("input({x})"));
+                write!(f, "{gated}: {}-gated input of the layer, {}", p.act, p.width)
+            }
         }
     }
 }
@@ -94,6 +106,14 @@ impl fmt::Display for Attention {
         if let Some(qk) = self.qk_norm {
             let whole = if qk.whole { "whole " } else { "" };
             write!(f, ", {whole}q and k {} {:e}", kind(qk.norm), qk.norm.eps)?;
+        }
+        match self.keys {
+            Keys::Own => {}
+            Keys::AreValues => write!(f, ", values are keys")?,
+            Keys::OfLayer(layer) => write!(f, ", keys and values of layer {layer}")?,
+        }
+        if let Some(v_norm) = self.v_norm {
+            write!(f, ", v {} {:e}", kind(v_norm), v_norm.eps)?;
         }
         if let Some(cap) = self.cap {
             write!(f, ", scores capped at {cap}")?;

@@ -33,7 +33,7 @@ pub use error::{Error, Result};
 pub use families::{spec, spec_of};
 pub use rope::{Lengths, Pairing, Rope, RopeTable};
 pub use spec::{
-    Activation, Attention, Branch, Groups, Growth, Head, LatentAttention, LatentMatrices, Layer, Mixer, Mlp, Moe, Norm,
-    NormKind, QkNorm, Router, Routing, Score, Shared, Spec, Sublayer,
+    Activation, Attention, Branch, Groups, Growth, Head, Keys, LatentAttention, LatentMatrices, Layer, Mixer, Mlp, Moe,
+    Norm, NormKind, PerLayer, PerLayerInput, QkNorm, Router, Routing, Score, Shared, Spec, Sublayer,
 };
 pub use weights::{Shape, WeightDecl, Weights};

@@ -135,7 +135,16 @@ impl Rope {
         };
         let (head_dim, context) = (defaults.head_dim, defaults.context);
         let base = get("rope_theta")?.unwrap_or(defaults.theta);
-        let width = (head_dim as f64 * get("partial_rotary_factor")?.unwrap_or(defaults.partial)) as usize;
+        let partial = get("partial_rotary_factor")?.unwrap_or(defaults.partial);
+        if scaling.is_some_and(|s| matches!(s.text("rope_type"), Ok(Some("proportional")))) {
+            require(hp, "partial_rotary_factor", (0.0..=1.0).contains(&partial), "a share from 0 to 1")?;
+            require(hp, "rope_theta", base > 0.0 && base.is_finite(), "a positive number")?;
+            require(hp, "head_dim", head_dim.is_multiple_of(2), "an even width")?;
+            let factor = get("factor")?.unwrap_or(1.0);
+            require(hp, "factor", factor > 0.0 && factor.is_finite(), "a positive number")?;
+            return Ok(Rope::proportional(base, head_dim, partial, factor, defaults.pairing));
+        }
+        let width = (head_dim as f64 * partial) as usize;
         require(hp, "rope_theta", base > 0.0 && base.is_finite(), "a positive number")?;
         require(
             hp,
@@ -148,6 +157,14 @@ impl Rope {
             None => Lengths::Any(RopeTable { freqs: plain(base, width), scale: 1.0 }),
         };
         Ok(Rope { width, pairing: defaults.pairing, lengths })
+    }
+
+    /// A rope over the whole head of which only the first share of pairs turns.
+    pub(crate) fn proportional(base: f64, head_dim: usize, share: f64, factor: f64, pairing: Pairing) -> Rope {
+        let turning = (share * head_dim as f64 / 2.0) as usize;
+        let freqs = plain(base, head_dim).into_iter().enumerate();
+        let freqs = freqs.map(|(i, freq)| if i < turning { freq / factor as f32 } else { 0.0 }).collect();
+        Rope::fixed(head_dim, pairing, freqs, 1.0)
     }
 
     /// The rope without any scaling.
@@ -186,7 +203,7 @@ fn scaled(config: &Hparams, hp: &Hparams, base: f64, width: usize, context: usiz
         "yarn" => yarn(hp, base, width, context)?,
         _ => {
             let key = if hp.text("rope_type")?.is_some() { "rope_type" } else { "type" };
-            return Err(hp.invalid(key, "default, linear, dynamic, llama3, yarn, longrope or su").into());
+            return Err(hp.invalid(key, "default, linear, dynamic, llama3, yarn, longrope, su or proportional").into());
         }
     };
     Ok(Lengths::Any(table))

@@ -2,11 +2,13 @@
 
 mod latent;
 mod moe;
+mod per_layer;
 
 use serde::Serialize;
 
 pub use latent::{LatentAttention, LatentMatrices};
 pub use moe::{Groups, Moe, Router, Routing, Score, Shared};
+pub use per_layer::{PerLayer, PerLayerInput};
 
 use crate::Rope;
 
@@ -25,6 +27,8 @@ pub struct Spec {
     pub embed_scale: f32,
     /// Rope tables; attention refers to them by index.
     pub ropes: Vec<Rope>,
+    /// What each layer is told of the tokens themselves, if anything.
+    pub per_layer: Option<PerLayer>,
     /// The layers in order.
     pub layers: Vec<Layer>,
     /// Norm before the head.
@@ -38,13 +42,17 @@ pub struct Spec {
 pub struct Layer {
     /// The residual steps.
     pub sublayers: Vec<Sublayer>,
+    /// Whether the residual stream is multiplied by a learned number after them.
+    pub scaled: bool,
 }
 
-/// One residual step: `x + sum over branches of scale * post(mixer(pre(x)))`. All branches read the same `x`.
+/// One residual step: `x + post(sum over branches of scale * post(mixer(pre(x))))`. All branches read the same `x`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sublayer {
     /// Usually one; two where attention and MLP run in parallel.
     pub branches: Vec<Branch>,
+    /// Norm of the branches' sum.
+    pub post: Option<Norm>,
 }
 
 /// A mixer with the norms around it.
@@ -71,6 +79,8 @@ pub enum Mixer {
     Mlp(Mlp),
     /// Some of many MLPs, chosen for each token.
     Moe(Moe),
+    /// What the layer is told of the token, gated by the hidden state.
+    PerLayerInput(PerLayerInput),
 }
 
 impl Mixer {
@@ -80,6 +90,7 @@ impl Mixer {
             Mixer::Attention(_) | Mixer::LatentAttention(_) => "attn",
             Mixer::Mlp(_) => "mlp",
             Mixer::Moe(_) => "moe",
+            Mixer::PerLayerInput(_) => "per_layer",
         }
     }
 }
@@ -103,6 +114,17 @@ pub enum NormKind {
         /// Whether there is a bias.
         bias: bool,
     },
+}
+
+/// Where the keys and values of an attention come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Keys {
+    /// Two products of the input.
+    Own,
+    /// One product of the input: values are keys before their norm and rope. There is a norm of values.
+    AreValues,
+    /// They are those of an earlier layer, which has equally many key heads, as wide, and the same window.
+    OfLayer(usize),
 }
 
 /// Norm of queries and keys before the rope.
@@ -136,6 +158,10 @@ pub struct Attention {
     pub qkv_bias: bool,
     /// Whether the output projection has a bias.
     pub out_bias: bool,
+    /// Where keys and values come from.
+    pub keys: Keys,
+    /// Norm of each value head, without a weight.
+    pub v_norm: Option<Norm>,
     /// Norm of queries and keys.
     pub qk_norm: Option<QkNorm>,
     /// Index into [`Spec::ropes`].
@@ -224,7 +250,8 @@ impl Branch {
 impl Layer {
     /// One branch after the other.
     pub fn sequence(branches: impl IntoIterator<Item = Branch>) -> Self {
-        Layer { sublayers: branches.into_iter().map(|branch| Sublayer { branches: vec![branch] }).collect() }
+        let one = |branch| Sublayer { branches: vec![branch], post: None };
+        Layer { sublayers: branches.into_iter().map(one).collect(), scaled: false }
     }
 
     /// The usual transformer layer: each mixer behind its own norm, one after the other.
@@ -242,6 +269,12 @@ impl From<Attention> for Mixer {
 impl From<LatentAttention> for Mixer {
     fn from(attention: LatentAttention) -> Self {
         Mixer::LatentAttention(attention)
+    }
+}
+
+impl From<PerLayerInput> for Mixer {
+    fn from(input: PerLayerInput) -> Self {
+        Mixer::PerLayerInput(input)
     }
 }
 

@@ -5,7 +5,8 @@ use std::{collections::HashMap, fmt};
 use ffai_checkpoint::{Checkpoint, Tensor};
 
 use crate::{
-    Attention, LatentAttention, LatentMatrices, Ledger, Mixer, Mlp, Moe, Norm, QkNorm, Result, Spec, check::Binder,
+    Attention, Keys, LatentAttention, LatentMatrices, Ledger, Mixer, Mlp, Moe, Norm, QkNorm, Result, Spec, Sublayer,
+    check::Binder,
 };
 
 /// The shape a role asks for.
@@ -58,17 +59,18 @@ impl Spec {
     pub fn weights(&self) -> Vec<WeightDecl> {
         let mut list = Decls(Vec::new());
         list.matrix("embed".to_owned(), self.vocab, self.hidden);
+        if let Some(per_layer) = self.per_layer {
+            let all = self.layers.len() * per_layer.width;
+            list.matrix("per_layer.embed".to_owned(), self.vocab, all);
+            list.matrix("per_layer.project".to_owned(), all, self.hidden);
+            list.norm("per_layer.norm".to_owned(), per_layer.width, Some(per_layer.norm));
+        }
         for (i, layer) in self.layers.iter().enumerate() {
-            for branch in layer.sublayers.iter().flat_map(|s| &s.branches) {
-                let at = format!("layers.{i}.{}", branch.mixer.key());
-                list.norm(format!("{at}.norm"), self.hidden, branch.pre);
-                match &branch.mixer {
-                    Mixer::Attention(attention) => list.attention(&at, self.hidden, attention),
-                    Mixer::LatentAttention(attention) => list.latent(&at, self.hidden, attention),
-                    Mixer::Mlp(mlp) => list.mlp(&at, self.hidden, mlp),
-                    Mixer::Moe(moe) => list.moe(&at, self.hidden, moe),
-                }
-                list.norm(format!("{at}.post_norm"), self.hidden, branch.post);
+            for sublayer in &layer.sublayers {
+                list.sublayer(i, self.hidden, sublayer);
+            }
+            if layer.scaled {
+                list.vector(format!("layers.{i}.scale"), 1);
             }
         }
         list.norm("final_norm".to_owned(), self.hidden, Some(self.final_norm));
@@ -108,15 +110,43 @@ impl Decls {
         self.matrix(role, rows, cols);
     }
 
+    fn sublayer(&mut self, layer: usize, hidden: usize, sublayer: &Sublayer) {
+        for branch in &sublayer.branches {
+            let at = format!("layers.{layer}.{}", branch.mixer.key());
+            self.norm(format!("{at}.norm"), hidden, branch.pre);
+            match &branch.mixer {
+                Mixer::Attention(attention) => self.attention(&at, hidden, attention),
+                Mixer::LatentAttention(attention) => self.latent(&at, hidden, attention),
+                Mixer::Mlp(mlp) => self.mlp(&at, hidden, mlp),
+                Mixer::Moe(moe) => self.moe(&at, hidden, moe),
+                Mixer::PerLayerInput(input) => {
+                    self.matrix(format!("{at}.gate"), input.width, hidden);
+                    self.matrix(format!("{at}.down"), hidden, input.width);
+                }
+            }
+            self.norm(format!("{at}.post_norm"), hidden, branch.post);
+        }
+        if let Some(first) = sublayer.branches.first() {
+            self.norm(format!("layers.{layer}.{}.sum_norm", first.mixer.key()), hidden, sublayer.post);
+        }
+    }
+
     fn attention(&mut self, at: &str, hidden: usize, a: &Attention) {
         let (queries, keys) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
         self.linear(format!("{at}.q"), queries, hidden, a.qkv_bias);
-        self.linear(format!("{at}.k"), keys, hidden, a.qkv_bias);
-        self.linear(format!("{at}.v"), keys, hidden, a.qkv_bias);
+        let (own_keys, own_values) = (!matches!(a.keys, Keys::OfLayer(_)), a.keys == Keys::Own);
+        if own_keys {
+            self.linear(format!("{at}.k"), keys, hidden, a.qkv_bias);
+        }
+        if own_values {
+            self.linear(format!("{at}.v"), keys, hidden, a.qkv_bias);
+        }
         if let Some(QkNorm { norm, whole }) = a.qk_norm {
             self.norm(format!("{at}.q_norm"), if whole { queries } else { a.head_dim }, Some(norm));
-            self.norm(format!("{at}.k_norm"), if whole { keys } else { a.head_dim }, Some(norm));
+            let keys = if whole { keys } else { a.head_dim };
+            self.norm(format!("{at}.k_norm"), keys, Some(norm).filter(|_| own_keys));
         }
+        self.norm(format!("{at}.v_norm"), a.head_dim, a.v_norm);
         if a.sinks {
             self.vector(format!("{at}.sinks"), a.heads);
         }

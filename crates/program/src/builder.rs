@@ -76,6 +76,19 @@ impl Builder {
         self.state(StateGroup { kv_heads: 1, dim, values: Values::OfKeys(values), window: None, layers: 0 })
     }
 
+    /// Where the attention of an earlier layer, by the tags of its ops, keeps its keys and values.
+    ///
+    /// # Panics
+    /// When the layer has none: the spec contradicts itself.
+    pub fn kv_of(&self, layer: usize) -> KvRef {
+        let tag = format!("L{layer}.attn.attend");
+        let of = |tagged: &Tagged| match tagged.op {
+            Op::Attend { kv, .. } if tagged.tag == tag => Some(kv),
+            _ => None,
+        };
+        self.ops.iter().find_map(of).unwrap_or_else(|| panic!("layer {layer} keeps no keys"))
+    }
+
     fn state(&mut self, kind: StateGroup) -> KvRef {
         let same = |g: &StateGroup| StateGroup { layers: 0, ..g.clone() } == kind;
         let group = match self.states.iter().position(same) {
@@ -146,6 +159,18 @@ impl Builder {
             Op::Gate { x, gate } => {
                 assert!(self.width(*x).is_multiple_of(self.width(*gate)), "{tag}: gates for parts of a row");
                 assert_ne!(x, gate, "{tag}: a gate of itself");
+            }
+            Op::Times { x, by, first } => {
+                assert!(first + self.width(*x) <= self.width(*by), "{tag}: factors of a row");
+                assert_ne!(x, by, "{tag}: factors of itself");
+            }
+            Op::Scale { by, .. } => {
+                assert_eq!(self.weights[by.0 as usize].shape, Shape::Vector { len: 1 }, "{tag}: one number");
+            }
+            Op::Rotate { x, dim, norm, rope, .. } => {
+                assert!(self.width(*x).is_multiple_of(*dim), "{tag}: heads");
+                self.check_norm(tag, *norm, *dim);
+                assert!(rope.is_none_or(|r| self.ropes[r.0].width <= *dim), "{tag}: rope wider than a head");
             }
             Op::Norm { x, norm, add, out } => {
                 let len = self.cols(norm.weight);

@@ -124,6 +124,16 @@ impl fmt::Display for Line<'_> {
                     experts.len()
                 )
             }
+            Op::Times { x, by, first } => {
+                let last = first + self.0.buf(*x).width;
+                write!(f, "{} = {} . {}[{first}..{last}]", self.b(*x), self.b(*x), self.b(*by))
+            }
+            Op::Scale { x, by } => write!(f, "{} = {} * {}", self.b(*x), self.b(*x), self.w(*by)),
+            Op::Rotate { x, dim, norm, rope, growth } => {
+                let rope = rope.map_or("no rope".to_owned(), |r| format!("rope {}", r.0));
+                let grows = growth.map(|g| format!(", growing by {} from {}", g.beta, g.original)).unwrap_or_default();
+                write!(f, "{}: {} heads of {dim}, {rope}{grows}", self.x(*x, *norm), self.0.buf(*x).width / dim)
+            }
             Op::Gate { x, gate } => write!(f, "{} = sigmoid({}) . {}", self.b(*x), self.b(*gate), self.b(*x)),
             Op::Norm { x, norm, add, out } => {
                 let add = add.map(|a| format!(" + {}", self.b(a))).unwrap_or_default();

@@ -242,6 +242,22 @@ pub enum Op {
         /// The logits of the gates; its width divides that of `x`.
         gate: Buf,
     },
+    /// `x[r] = x[r] * by[r, first..first + x.width]`, in place.
+    Times {
+        /// What is multiplied.
+        x: Buf,
+        /// The factors of this op and of others.
+        by: Buf,
+        /// Where its own begin.
+        first: usize,
+    },
+    /// `x = x * by`, in place.
+    Scale {
+        /// What is multiplied.
+        x: Buf,
+        /// One number.
+        by: W,
+    },
     /// `out = add + norm(x)`, over parts of a row as long as the norm's weight.
     Norm {
         /// The input.
@@ -281,6 +297,19 @@ pub enum Op {
         growth: Option<Growth>,
         /// Where the keys and values go.
         kv: KvRef,
+    },
+    /// Norms each part of `dim` coordinates and turns it by the row's position, in place: queries of keys that are there already.
+    Rotate {
+        /// `[Step, heads * dim]`.
+        x: Buf,
+        /// Width of a head.
+        dim: usize,
+        /// Norm of each head; its weight has length `dim`.
+        norm: Option<NormW>,
+        /// Which rope, if any.
+        rope: Option<RopeRef>,
+        /// Factor on what was turned.
+        growth: Option<Growth>,
     },
     /// `out[r, h] = [m_h x[r, h, ..a], x[r, h, a..]]`: each head's first coordinates are multiplied with the head's matrix, those
     /// behind them are copied.
@@ -438,7 +467,11 @@ impl Op {
             | Op::ExpertsUp { out, .. }
             | Op::ExpertsDown { out, .. }
             | Op::Gather { out, .. } => vec![*out],
-            Op::SoftCap { x, .. } | Op::Gate { x, .. } => vec![*x],
+            Op::SoftCap { x, .. }
+            | Op::Gate { x, .. }
+            | Op::Times { x, .. }
+            | Op::Scale { x, .. }
+            | Op::Rotate { x, .. } => vec![*x],
             Op::Project { outs, .. } => outs.iter().map(|p| p.out).collect(),
             Op::Linear { proj, .. } => vec![proj.out],
             Op::RotateAppend { q, .. } | Op::LatentAppend { q, .. } => vec![*q],

@@ -90,6 +90,16 @@ fn small_models_of_the_dense_families_print_as_they_did() {
     let ministral = json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "llama_4_scaling_beta": 0.1});
     let long = json!({"type": "longrope", "short_factor": vec![1.0; 8], "long_factor": vec![2.0; 8]});
     let gemma = json!({"head_dim": 16, "query_pre_attn_scalar": 24, "sliding_window": 8});
+    let gemma4 = json!({
+        "head_dim": 16, "global_head_dim": 32, "sliding_window": 8, "num_kv_shared_layers": 2, "hidden_size_per_layer_input": 8,
+        "vocab_size_per_layer_input": 500, "use_double_wide_mlp": true, "final_logit_softcapping": 30.0,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+    });
+    let gemma4_experts = json!({
+        "head_dim": 16, "global_head_dim": 32, "num_global_key_value_heads": 1, "attention_k_eq_v": true, "sliding_window": 8,
+        "hidden_size_per_layer_input": 0, "enable_moe_block": true, "num_experts": 4, "top_k_experts": 2,
+        "moe_intermediate_size": 32,
+    });
     let text = small("gemma3_text", &json!({"head_dim": 16, "sliding_window": 8}));
     for (model_type, keys) in [
         ("qwen2", json!({"use_sliding_window": true, "sliding_window": 8, "max_window_layers": 2})),
@@ -113,6 +123,8 @@ fn small_models_of_the_dense_families_print_as_they_did() {
         ("gemma2", gemma),
         ("gemma3_text", json!({"head_dim": 16, "sliding_window": 8, "sliding_window_pattern": 2})),
         ("gemma3", json!({"text_config": text})),
+        ("gemma4_text", gemma4),
+        ("gemma4", json!({"text_config": small("gemma4_text", &gemma4_experts)})),
     ] {
         check(&format!("small-{model_type}"), &small(model_type, &keys));
     }

@@ -13,6 +13,11 @@ DROP = object()
 DTYPE_NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
+def norms_from_zero(model_type: str) -> bool:
+    """Whether the architecture's norms multiply with one plus their weight: those of the first three Gemmas."""
+    return model_type.startswith("gemma") and not model_type.startswith("gemma4")
+
+
 @dataclass(frozen=True)
 class Case:
     """One folder below the family's folder."""
@@ -31,7 +36,7 @@ class Case:
     @property
     def norms_from_zero(self) -> bool:
         """Whether the architecture's norms multiply with one plus their weight."""
-        return self.config["model_type"].startswith("gemma")
+        return norms_from_zero(self.config["model_type"])
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Seeded by the names alone, so that adding a case changes no other."""

@@ -21,6 +21,8 @@ RENAMED = {
         (".router.weight", ".router.layer.weight"),
     ],
 }
+# Whose checkpoints hold them as transformers does.
+FUSED_THERE = ("gemma4_text",)
 # (gate, up, down) of one expert.
 USUAL = ("gate_proj", "up_proj", "down_proj")
 PARTS = {"mixtral": ("w1", "w3", "w2"), "phimoe": ("w1", "w3", "w2")}
@@ -38,7 +40,7 @@ def to_checkpoint(weights: Weights, config: dict[str, Any]) -> Weights:
     out: Weights = {}
     for name, value in weights.items():
         new = renamed(name, config)
-        if takes_turns(config) or not (fused := FUSED.match(new)):
+        if stays_fused(config) or not (fused := FUSED.match(new)):
             out[new] = value
             continue
         for e, one in enumerate(value):
@@ -47,6 +49,11 @@ def to_checkpoint(weights: Weights, config: dict[str, Any]) -> Weights:
             else:
                 out[f"{fused[1]}.{e}.{gate}.weight"], out[f"{fused[1]}.{e}.{up}.weight"] = np.split(one, 2)
     return out
+
+
+def stays_fused(config: dict[str, Any]) -> bool:
+    """Whether checkpoints hold experts as transformers does."""
+    return config["model_type"] in FUSED_THERE or takes_turns(config)
 
 
 def renamed(name: str, config: dict[str, Any]) -> str:
@@ -62,7 +69,7 @@ def from_checkpoint(stored: Weights, names: list[str], config: dict[str, Any]) -
 
     def value(name: str) -> np.ndarray:
         new = renamed(name, config)
-        if takes_turns(config) or not (fused := FUSED.match(new)):
+        if stays_fused(config) or not (fused := FUSED.match(new)):
             return stored[new]
         count = sum(1 for key in stored if key.startswith(f"{fused[1]}.") and key.endswith(f".{down}.weight"))
         part = lambda e, kind: stored[f"{fused[1]}.{e}.{kind}.weight"]  # noqa: E731
@@ -87,6 +94,12 @@ def stacked(weights: Weights) -> Weights:
             out |= {f"{module}.switch_mlp.gate_proj.weight": gate, f"{module}.switch_mlp.up_proj.weight": up}
         elif name.endswith(".output_linear.weight"):
             out[name.replace("output_linear", "switch_mlp.down_proj")] = value
+        elif name.endswith(".experts.gate_up_proj"):
+            module = name.removesuffix(".gate_up_proj")
+            gate, up = np.split(value, 2, axis=1)
+            out |= {f"{module}.switch_glu.gate_proj.weight": gate, f"{module}.switch_glu.up_proj.weight": up}
+        elif name.endswith(".experts.down_proj"):
+            out[name.replace("down_proj", "switch_glu.down_proj.weight")] = value
         else:
             out[name] = value
     ordered = lambda value: np.stack([v for _, v in sorted(value, key=lambda pair: pair[0])])  # noqa: E731
@@ -104,6 +117,11 @@ def unstacked(stacks: Weights, like: Weights) -> Weights:
             module = name.removesuffix(".input_linear.weight")
             parts = [stacks[f"{module}.switch_mlp.{part}_proj.weight"] for part in ("gate", "up")]
             return np.concatenate(parts, axis=1)
+        if name.endswith(".experts.gate_up_proj"):
+            module = name.removesuffix(".gate_up_proj")
+            return np.concatenate([stacks[f"{module}.switch_glu.{part}_proj.weight"] for part in ("gate", "up")], axis=1)
+        if name.endswith(".experts.down_proj"):
+            return stacks[name.replace("down_proj", "switch_glu.down_proj.weight")]
         return stacks[name.replace("output_linear", "switch_mlp.down_proj")]
 
     return {name: value(name) for name in like}

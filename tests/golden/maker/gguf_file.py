@@ -12,6 +12,7 @@ from gguf import GGMLQuantizationType as Type
 
 from .experts import stacked, unstacked
 from . import layouts
+from .case import norms_from_zero
 from .vocabulary import add_tokenizer
 
 MODULES, EXPERTS = ("mlp", "block_sparse_moe"), ("gate", "up", "down")
@@ -140,7 +141,7 @@ class Gguf:
             target = gguf_name(name, architecture(config))
             kind = self._type(target, value)
             # Gemma's norms are kept as what they multiply with.
-            added = np.float32(norms_from_zero(config) and name.endswith("norm.weight"))
+            added = np.float32(norms_from_zero(config["model_type"]) and name.endswith("norm.weight"))
             data = encode(target, interleave(value + added, heads), kind)
             writer.add_tensor(target, data, raw_dtype=kind)
             values = gguf.quants.dequantize(data, kind).astype(np.float32).reshape(value.shape) - added
@@ -251,11 +252,6 @@ def llama3_factors(config: dict[str, Any], scaling: dict[str, Any]) -> np.ndarra
 def architecture(config: dict[str, Any]) -> str:
     """The name in `general.architecture`."""
     return ARCHITECTURES.get(config["model_type"], config["model_type"])
-
-
-def norms_from_zero(config: dict[str, Any]) -> bool:
-    """Whether norms multiply with one plus their weight."""
-    return config["model_type"].startswith("gemma")
 
 
 def gguf_name(name: str, arch: str) -> str:

@@ -66,6 +66,10 @@ KNOWN = [
     ("cohere2/mlx*", "mlx-lm needs as many layers as its pattern is long"),
     ("cohere2/bf16", "mlx-lm derives the head width"),
     ("qwen3_moe/[bmds]*", "mlx-lm needs keys that are absent here"),
+    ("gemma4_text/keys_are_values", "mlx-lm caps logits where the config is silent"),
+    ("gemma4_text/per_layer_config", "mlx-lm knows no per_layer_config"),
+    ("gemma4/*", "mlx-lm reads vocab_size beside text_config"),
+    ("internlm2/gguf_q8_0", "transformers knows no internlm2"),
 ]
 
 

@@ -34,6 +34,8 @@ def _random(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.n
         # Far from 0, so that no channel is lost; q and k norms decide how sharp attention is.
         mean = 1.4 if name.endswith(("q_norm.weight", "k_norm.weight")) else 1.0
         return np.maximum(mean + NORM_SPREAD * values, 0.2).astype(np.float32)
+    if name.endswith(("layernorm_1.weight", "layernorm_2.weight", "scale", "_scalar")):
+        return np.maximum(1.0 + NORM_SPREAD * values, 0.2).astype(np.float32)
     if name.endswith(".bias"):
         return np.float32(BIAS_STD) * values
     gain = next(gain for pattern, gain in GAINS if fnmatch(name, pattern))

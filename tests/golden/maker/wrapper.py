@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 PREFIX = "language_model."
-TOWER = {"vision_tower.patch_conv.weight": (4, 3), "multi_modal_projector.linear_1.weight": (6, 4)}
+TOWER = {"vision_tower.patch_conv.weight": (4, 3)}
+PROJECTORS = {"gemma4": {"embed_vision.embedding_projection.weight": (6, 4)}}
+PROJECTOR = {"multi_modal_projector.linear_1.weight": (6, 4)}
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Wrapped:
 
     model_type: str
     inner: Any
+    prefix: str = PREFIX
 
     @property
     def dtype(self) -> str:
@@ -26,10 +29,16 @@ class Wrapped:
     def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes config.json and the weights; returns the language model's values under their own names."""
         outer = {"model_type": self.model_type, "text_config": config, "vision_config": {"hidden_size": 4}}
-        tower = {name: np.ones(shape, np.float32) for name, shape in TOWER.items()}
-        named = {PREFIX + name: value for name, value in weights.items()}
-        stored = self.inner.write(folder, outer, {**named, **tower})
-        return {name.removeprefix(PREFIX): value for name, value in stored.items() if name.startswith(PREFIX)}
+        others = TOWER | PROJECTORS.get(self.model_type, PROJECTOR)
+        beside = self.prefix.removesuffix(PREFIX)
+        tower = {beside + name: np.ones(shape, np.float32) for name, shape in others.items()}
+
+        def named(name: str) -> str:
+            # What transformers writes has the head beside the towers, not within them.
+            return self.prefix + (name if self.prefix == PREFIX else name.removeprefix("model."))
+
+        stored = self.inner.write(folder, outer, {**{named(name): value for name, value in weights.items()}, **tower})
+        return {name: stored[named(name)] for name in weights}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-//! `out = add + norm(x)`, `x = cap * tanh(x / cap)` and `x = sigmoid(gate) * x`, row by row.
+//! `out = add + norm(x)`, `x = cap * tanh(x / cap)`, `x = sigmoid(gate) * x` and products in place, row by row.
 #![expect(unsafe_code, reason = "kernels work on raw parts")]
 
 use ffai_program::{Buf, StepInputs};
@@ -80,6 +80,47 @@ impl Ready for Gate {
                 let x = machine.ptr(self.x).wrapping_add(row * width + part * len);
                 // SAFETY: the row lies in its buffers and is this thread's.
                 unsafe { (machine.kernels.sigmoid)(&Sigmoid { gate, each: gates == width, x, len }) };
+            }
+        });
+    }
+}
+
+/// A product in place with a part of another buffer's row.
+pub(crate) struct Times {
+    pub(crate) x: Buf,
+    pub(crate) by: Buf,
+    pub(crate) first: usize,
+}
+
+impl Ready for Times {
+    fn run(&self, machine: &Machine, inputs: &StepInputs) {
+        let (width, all) = (machine.buf(self.x).width, machine.buf(self.by).width);
+        each_row(machine, machine.rows(self.x, inputs), |_, row| {
+            let x = machine.ptr(self.x).wrapping_add(row * width);
+            let by = machine.ptr(self.by).wrapping_add(row * all + self.first);
+            for i in 0..width {
+                // SAFETY: the row lies in its buffers, the factors end with it (the program's builder saw to it), and it is this
+                // thread's.
+                unsafe { *x.add(i) *= *by.add(i) };
+            }
+        });
+    }
+}
+
+/// A product in place with one number.
+pub(crate) struct Scale {
+    pub(crate) x: Buf,
+    pub(crate) by: f32,
+}
+
+impl Ready for Scale {
+    fn run(&self, machine: &Machine, inputs: &StepInputs) {
+        let width = machine.buf(self.x).width;
+        each_row(machine, machine.rows(self.x, inputs), |_, row| {
+            let x = machine.ptr(self.x).wrapping_add(row * width);
+            for i in 0..width {
+                // SAFETY: the row lies in its buffer and is this thread's.
+                unsafe { *x.add(i) *= self.by };
             }
         });
     }

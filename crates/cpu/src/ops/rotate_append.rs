@@ -27,31 +27,65 @@ pub(crate) struct RotateAppend {
 impl Ready for RotateAppend {
     fn run(&self, machine: &Machine, inputs: &StepInputs) {
         let rows = inputs.rows();
+        let heads = |norm| Turned { dim: self.heads.dim, norm, rope: self.rope };
+        let (queries, keys) = (heads(self.q_norm.as_ref()), heads(self.k_norm.as_ref()));
         machine.pool.each(rows.div_ceil(CHUNK), &|_, chunk| {
             for row in chunk * CHUNK..((chunk + 1) * CHUNK).min(rows) {
                 let factor = self.growth.map_or(1.0, |growth| growth.factor(inputs.positions[row]));
-                self.turn(machine, (self.q, self.heads.q), self.q_norm.as_ref(), row, factor);
-                self.turn(machine, (self.k, self.heads.kv), self.k_norm.as_ref(), row, 1.0);
+                queries.turn(machine, self.q, row, factor);
+                keys.turn(machine, self.k, row, 1.0);
                 self.append(machine, inputs, row);
             }
         });
     }
 }
 
-impl RotateAppend {
-    fn turn(&self, machine: &Machine, (buf, heads): (Buf, usize), norm: Option<&Norm>, row: usize, factor: f32) {
+/// The op that only turns.
+pub(crate) struct Rotate {
+    pub(crate) x: Buf,
+    pub(crate) dim: usize,
+    pub(crate) norm: Option<Norm>,
+    pub(crate) rope: Option<RopeRef>,
+    pub(crate) growth: Option<Growth>,
+}
+
+impl Ready for Rotate {
+    fn run(&self, machine: &Machine, inputs: &StepInputs) {
+        let rows = inputs.rows();
+        let heads = Turned { dim: self.dim, norm: self.norm.as_ref(), rope: self.rope };
+        machine.pool.each(rows.div_ceil(CHUNK), &|_, chunk| {
+            for row in chunk * CHUNK..((chunk + 1) * CHUNK).min(rows) {
+                let factor = self.growth.map_or(1.0, |growth| growth.factor(inputs.positions[row]));
+                heads.turn(machine, self.x, row, factor);
+            }
+        });
+    }
+}
+
+/// How the heads of a buffer are normed and turned.
+struct Turned<'a> {
+    dim: usize,
+    norm: Option<&'a Norm>,
+    rope: Option<RopeRef>,
+}
+
+impl Turned<'_> {
+    fn turn(&self, machine: &Machine, buf: Buf, row: usize, factor: f32) {
+        let width = machine.buf(buf).width;
         let turn = Turn {
-            x: machine.ptr(buf).wrapping_add(row * heads * self.heads.dim),
-            heads,
-            dim: self.heads.dim,
-            norm: norm.map(Norm::parts),
+            x: machine.ptr(buf).wrapping_add(row * width),
+            heads: width / self.dim,
+            dim: self.dim,
+            norm: self.norm.map(Norm::parts),
             rope: self.rope.map(|rope| machine.turns.angles(rope, row)),
             factor,
         };
         // SAFETY: the row lies in its buffer, `[rows, heads * dim]`, and is this thread's; the rope is no wider than a head.
         unsafe { (machine.kernels.turn)(&turn) };
     }
+}
 
+impl RotateAppend {
     fn append(&self, machine: &Machine, inputs: &StepInputs, row: usize) {
         let (seq, place) = place_of(inputs, row);
         let (layout, kv) = (&machine.layouts[self.kv.group], &machine.kv[self.kv.group]);

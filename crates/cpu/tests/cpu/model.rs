@@ -106,6 +106,8 @@ fn spec() -> Spec {
             head_dim: 16,
             qkv_bias: false,
             out_bias: true,
+            keys: ffai_model::Keys::Own,
+            v_norm: None,
             qk_norm: Some(QkNorm { norm, whole: false }),
             rope: Some(0),
             growth: None,
@@ -123,6 +125,7 @@ fn spec() -> Spec {
         vocab: VOCAB,
         context: CONTEXT,
         embed_scale: 1.0,
+        per_layer: None,
         ropes: vec![Rope::fixed(16, Pairing::Half, (0..8).map(|i| 0.5f32.powi(i)).collect(), 1.0)],
         layers: vec![
             layer(None, mlp.clone().into()),

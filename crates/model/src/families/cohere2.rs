@@ -30,7 +30,7 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
         let rope = attention.rope.filter(|_| windows[i].is_some());
         let attention = Attention { rope, window: windows[i], ..attention.clone() };
         let branches = vec![Branch::new(norm, attention, None), Branch::new(norm, mlp.clone(), None)];
-        Layer { sublayers: vec![Sublayer { branches }] }
+        Layer { sublayers: vec![Sublayer { branches, post: None }], scaled: false }
     })?;
     let scale = hp.float("logit_scale")?.unwrap_or(0.0625) as f32;
     Ok(Spec { head: Head { scale, ..spec.head }, ..spec })

@@ -3,7 +3,7 @@
 use ffai_checkpoint::Hparams;
 
 use crate::rope::RopeDefaults;
-use crate::{Activation, Attention, Head, Layer, Mlp, Moe, Norm, NormKind, Pairing, Result, Rope, Router, Spec};
+use crate::{Activation, Attention, Head, Keys, Layer, Mlp, Moe, Norm, NormKind, Pairing, Result, Rope, Router, Spec};
 
 /// Bounds no real model comes near: a config beyond them is refused before anything is sized by it.
 const MOST: usize = 1 << 28;
@@ -109,6 +109,8 @@ impl Dims {
             head_dim: self.head_dim,
             qkv_bias: false,
             out_bias: false,
+            keys: Keys::Own,
+            v_norm: None,
             qk_norm: None,
             rope: Some(0),
             growth: None,
@@ -203,6 +205,7 @@ impl Dims {
             vocab: self.vocab,
             context: self.context,
             embed_scale: 1.0,
+            per_layer: None,
             ropes: vec![Rope::from_config(hp, &self.rope)?],
             layers: (0..self.layers).map(layer).collect(),
             final_norm: self.norm,

@@ -4,6 +4,7 @@ mod cohere2;
 mod deepseek;
 mod dims;
 mod gemma;
+mod gemma4;
 mod glm4;
 mod glm4_moe;
 mod gpt_oss;
@@ -111,6 +112,14 @@ pub const FAMILIES: &[Family] = &[
     Family::new("gemma2", "Gemma 2", gemma::gemma2).names(gemma::HF, &[]),
     Family::new("gemma3_text", "Gemma 3 (text)", gemma::gemma3).names(gemma::HF, &[]),
     Family::new("gemma3", "Gemma 3 (text part)", gemma::gemma3).names(gemma::HF, &[]).ignoring(hf::TOWERS),
+    Family::new("gemma4_text", "Gemma 4 (text)", gemma4::spec)
+        .not_in_gguf()
+        .names(gemma4::HF, &[])
+        .ignoring(gemma4::IGNORED),
+    Family::new("gemma4", "Gemma 4 (text part)", gemma4::spec)
+        .not_in_gguf()
+        .names(gemma4::HF, &[])
+        .ignoring(gemma4::IGNORED),
     Family::new("mixtral", "Mixtral", mixtral::spec).not_in_gguf().names(mixtral::HF, &[]),
     Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe).in_gguf_as("qwen2moe"),
     Family::new("qwen3_moe", "Qwen 3 (mixtures)", qwen::qwen3_moe).in_gguf_as("qwen3moe"),

@@ -25,6 +25,10 @@ pub enum Source {
     Grouped(&'static str, &'static [&'static str]),
     /// It is the tensor plus one.
     PlusOne(&'static str),
+    /// It is the tensor over the square root of its length.
+    OverRoot(&'static str),
+    /// It is one everywhere, and no tensor.
+    Ones,
     /// It is one of a stack `[experts, ..]`, in each of which these roles lie one after the other.
     Stack(&'static str, &'static [&'static str]),
     /// It is every n-th row of one of a stack, in which the rows (or the numbers of vectors) of these roles take turns.
@@ -108,7 +112,10 @@ impl Names {
 
     fn found(&self, source: Source, indices: &[Option<&str>; 2]) -> Found {
         let (tensor, parts): (_, &[&str]) = match source {
-            Source::Whole(tensor) | Source::PlusOne(tensor) | Source::Heads(tensor) => (tensor, &[]),
+            Source::Whole(tensor) | Source::PlusOne(tensor) | Source::OverRoot(tensor) | Source::Heads(tensor) => {
+                (tensor, &[])
+            }
+            Source::Ones => ("", &[]),
             Source::Rows(tensor, parts)
             | Source::Grouped(tensor, parts)
             | Source::Stack(tensor, parts)

@@ -1,6 +1,7 @@
 //! The case table. Shapes are odd on purpose: one row, primes, one past a multiple of every vector width.
 
 mod latent;
+mod per_layer;
 
 use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage, Tensor};
 use ffai_model::{Activation, Growth, Pairing, Rope, Shape, WeightDecl};
@@ -17,7 +18,7 @@ pub(super) const F32: Storage = Storage::Dense(Float::F32);
 /// Every case.
 pub fn cases() -> Vec<Case> {
     let dense = [products(), combs(), embeddings(), gates(), projections(), norms(), caps()];
-    [dense.concat(), attentions(), latent::cases(), experts::cases()].concat()
+    [dense.concat(), attentions(), latent::cases(), experts::cases(), per_layer::cases()].concat()
 }
 
 /// A case under construction: a builder that makes each weight it declares.
@@ -25,7 +26,7 @@ pub(super) struct Maker {
     pub(super) rng: Rng,
     decls: Vec<WeightDecl>,
     bag: Bag,
-    ropes: Vec<Rope>,
+    pub(super) ropes: Vec<Rope>,
 }
 
 impl Maker {

@@ -1,20 +1,50 @@
 //! Softmax attention: project, rotate and append, attend, project back.
 
-use ffai_model::Attention;
+use ffai_model::{Attention, Keys};
 
 use super::Residual;
-use crate::{Buf, Builder, Heads, NormW, Op, RopeRef, Rows};
+use crate::{Buf, Builder, Heads, KvRef, NormW, Op, RopeRef, Rows};
 
 pub(super) fn lower(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, a: &Attention, residual: Residual) {
     let at = format!("layers.{layer}.attn");
     let tag = |step: &str| format!("L{layer}.attn.{step}");
     let heads = Heads { q: a.heads, kv: a.kv_heads, dim: a.head_dim };
     let q = b.buf("q", Rows::Step, heads.q * heads.dim);
+    let kv = match a.keys {
+        Keys::OfLayer(earlier) => queries(b, layer, (x, q), norm, a, earlier),
+        Keys::Own | Keys::AreValues => queries_and_keys(b, layer, (x, q), norm, a),
+    };
+    let out = b.buf("heads", Rows::Step, heads.q * heads.dim);
+    let sinks = a.sinks.then(|| b.w(&format!("{at}.sinks")));
+    b.push(tag("attend"), Op::Attend { q, heads, kv, scale: a.scale, cap: a.cap, window: a.window, sinks, out });
+    residual.end(b, &tag("o"), out, &format!("{at}.o"), &at);
+}
+
+/// Queries for the keys of an earlier layer.
+fn queries(b: &mut Builder, layer: usize, (x, q): (Buf, Buf), norm: Option<NormW>, a: &Attention, of: usize) -> KvRef {
+    let at = format!("layers.{layer}.attn");
+    let outs = vec![b.proj(&format!("{at}.q"), q)];
+    b.push(format!("L{layer}.attn.q"), Op::Project { x, norm, outs });
+    let norm = a.qk_norm.map(|qk| b.norm(&format!("{at}.q_norm"), qk.norm));
+    let rotate = Op::Rotate { x: q, dim: a.head_dim, norm, rope: a.rope.map(RopeRef), growth: a.growth };
+    b.push(format!("L{layer}.attn.rotate"), rotate);
+    b.kv_of(of)
+}
+
+/// Queries, keys and values, the last two to their places.
+fn queries_and_keys(b: &mut Builder, layer: usize, (x, q): (Buf, Buf), norm: Option<NormW>, a: &Attention) -> KvRef {
+    let at = format!("layers.{layer}.attn");
+    let tag = |step: &str| format!("L{layer}.attn.{step}");
+    let heads = Heads { q: a.heads, kv: a.kv_heads, dim: a.head_dim };
     let k = b.buf("k", Rows::Step, heads.kv * heads.dim);
     let v = b.buf("v", Rows::Step, heads.kv * heads.dim);
-    let out = b.buf("heads", Rows::Step, heads.q * heads.dim);
-    let outs = [("q", q), ("k", k), ("v", v)].map(|(name, buf)| b.proj(&format!("{at}.{name}"), buf)).to_vec();
+    let products = if a.keys == Keys::Own { vec![("q", q), ("k", k), ("v", v)] } else { vec![("q", q), ("k", k)] };
+    let outs = products.into_iter().map(|(name, buf)| b.proj(&format!("{at}.{name}"), buf)).collect();
     b.push(tag("qkv"), Op::Project { x, norm, outs });
+    if let Some(v_norm) = a.v_norm {
+        let norm = b.norm(&format!("{at}.v_norm"), v_norm);
+        b.push(tag("v_norm"), Op::Norm { x: if a.keys == Keys::Own { v } else { k }, norm, add: None, out: v });
+    }
     let norm = |name: &str, whole: bool| {
         let qk = a.qk_norm.filter(|qk| qk.whole == whole);
         qk.map(|qk| b.norm(&format!("{at}.{name}"), qk.norm))
@@ -28,7 +58,5 @@ pub(super) fn lower(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, 
     let kv = b.kv(a.kv_heads, a.head_dim, a.window);
     let (rope, growth) = (a.rope.map(RopeRef), a.growth);
     b.push(tag("append"), Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, growth, kv });
-    let sinks = a.sinks.then(|| b.w(&format!("{at}.sinks")));
-    b.push(tag("attend"), Op::Attend { q, heads, kv, scale: a.scale, cap: a.cap, window: a.window, sinks, out });
-    residual.end(b, &tag("o"), out, &format!("{at}.o"), &at);
+    kv
 }

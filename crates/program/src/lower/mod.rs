@@ -4,6 +4,7 @@ mod attention;
 mod latent;
 mod mlp;
 mod moe;
+mod per_layer;
 
 use ffai_model::{Mixer, Norm, Spec, Sublayer};
 
@@ -18,9 +19,16 @@ pub fn lower(spec: &Spec) -> Program {
     let mut x = b.buf("x", Rows::Step, spec.hidden);
     let table = b.w("embed");
     b.push("embed".to_owned(), Op::Embed { table, scale: spec.embed_scale, out: x });
+    if let Some(per_layer) = spec.per_layer {
+        per_layer::inputs(&mut b, spec.layers.len(), x, per_layer);
+    }
     for (i, layer) in spec.layers.iter().enumerate() {
         for sublayer in &layer.sublayers {
-            x = residual_step(&mut b, i, x, spec.hidden, sublayer);
+            x = residual_step(&mut b, i, x, spec, sublayer);
+        }
+        if layer.scaled {
+            let by = b.w(&format!("layers.{i}.scale"));
+            b.push(format!("L{i}.scale"), Op::Scale { x, by });
         }
     }
     let last = b.buf("last", Rows::Wanted, spec.hidden);
@@ -39,7 +47,7 @@ pub fn lower(spec: &Spec) -> Program {
 /// What a branch adds to, and where the sum goes: the same buffer, unless other branches still have to read the input.
 #[derive(Clone, Copy)]
 struct Residual {
-    add: Buf,
+    add: Option<Buf>,
     out: Buf,
     post: Option<Norm>,
     scale: f32,
@@ -64,7 +72,7 @@ impl Residual {
     /// Where the branch's products go: onto the residual stream, or aside to be normed.
     fn begin(self, b: &mut Builder) -> Sum {
         if self.post.is_none() {
-            return Sum { add: Some(self.add), out: self.out };
+            return Sum { add: self.add, out: self.out };
         }
         let width = b.width(self.out);
         Sum { add: None, out: b.buf("branch", Rows::Step, width) }
@@ -74,7 +82,7 @@ impl Residual {
     fn finish(self, b: &mut Builder, tag: &str, sum: Sum, at: &str) {
         if let Some(post) = self.post {
             let norm = b.norm(&format!("{at}.post_norm"), post);
-            b.push(format!("{tag}.post"), Op::Norm { x: sum.out, norm, add: Some(self.add), out: self.out });
+            b.push(format!("{tag}.post"), Op::Norm { x: sum.out, norm, add: self.add, out: self.out });
         }
     }
 
@@ -88,23 +96,32 @@ impl Residual {
 }
 
 /// One residual step; gives the buffer that holds the residual stream afterwards.
-fn residual_step(b: &mut Builder, layer: usize, x: Buf, hidden: usize, sublayer: &Sublayer) -> Buf {
-    let out = match (sublayer.branches.len(), x == b.buf("x", Rows::Step, hidden)) {
-        (1, _) => x,
-        (_, true) => b.buf("x2", Rows::Step, hidden),
-        (_, false) => b.buf("x", Rows::Step, hidden),
+fn residual_step(b: &mut Builder, layer: usize, x: Buf, spec: &Spec, sublayer: &Sublayer) -> Buf {
+    let stream = |b: &mut Builder, name| b.buf(name, Rows::Step, spec.hidden);
+    let (begin, out) = if sublayer.post.is_some() {
+        (None, stream(b, "sum"))
+    } else if sublayer.branches.len() == 1 {
+        (Some(x), x)
+    } else {
+        let other = if x == stream(b, "x") { "x2" } else { "x" };
+        (Some(x), stream(b, other))
     };
     for (n, branch) in sublayer.branches.iter().enumerate() {
         let at = format!("layers.{layer}.{}", branch.mixer.key());
         let norm = branch.pre.map(|norm| b.norm(&format!("{at}.norm"), norm));
-        let add = if n == 0 { x } else { out };
+        let add = if n == 0 { begin } else { Some(out) };
         let residual = Residual { add, out, post: branch.post, scale: branch.scale };
         match &branch.mixer {
             Mixer::Attention(a) => attention::lower(b, layer, x, norm, a, residual),
             Mixer::LatentAttention(a) => latent::lower(b, layer, x, norm, a, residual),
             Mixer::Mlp(m) => mlp::lower(b, layer, x, norm, m, residual),
             Mixer::Moe(m) => moe::lower(b, layer, x, norm, m, residual),
+            Mixer::PerLayerInput(p) => per_layer::lower(b, (layer, spec.layers.len()), x, norm, p, residual),
         }
     }
-    out
+    let (Some(post), Some(first)) = (sublayer.post, sublayer.branches.first()) else { return out };
+    let key = first.mixer.key();
+    let norm = b.norm(&format!("layers.{layer}.{key}.sum_norm"), post);
+    b.push(format!("L{layer}.{key}.sum"), Op::Norm { x: out, norm, add: Some(x), out: x });
+    x
 }

@@ -37,7 +37,7 @@ impl Interpreter {
         (layout.keys(page, kv.layer, head) + within, layout.values(page, kv.layer, head) + within)
     }
 
-    fn grow(&mut self, q: Buf, growth: Growth, positions: &[u32]) {
+    pub(super) fn grow(&mut self, q: Buf, growth: Growth, positions: &[u32]) {
         let width = self.width(q);
         for (row, position) in self.bufs[q.0 as usize].chunks_exact_mut(width).zip(positions) {
             let factor = growth.factor(*position);
@@ -45,7 +45,14 @@ impl Interpreter {
         }
     }
 
-    fn turn(&mut self, buf: Buf, dim: usize, norm: Option<NormW>, rope: Option<RopeRef>, inputs: &StepInputs) {
+    pub(super) fn turn(
+        &mut self,
+        buf: Buf,
+        dim: usize,
+        norm: Option<NormW>,
+        rope: Option<RopeRef>,
+        inputs: &StepInputs,
+    ) {
         let norm = norm.map(|n| self.norm(n));
         let rope = rope.map(|r| self.program.ropes[r.0].clone());
         let width = self.width(buf);

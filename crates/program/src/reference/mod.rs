@@ -136,6 +136,22 @@ impl Interpreter {
                 let parts = self.bufs[x.0 as usize].chunks_exact_mut(width);
                 parts.zip(gates).for_each(|(part, g)| part.iter_mut().for_each(|x| *x *= linear::sigmoid(g)));
             }
+            Op::Times { x, by, first } => {
+                let (width, all) = (self.width(*x), self.width(*by));
+                let by: Vec<f32> =
+                    self.get(*by).chunks_exact(all).flat_map(|row| &row[*first..][..width]).copied().collect();
+                self.bufs[x.0 as usize].iter_mut().zip(by).for_each(|(x, by)| *x *= by);
+            }
+            Op::Scale { x, by } => {
+                let by = self.vector(*by)[0];
+                self.bufs[x.0 as usize].iter_mut().for_each(|x| *x *= by);
+            }
+            Op::Rotate { x, dim, norm, rope, growth } => {
+                self.turn(*x, *dim, *norm, *rope, inputs);
+                if let Some(growth) = growth {
+                    self.grow(*x, *growth, &inputs.positions);
+                }
+            }
             Op::Norm { x, norm, add, out } => {
                 let mut y = self.normed(*x, Some(*norm));
                 if let Some(add) = add {

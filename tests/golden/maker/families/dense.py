@@ -80,6 +80,50 @@ GEMMA = {"head_dim": 16, "hidden_act": "gelu_pytorch_tanh", "hidden_activation":
 GEMMA_2 = {**GEMMA, "hidden_act": DROP, "query_pre_attn_scalar": 24, "sliding_window": 6}
 CAPS = {"attn_logit_softcapping": 3.0, "final_logit_softcapping": 4.0}
 GEMMA_3 = {**GEMMA_2, "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0, "sliding_window_pattern": 2}
+GEMMA_4 = {
+    "head_dim": 8,
+    "global_head_dim": 16,
+    "hidden_act": DROP,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "hidden_size_per_layer_input": 6,
+    "vocab_size_per_layer_input": 67,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "num_hidden_layers": 4,
+    "num_kv_shared_layers": 2,
+    "use_double_wide_mlp": True,
+    "sliding_window": 5,
+    "final_logit_softcapping": 4.0,
+    **new_rope(
+        sliding_attention={"rope_type": "default", "rope_theta": 100.0},
+        full_attention={"rope_type": "proportional", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+    ),
+}
+G4_MLX = {
+    "global_head_dim": 32,
+    "hidden_size_per_layer_input": 32,
+    "vocab_size_per_layer_input": 72,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "num_kv_shared_layers": 0,
+}
+GEMMA_4_EXPERTS = {
+    "enable_moe_block": True,
+    "num_experts": 4,
+    "top_k_experts": 2,
+    "moe_intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "num_kv_shared_layers": 0,
+    "hidden_size_per_layer_input": 0,
+}
+# Keys of layers without a window are values too, in fewer heads; no input of the layers' own.
+GEMMA_4_FLAT = {
+    "attention_k_eq_v": True,
+    "num_global_key_value_heads": 1,
+    "num_kv_shared_layers": 0,
+    "hidden_size_per_layer_input": 0,
+    "rope_parameters": DROP,
+    "final_logit_softcapping": DROP,
+}
 NESTED_ROPE = {
     **new_rope(
         sliding_attention={"rope_type": "default", "rope_theta": 5000.0},
@@ -207,6 +251,34 @@ CASES: list[Case] = [
                 20,
             ),
             "mlx_4bit_g32": ({**G32, "num_hidden_layers": 1}, Wrapped("mistral3", MIXED), 20),
+        },
+    ),
+    *plain_cases(
+        "gemma4_text",
+        {**COMMON, "model_type": "gemma4_text", **GEMMA_4},
+        {
+            "mlx_4bit_g32": (
+                {**G32, **G4_MLX, "num_hidden_layers": 4, "layer_types": GEMMA_4["layer_types"], "num_kv_shared_layers": 2},
+                MIXED,
+                20,
+            ),
+            "bf16": ({}, "bf16", 32),
+            "experts": (GEMMA_4_EXPERTS, "bf16", 24),
+            "keys_are_values": (GEMMA_4_FLAT, "bf16", 24),
+            "per_layer_config": (
+                {"global_head_dim": DROP, "per_layer_config": {"1": {"head_dim": 12}, "3": {"head_dim": 12}}},
+                "bf16",
+                20,
+            ),
+            "mlx_experts": ({**G32, **G4_MLX, **GEMMA_4_EXPERTS, "num_key_value_heads": 2}, MIXED, 20),
+        },
+    ),
+    *plain_cases(
+        "gemma4",
+        {**COMMON, "model_type": "gemma4_text", **GEMMA_4},
+        {
+            "bf16": ({}, Wrapped("gemma4", Plain("bf16"), "model.language_model."), 20),
+            "mlx_4bit_g32": ({**G32, **G4_MLX, "num_hidden_layers": 2}, Wrapped("gemma4", MIXED), 20),
         },
     ),
     *plain_cases(
