@@ -35,6 +35,27 @@ INLINE void load_vec(const Kv *from, float to[VEC]) {
 #endif
 }
 
+// A member's coordinates of a key and its value.
+struct Pair {
+    float key[WIDTH], value[WIDTH];
+};
+
+INLINE Pair load_pair(const Layer &layer, const u32 *table, int head, int place, int member) {
+    u32 page = table[place / layer.tokens];
+    int token = place % layer.tokens;
+    const Kv *k = key_at(layer, page, head, token), *v = value_at(layer, page, head, token);
+    Pair pair = {};
+#pragma unroll
+    for (int c = 0; c < CHUNKS; c++) {
+        int at = (c * LANES + member) * VEC;
+        if (at < DIM) {
+            load_vec(k + at, pair.key + c * VEC);
+            load_vec(v + at, pair.value + c * VEC);
+        }
+    }
+    return pair;
+}
+
 // What a part of a softmax counts where the largest score of all parts is `most`.
 INLINE float share(float own, float most) { return own == NEG_INF ? 0.0f : __expf(own - most); }
 
@@ -47,7 +68,6 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     __shared__ bool last;
     int q_heads = rotation.heads.q, kv_heads = rotation.heads.kv;
     let_next_begin();
-    wait_for_previous();
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, team = lane / LANES, member = lane % LANES;
     int per_key = q_heads / kv_heads, passes = (per_key + GROUP - 1) / GROUP;
     int kv_head = blockIdx.x / passes, head = kv_head * per_key + blockIdx.x % passes * GROUP;
@@ -57,9 +77,16 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     int begin = first_key(scores, place), end = place + 1;
     int each = ((end - begin + ranges - 1) / ranges + 15) & ~15;
     int used = (end - begin + each - 1) / each;
-    if (range >= used) return;
     begin += range * each, end = min(end, begin + each);
     const u32 *table = step.tables + (u64)seq * step.capacity;
+    // The description of the step and the keys of earlier steps were there before any kernel of this one: they are read at once.
+    Pair pair = {};
+    int key = begin + warp * TEAMS;
+#if FUSED
+    if (range < used && key + team < end && key + team < place) pair = load_pair(layer, table, kv_head, key + team, member);
+#endif
+    wait_for_previous();
+    if (range >= used) return;
 
     // The block's queries stand in the place of results until those come.
     float *queries_of = &results[0][0][0];
@@ -98,44 +125,38 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
         }
     }
     __syncthreads();
-    for (int key = begin + warp * TEAMS; key < end; key += WARPS * TEAMS) {
-        int mine = key + team;
+#if FUSED
+    if (key + team == place) pair = load_pair(layer, table, kv_head, place, member);
+#else
+    if (key + team < end) pair = load_pair(layer, table, kv_head, key + team, member);
+#endif
+    for (; key < end; key += WARPS * TEAMS) {
+        int mine = key + team, after = mine + WARPS * TEAMS;
         bool there = mine < end;
-        u32 page = table[(there ? mine : key) / layer.tokens];
-        int token = (there ? mine : key) % layer.tokens;
-        const Kv *k = key_at(layer, page, kv_head, token), *v = value_at(layer, page, kv_head, token);
-        float keys[WIDTH], values[WIDTH], dots[GROUP];
-#pragma unroll
-        for (int c = 0; c < CHUNKS; c++) {
-            int at = (c * LANES + member) * VEC;
-            if (at < DIM) {
-                load_vec(k + at, keys + c * VEC);
-                load_vec(v + at, values + c * VEC);
-            } else {
-#pragma unroll
-                for (int i = 0; i < VEC; i++) keys[c * VEC + i] = values[c * VEC + i] = 0.0f;
-            }
-        }
+        Pair next = {};
+        if (after < end) next = load_pair(layer, table, kv_head, after, member);
+        float dots[GROUP];
 #pragma unroll
         for (int h = 0; h < GROUP; h++) {
             float dot = 0.0f;
 #pragma unroll
-            for (int i = 0; i < WIDTH; i++) dot = fmaf(queries[h][i], keys[i], dot);
+            for (int i = 0; i < WIDTH; i++) dot = fmaf(queries[h][i], pair.key[i], dot);
 #pragma unroll
             for (int step = LANES / 2; step > 0; step >>= 1) dot += __shfl_xor_sync(FULL, dot, step);
             dots[h] = dot;
         }
-        if (!there) continue;
 #pragma unroll
         for (int h = 0; h < GROUP; h++) {
+            if (!there) break;
             float score = capped(scores, dots[h]);
             float most = fmaxf(state[h].most, score);
             float old = __expf(state[h].most - most), weight = __expf(score - most);
             state[h].most = most;
             state[h].total = state[h].total * old + weight;
 #pragma unroll
-            for (int i = 0; i < WIDTH; i++) y[h][i] = fmaf(y[h][i], old, weight * values[i]);
+            for (int i = 0; i < WIDTH; i++) y[h][i] = fmaf(y[h][i], old, weight * pair.value[i]);
         }
+        pair = next;
     }
     __syncwarp();
     // The teams of a warp.

@@ -36,10 +36,11 @@ fn cuda(kv_f32: bool) -> Cuda {
     Cuda::new(CudaOptions { kv_f32: Some(kv_f32), ..harness::options() }).unwrap()
 }
 
-/// Products of few rows are nearly f32, those of many have f16 operands.
+/// Products of many rows have f16 operands. Those of few are nearly f32, but sum codes that are 1024 too large and take that away
+/// again, which shows in single sums.
 fn bound(case: &Case, kv_f32: bool) -> f64 {
     let rows = case.steps.iter().map(|s| s.rows()).max().unwrap_or(0);
-    if rows <= 4 && kv_f32 { 2e-4 } else { 3e-3 }
+    if rows <= 4 && kv_f32 { 1e-3 } else { 3e-3 }
 }
 
 /// The logits of all steps.
