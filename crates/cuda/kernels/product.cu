@@ -82,15 +82,32 @@ INLINE const Part &part_of(const Parts &parts, int &block) {
     return parts.part[p];
 }
 
-INLINE Flight begin_flight(const Tiles &m, int block, int tile, int lane) {
+// Where a block of rows begins: this lane's codes, and its scales of rows g and g + 8.
+struct Row {
+    const u8 *codes;
+#if !DENSE
+    Scales scales;
+#endif
+};
+
+INLINE Row row_of(const Tiles &m, int block, int lane) {
+    Row r;
+    r.codes = m.codes + (u64)block * TILES * TILE_BYTES;
+#if !DENSE
+    r.scales = scales_of_block(m.scales, block, lane >> 2);
+#endif
+    return r;
+}
+
+INLINE Flight begin_flight(const Row &r, int tile, int lane) {
     Flight f;
-    f.codes = load_codes(m.codes + ((u64)block * TILES + tile) * TILE_BYTES, lane);
+    f.codes = load_codes(r.codes + tile * TILE_BYTES, lane);
 #if !DENSE
 #pragma unroll
     for (int i = 0; i < GROUPS; i++) {
-        int group = GROUP >= 64 ? tile * 64 / GROUP : tile * GROUPS + i;
-        f.scales[0][i] = load_scale(m.scales, block, group, lane >> 2);
-        f.scales[1][i] = load_scale(m.scales, block, group, (lane >> 2) + 8);
+        int group = GROUP >= 64 ? tile / (GROUP / 64) : tile * GROUPS + i;
+        f.scales[0][i] = load_scale(r.scales, 0, group, 0);
+        f.scales[1][i] = load_scale(r.scales, 0, group, 8);
     }
 #endif
     return f;
@@ -101,7 +118,7 @@ struct Sums {
     float d[4];
 };
 
-INLINE void multiply(Sums &sums, const Flight &f, const Input &x, int tile, int lane, bool column, float factor) {
+INLINE void multiply(Sums &sums, const Flight &f, const Input &x, const Masks &masks, int tile, int lane, bool column, float factor) {
     const u16 *b = x.parts + (lane >> 2) * STRIDE + tile * 64 + (lane & 3) * 4;
 #if DENSE
 #pragma unroll
@@ -124,7 +141,7 @@ INLINE void multiply(Sums &sums, const Flight &f, const Input &x, int tile, int 
         for (int j = i * 4 / GROUPS; j < (i + 1) * 4 / GROUPS; j++) {
             uint2 v = column ? *(const uint2 *)(b + 16 * j) : make_uint2(0, 0);
             u32 a[4];
-            fragments(f.codes, j, a);
+            fragments(f.codes, masks, j, a);
             mma_f16(j & 1 ? e : d, a[0], a[1], a[2], a[3], v.x, v.y);
         }
 #pragma unroll
@@ -280,13 +297,25 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     int total = have * mine;
     Flight ring[DEPTH];
     int next_slot = 0, next_tile = warp;
+    Row next = {};
+    if (total > 0) {
+        PLACE(0, m, block)
+        next = row_of(m.matrix, block, lane);
+    }
+#define TAKE_OFF(flight)                                                                                               \
+    flight = begin_flight(next, next_tile, lane);                                                                       \
+    next_tile += WARPS;                                                                                                 \
+    if (next_tile >= TILES) {                                                                                           \
+        next_tile = warp, next_slot++;                                                                                  \
+        if (next_slot < have) {                                                                                         \
+            PLACE(next_slot, m, block)                                                                                  \
+            next = row_of(m.matrix, block, lane);                                                                       \
+        }                                                                                                               \
+    }
 #pragma unroll
     for (int d = 0; d < DEPTH; d++) {
         if (d < total) {
-            PLACE(next_slot, m, block)
-            ring[d] = begin_flight(m.matrix, block, next_tile, lane);
-            next_tile += WARPS;
-            if (next_tile >= TILES) next_tile = warp, next_slot++;
+            TAKE_OFF(ring[d])
         }
     }
     float4 kept[PIECES];
@@ -316,6 +345,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #endif
     __syncthreads();
     bool column = (lane >> 2) < 2 * rows;
+    const Masks masks = masks_of_codes((u32)rows >> 16);
     int slot = 0, tile = warp;
     Sums sums = {};
     float factor = 1.0f;
@@ -329,12 +359,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
                 factor = m.matrix.scales.factor;
             }
 #endif
-            multiply(sums, ring[d], input, tile, lane, column, factor);
+            multiply(sums, ring[d], input, masks, tile, lane, column, factor);
             if (n + d + DEPTH < total) {
-                PLACE(next_slot, m, block)
-                ring[d] = begin_flight(m.matrix, block, next_tile, lane);
-                next_tile += WARPS;
-                if (next_tile >= TILES) next_tile = warp, next_slot++;
+                TAKE_OFF(ring[d])
             }
             tile += WARPS;
             if (tile >= TILES) {

@@ -57,7 +57,17 @@ INLINE Codes load_codes(const u8 *tile, int lane) {
 
 #define EXPONENT 0x64006400u
 
-INLINE void fragments(const Codes &c, int j, u32 a[4]) {
+// Masks of the largest plane, in registers: an instruction takes one constant beside its operands, and that is the exponent.
+struct Masks {
+    u32 low, high;
+};
+
+// `zero` is one that the compiler cannot know; otherwise it would make the masks anew for each use.
+INLINE Masks masks_of_codes(u32 zero) {
+    return {(PLANE4 ? 0x000f000fu : 0x00030003u) ^ zero, (PLANE4 ? 0x00f000f0u : 0x000c000cu) ^ zero};
+}
+
+INLINE void fragments(const Codes &c, const Masks &m, int j, u32 a[4]) {
 #if FLOATS && BITS == 4
     u32 w = c.words[j];
     a[0] = ((w << 12) & 0x80008000u) | ((w << 9) & 0x0e000e00u);
@@ -78,10 +88,10 @@ INLINE void fragments(const Codes &c, int j, u32 a[4]) {
 #else
 #if PLANE4
     u32 four = c.words[j], next = four >> 8;
-    a[0] = (four & 0x000f000fu) | EXPONENT;
-    a[1] = (four & 0x00f000f0u) | EXPONENT;
-    a[2] = (next & 0x000f000fu) | EXPONENT;
-    a[3] = (next & 0x00f000f0u) | EXPONENT;
+    a[0] = (four & m.low) | EXPONENT;
+    a[1] = (four & m.high) | EXPONENT;
+    a[2] = (next & m.low) | EXPONENT;
+    a[3] = (next & m.high) | EXPONENT;
 #endif
 #if PLANE2
     u32 two = c.words[PLANE4 * 4 + (j >> 1)] >> (8 * (j & 1));
@@ -92,10 +102,10 @@ INLINE void fragments(const Codes &c, int j, u32 a[4]) {
     a[3] |= (two << 2) & 0x03000300u;
 #else
     u32 next = two >> 4;
-    a[0] = (two & 0x00030003u) | EXPONENT;
-    a[1] = (two & 0x000c000cu) | EXPONENT;
-    a[2] = (next & 0x00030003u) | EXPONENT;
-    a[3] = (next & 0x000c000cu) | EXPONENT;
+    a[0] = (two & m.low) | EXPONENT;
+    a[1] = (two & m.high) | EXPONENT;
+    a[2] = (next & m.low) | EXPONENT;
+    a[3] = (next & m.high) | EXPONENT;
 #endif
 #endif
 #if PLANE1

@@ -15,6 +15,11 @@ INLINE Codes load_codes(const u8 *tile, int lane) {
     return c;
 }
 
+// Integer codes need masks.
+struct Masks {};
+
+INLINE Masks masks_of_codes(u32) { return {}; }
+
 // Which half-word of its tile a number is: `row` below 16, `col` below 64.
 INLINE int place_of(int row, int col) {
     int lane = (row & 7) * 4 + ((col >> 2) & 3), word = ((col >> 1) & 1) * 2 + (row >> 3);

@@ -39,6 +39,15 @@ struct Scales {
     float factor;
 };
 
+// The scales of one block of rows, from one of its rows on: for that, block and row are 0 from here on.
+INLINE Scales scales_of_block(Scales s, int block, int row) {
+    s.groups_of += (u64)block * s.groups * 16 + row;
+#if SCALES == K_MIN || SCALES == K_SIGNED
+    s.supers += (u64)block * (s.groups / (256 / GROUP)) * 16 + row;
+#endif
+    return s;
+}
+
 struct Affine {
     float scale, bias;
 };
