@@ -59,6 +59,8 @@ def error(folder: Path) -> float:
         copy = Path(temporary, "model.gguf")
         in_f32(folder / "model.gguf", copy)
         options = {"n_ctx": 64, "n_threads": 1, "n_gpu_layers": 0, "type_k": 0, "type_v": 0}
+        # As the file says, not as the binding's default does.
+        options |= {"yarn_attn_factor": -1.0}
         model = Llama(str(copy), logits_all=True, **options)
         model.eval(golden["tokens"].tolist())
     logits = np.array(model.scores[: len(golden["tokens"])])

@@ -401,9 +401,10 @@ impl<'a> Binder<'a> {
 
     /// The fate of what nothing used.
     fn unread(&self, entry: &Entry) -> Option<Fate> {
-        if self.checkpoint.layout() == Layout::Gguf && entry.name == rope_freqs::NAME && !self.spec.ropes.is_empty() {
+        let factors = rope_freqs::NAMES.contains(&entry.name.as_str());
+        if self.checkpoint.layout() == Layout::Gguf && factors && !self.spec.ropes.is_empty() {
             let note = Some("the frequencies of the rope are divided by it".to_owned());
-            return Some(Fate::Used { role: rope_freqs::ROLE.to_owned(), note });
+            return Some(Fate::Used { role: "rope_freqs".to_owned(), note });
         }
         let head = self.names.tensor("head").unwrap_or_default();
         let is_head = entry.name == head

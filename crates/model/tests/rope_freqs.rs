@@ -44,3 +44,18 @@ fn factors_that_are_not_positive_are_an_error() {
         assert!(error.contains(&format!("`rope_freqs.weight`: a factor is {factor}, expected positive")), "{error}");
     }
 }
+
+#[test]
+fn factors_of_longrope_make_a_table_for_short_sequences_and_one_for_long() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/phi3/gguf_longrope/model.gguf");
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let spec = spec(&checkpoint).unwrap();
+    let rope = &spec.ropes[0];
+    let (short, long) = (rope.table(rope.length_class(16)), rope.table(rope.length_class(17)));
+    assert!((short.freqs[7] / long.freqs[7] - 8.0 / 1.3).abs() < 1e-5, "{short:?} {long:?}");
+    assert_eq!((short.scale, long.scale), (long.scale, (1.0 + 8f32.ln() / 16f32.ln()).sqrt()));
+    let weights = Weights::bind(&spec, &checkpoint).unwrap();
+    let used =
+        |name: &str| weights.ledger().rows.iter().any(|r| r.tensor == name && matches!(r.fate, Fate::Used { .. }));
+    assert!(used("rope_factors_long.weight") && used("rope_factors_short.weight"));
+}

@@ -132,9 +132,9 @@ class Gguf:
         self._add_hparams(writer, config)
         add_tokenizer(writer, config, self.pre)
         stored = {}
-        if (scaling := config.get("rope_scaling")) is not None and scaling.get("rope_type") == "llama3":
-            factors = llama3_factors(config, scaling)
-            writer.add_tensor("rope_freqs.weight", factors)
+        scaling = config.get("rope_scaling") or {}
+        if scaling.get("rope_type") == "llama3" or "long_factor" in scaling:
+            add_rope_factors(writer, config, scaling)
         cut = layouts.split(weights, config, self.joint)
         for name, value in stacked(cut).items():
             heads = heads_permuted(config, name)
@@ -236,6 +236,19 @@ def encode(name: str, value: np.ndarray, kind: Type) -> np.ndarray:
     set_halves(1.0)
     set_halves(value.std() / gguf.quants.dequantize(blocks, kind).std())
     return blocks.reshape(*value.shape[:-1], -1)
+
+
+def add_rope_factors(writer: gguf.GGUFWriter, config: dict[str, Any], scaling: dict[str, Any]) -> None:
+    """Scalings that have tensors instead of keys."""
+    if "long_factor" not in scaling:
+        writer.add_tensor("rope_freqs.weight", llama3_factors(config, scaling))
+        return
+    original = scaling.get("original_max_position_embeddings") or config["original_max_position_embeddings"]
+    ratio = config["max_position_embeddings"] / original
+    writer.add_rope_scaling_orig_ctx_len(original)
+    writer.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(ratio) / np.log(original))))
+    for length in ("long", "short"):
+        writer.add_tensor(f"rope_factors_{length}.weight", np.array(scaling[f"{length}_factor"], dtype=np.float32))
 
 
 def llama3_factors(config: dict[str, Any], scaling: dict[str, Any]) -> np.ndarray:

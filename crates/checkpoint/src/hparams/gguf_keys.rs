@@ -69,6 +69,14 @@ const SCALING_KEYS: &[(&str, &str, Kind)] = &[
     ("yarn_beta_slow", "beta_slow", Float),
 ];
 
+/// The tensor that says that a file has LongRoPE: no key does.
+const LONG_FACTORS: &str = "rope_factors_long.weight";
+/// Keys after `{architecture}.rope.scaling.` beside that tensor, and the names they get.
+const LONGROPE_KEYS: &[(&str, &str, Kind)] = &[
+    ("original_context_length", "original_max_position_embeddings", Count),
+    ("attn_factor", "rope_attention_factor", Float),
+];
+
 /// Flags that a GGUF says by the tensors it holds: the tensor, the flag, and its value where the tensor is there.
 const TENSOR_FLAGS: &[(&str, &str, bool)] = &[
     ("output.weight", "tie_word_embeddings", false),
@@ -103,7 +111,11 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     } else if let Some(factor) = partial_rotary(metadata, architecture, &map)? {
         map.insert("partial_rotary_factor".into(), factor);
     }
-    if let Some(scaling) = rope_scaling(metadata, architecture, latent)? {
+    if has(LONG_FACTORS) {
+        for &(key, name, kind) in LONGROPE_KEYS {
+            insert(&mut map, metadata, &format!("{architecture}.rope.scaling.{key}"), name, kind)?;
+        }
+    } else if let Some(scaling) = rope_scaling(metadata, architecture, latent)? {
         map.insert("rope_scaling".into(), scaling);
     }
     for &(tensor, flag, present) in TENSOR_FLAGS {

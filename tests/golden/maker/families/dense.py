@@ -57,6 +57,13 @@ LONGROPE = {
 ORIGINAL = {"original_max_position_embeddings": 16}
 SU = {**ORIGINAL, "rope_scaling": {**LONGROPE, **ORIGINAL, "type": "su"}}
 LONG = {"hidden_size": 24, "num_attention_heads": 4, "max_position_embeddings": 128}
+EIGHT = {
+    "long_factor": [1.0, 1.2, 1.5, 2.0, 3.0, 4.5, 6.0, 8.0],
+    "short_factor": [1.0, 1.0, 1.1, 1.1, 1.2, 1.2, 1.3, 1.3],
+}
+GGUF_LONG = {"head_dim": DROP, "num_attention_heads": 2, **ORIGINAL, "rope_scaling": {**EIGHT, "type": "longrope"}}
+# llama.cpp chooses by a context of at least 256 tokens.
+GGUF_SHORT = {"original_max_position_embeddings": 256, "max_position_embeddings": 1024}
 QWEN2 = {"max_window_layers": 1, "tie_word_embeddings": False, "use_sliding_window": False, "rope_theta": 1000000.0}
 GRANITE = {
     "attention_multiplier": 0.6,
@@ -183,6 +190,8 @@ CASES: list[Case] = [
                 "bf16",
                 ROPE_TOKENS,
             ),
+            "gguf_longrope": ({**BLOCKS, **GGUF_LONG}, Gguf("Q8_0", "qwen2"), ROPE_TOKENS),
+            "gguf_longrope_short": ({**BLOCKS, **GGUF_LONG, **GGUF_SHORT}, Gguf("Q8_0", "qwen2"), 24),
             "gguf_q8_0": gguf(head_dim=DROP, num_attention_heads=2),
         },
     ),
