@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fills fuzz/corpus with small, valid inputs, so that the fuzzer begins behind the first checks."""
+"""Fills fuzz/corpus with what is kept and small, valid inputs, so that the fuzzer begins behind the first checks."""
 
 import json
 import pathlib
@@ -38,6 +38,8 @@ def main():
                   "vocab": {"H": 0, "e": 1, "l": 2, "o": 3, "ll": 4}, "merges": [["l", "l"]]},
     }
     put("tokenizer", "bpe.json", json.dumps(tokenizer).encode())
+    for path in sorted((ROOT / "fuzz" / "kept").glob("*/*")):
+        put(path.parent.name, f"kept-{path.name}", path.read_bytes())
 
 
 if __name__ == "__main__":
