@@ -8,10 +8,10 @@ use ffai_program::{Backend, CompileError, Executable, Plan, Program, Progress, W
 use crate::cache::Kernels;
 use crate::compile::Compiler;
 use crate::device::Card;
-use crate::exec::{Best, Exec, Step};
+use crate::exec::{Exec, Step};
 use crate::kernels::Library;
 use crate::machine::Machine;
-use crate::memory::Memory;
+use crate::sampler::Sampler;
 use crate::{CudaError, bandwidth};
 
 /// Choices that are found out where they are none.
@@ -70,12 +70,10 @@ impl Cuda {
         let (needs, kv_f32) = (compiler.gather.needs(), compiler.kv_f32);
         let steps = program.ops.iter().zip(ready);
         let steps = steps.map(|(t, ready)| Step { tag: t.tag.clone(), outputs: t.op.outputs(), ready }).collect();
-        let best = Best {
-            kernel: library.kernel("sample.cu", "best_token", &[]).map_err(failed)?,
-            keys: Memory::zeroed(&self.card.context, "tokens", plan.wanted * 8).map_err(failed)?,
-        };
+        let vocab = program.buf(program.logits).width;
+        let sampler = Sampler::new(&library, plan, vocab).map_err(failed)?;
         let machine = Machine::new(library, stream.clone(), program, plan, needs, kv_f32).map_err(failed)?;
-        Ok(Exec::new(name.clone(), program.clone(), plan.clone(), steps, machine, best))
+        Ok(Exec::new(name.clone(), program.clone(), plan.clone(), steps, machine, sampler))
     }
 }
 

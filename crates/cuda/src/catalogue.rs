@@ -76,7 +76,8 @@ fn products(layout: Layout, depth: usize) -> Vec<Entry> {
 /// What does not.
 fn others() -> Vec<Entry> {
     let mut entries: Vec<Entry> =
-        ["elementwise.cu", "norm.cu", "plain.cu", "read.cu", "sample.cu"].map(|file| (file, Vec::new())).into();
+        ["elementwise.cu", "norm.cu", "plain.cu", "read.cu"].map(|file| (file, Vec::new())).into();
+    entries.extend(["cut.cu", "sample.cu"].map(|file| (file, crate::sampler::options())));
     for kv in [0, 1] {
         entries.push(("rotate.cu", vec![define("KV_F32", kv)]));
         for (dim, vec, lanes, group) in

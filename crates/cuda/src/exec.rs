@@ -1,22 +1,16 @@
 //! A compiled program at work.
-#![expect(unsafe_code, reason = "launches, and a graph that moves between threads")]
+#![expect(unsafe_code, reason = "a graph that moves between threads")]
 
 use std::collections::HashMap;
 
 use cudarc::driver::{CudaGraph, sys};
-use ffai_program::{
-    Buf, Executable, Output, Plan, Program, SampleInputs, StepError, StepInputs, Traced, Want, sample::sample,
-};
+use ffai_program::{Buf, Executable, Output, Plan, Program, StepError, StepInputs, Traced, Want};
 
 use crate::CudaError;
-use crate::kernels::{Grid, Kernel, args};
 use crate::machine::{Machine, Shape};
-use crate::memory::Memory;
 use crate::ops::Ready;
 use crate::ops::product::FEW_ROWS;
-
-/// Blocks that look for the best token of a row.
-const BEST_BLOCKS: usize = 32;
+use crate::sampler::Sampler;
 
 /// An op with what a trace says of it.
 pub(crate) struct Step {
@@ -32,16 +26,9 @@ pub(crate) struct Exec {
     plan: Plan,
     steps: Vec<Step>,
     machine: Machine,
-    best: Best,
+    sampler: Sampler,
     /// Launches of decoding steps, recorded once for each shape.
     graphs: HashMap<Shape, CudaGraph>,
-}
-
-/// The best token of each wanted row, found on the card.
-pub(crate) struct Best {
-    pub(crate) kernel: Kernel,
-    /// `[wanted]` u64.
-    pub(crate) keys: Memory,
 }
 
 // SAFETY: the driver's objects may be used from any thread that has made their context current, which `step_traced` and `copy_page`
@@ -55,9 +42,9 @@ impl Exec {
         plan: Plan,
         steps: Vec<Step>,
         machine: Machine,
-        best: Best,
+        sampler: Sampler,
     ) -> Exec {
-        Exec { name, program, plan, steps, machine, best, graphs: HashMap::new() }
+        Exec { name, program, plan, steps, machine, sampler, graphs: HashMap::new() }
     }
 
     fn failed(&self, error: &CudaError) -> StepError {
@@ -71,22 +58,11 @@ impl Exec {
     /// All launches of a step.
     fn launch(&self, shape: &Shape) -> Result<(), CudaError> {
         self.steps.iter().try_for_each(|step| step.ready.launch(&self.machine, shape))?;
-        self.find_best(shape)
+        self.sample(shape)
     }
 
-    fn find_best(&self, shape: &Shape) -> Result<(), CudaError> {
-        if shape.wanted == 0 {
-            return Ok(());
-        }
-        let stream = &self.machine.stream;
-        let (logits, vocab, keys) =
-            (self.machine.at(self.program.logits), self.logits_width() as i32, self.best.keys.at());
-        let grid = Grid { blocks: [BEST_BLOCKS, shape.wanted, 1], ..Grid::new(1, 512) };
-        // SAFETY: the range is the allocation's beginning.
-        unsafe { cudarc::driver::result::memset_d8_async(keys, 0, shape.wanted * 8, stream.cu_stream()) }
-            .map_err(CudaError::driver("clear memory"))?;
-        // SAFETY: the logits have the wanted rows, and so have the keys.
-        unsafe { self.best.kernel.launch(stream, grid, args![logits, vocab, keys]) }
+    fn sample(&self, shape: &Shape) -> Result<(), CudaError> {
+        self.sampler.launch(&self.machine.stream, shape, self.machine.at(self.program.logits))
     }
 
     /// Runs the launches of a step: those of a decoding step from a recording.
@@ -119,10 +95,6 @@ impl Exec {
         })
     }
 
-    fn logits_width(&self) -> usize {
-        self.program.buf(self.program.logits).width
-    }
-
     fn show(&self, step: &Step, shape: &Shape, trace: &mut dyn FnMut(Traced<'_>)) -> Result<(), CudaError> {
         for &buf in &step.outputs {
             let decl = self.program.buf(buf);
@@ -142,21 +114,12 @@ impl Exec {
     }
 
     fn outputs(&self, inputs: &StepInputs) -> Result<Vec<Output>, CudaError> {
-        let mut keys = vec![0; inputs.want.len() * 8];
-        self.best.keys.read(&self.machine.stream, &mut keys)?;
-        let keys = keys.chunks_exact(8).map(|b| u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]));
-        let output = |(i, (wanted, key)): (usize, (&ffai_program::Wanted, u64))| match &wanted.what {
-            Want::Sample(s) if is_best(s) => {
-                Ok(if key == 0 { Output::NotFinite } else { Output::Token(!(key as u32)) })
-            }
-            Want::Sample(s) => {
-                let mut logits = self.rows(self.program.logits, i, 1)?;
-                let token = sample(&mut logits, &s.sampling, &s.seen, s.position);
-                Ok(token.map_or(Output::NotFinite, Output::Token))
-            }
+        let tokens = self.sampler.tokens(&self.machine.stream, inputs.want.len())?;
+        let output = |(i, (wanted, token)): (usize, (&ffai_program::Wanted, Option<u32>))| match &wanted.what {
+            Want::Sample(_) => Ok(token.map_or(Output::NotFinite, Output::Token)),
             Want::Logits => Ok(Output::Logits(self.rows(self.program.logits, i, 1)?)),
         };
-        inputs.want.iter().zip(keys).enumerate().map(output).collect()
+        inputs.want.iter().zip(tokens).enumerate().map(output).collect()
     }
 
     fn traced(
@@ -168,6 +131,10 @@ impl Exec {
         let stream = self.machine.stream.clone();
         self.machine.info.set(inputs, &stream)?;
         let shape = Shape::of(inputs);
+        if shape.sampled {
+            let vocab = self.sampler.vocab();
+            self.sampler.rows.set(inputs, vocab, &stream)?;
+        }
         match trace {
             None => self.run(shape)?,
             Some(trace) => {
@@ -176,17 +143,11 @@ impl Exec {
                     step.ready.launch(&self.machine, &shape)?;
                     self.show(step, &shape, trace)?;
                 }
-                self.find_best(&shape)?;
+                self.sample(&shape)?;
             }
         }
         self.outputs(inputs)
     }
-}
-
-/// Whether the sample is the best token of the plain logits.
-fn is_best(s: &SampleInputs) -> bool {
-    let penalized = s.sampling.has_penalties() && !s.seen.is_empty();
-    s.sampling.temperature <= 0.0 && s.sampling.bias.is_empty() && !penalized
 }
 
 impl Executable for Exec {

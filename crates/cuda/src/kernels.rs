@@ -27,6 +27,7 @@ pub(crate) const HEADERS: &[(&str, &str)] = files![
     "pages.cuh",
     "rotate.cuh",
     "attend.cuh",
+    "sample.cuh",
     "storage/codes.cuh",
     "storage/scales.cuh",
     "storage/dense.cuh",
@@ -38,6 +39,7 @@ pub(crate) const HEADERS: &[(&str, &str)] = files![
 pub(crate) const FILES: &[(&str, &str)] = files![
     "attend.cu",
     "attend_tiles.cu",
+    "cut.cu",
     "elementwise.cu",
     "embed.cu",
     "expand.cu",

@@ -20,6 +20,7 @@ mod memory;
 mod nvrtc;
 mod ops;
 mod probe;
+mod sampler;
 mod step;
 mod storage;
 

@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use cudarc::driver::CudaStream;
-use ffai_program::{Buf, KvLayout, Op, Plan, Program, Rows, StepInputs};
+use ffai_program::{Buf, KvLayout, Op, Plan, Program, Rows, StepInputs, Want};
 
 use crate::CudaError;
 use crate::kernels::Library;
 use crate::memory::Memory;
+use crate::sampler::rows::is_best;
 use crate::step::StepInfo;
 
 /// Rows of a prompt that attend together.
@@ -83,6 +84,8 @@ pub(crate) struct Shape {
     pub(crate) ranges: usize,
     /// Whether ops may do the work of those before them.
     pub(crate) fused: bool,
+    /// Whether a token is wanted that is not the best of the plain logits.
+    pub(crate) sampled: bool,
 }
 
 impl Shape {
@@ -97,6 +100,7 @@ impl Shape {
             tiles: if prompt { inputs.seqs.iter().map(|s| s.rows.div_ceil(ATTEND_ROWS)).sum() } else { 0 },
             ranges: if rows > SPLIT_ROWS { 1 } else { ranges },
             fused: !prompt,
+            sampled: inputs.want.iter().any(|wanted| matches!(&wanted.what, Want::Sample(s) if !is_best(s))),
         }
     }
 
