@@ -64,7 +64,7 @@ impl Cuda {
         let failed = |error: CudaError| CompileError::Device { backend: name.clone(), problem: error.to_string() };
         let library = self.library();
         self.card.context.bind_to_thread().map_err(CudaError::driver("select the card")).map_err(failed)?;
-        let stream = self.card.context.new_stream().map_err(CudaError::driver("make a stream")).map_err(failed)?;
+        let stream = self.card.stream().map_err(failed)?;
         let mut compiler = Compiler::new(&name, &library, &stream, program, weights, self.kv_f32)?;
         let ready = compiler.ops(progress)?;
         let (needs, kv_f32) = (compiler.gather.needs(), compiler.kv_f32);
@@ -87,7 +87,7 @@ impl Backend for Cuda {
     }
 
     fn read_bandwidth(&self) -> Option<f64> {
-        let stream = self.card.context.new_stream().ok()?;
+        let stream = self.card.stream().ok()?;
         bandwidth::read(&self.library(), &stream).ok()
     }
 

@@ -1,8 +1,11 @@
 //! A card: which there are, what one can do, and its context.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use cudarc::driver::{CudaContext, sys::CUdevice_attribute as Attribute};
+use cudarc::driver::{CudaContext, CudaStream, sys::CUdevice_attribute as Attribute};
 
 use crate::{CudaError, driver};
 
@@ -38,6 +41,15 @@ impl fmt::Display for Arch {
         let own = if (self.major, self.minor) == (9, 0) { "a" } else { "" };
         write!(f, "sm_{}{}{own}", self.major, self.minor)
     }
+}
+
+/// Held while a stream records a graph, and while one is made: making the first stream of a context waits for all of the card's work,
+/// which breaks a recording on any thread.
+static STREAMS: Mutex<()> = Mutex::new(());
+
+/// Nobody records, and nobody makes a stream, until this is dropped.
+pub(crate) fn hold_streams() -> MutexGuard<'static, ()> {
+    STREAMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An opened card.
@@ -100,6 +112,15 @@ impl Card {
             }
             _ => Ok(self),
         }
+    }
+
+    /// A stream of its own.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) fn stream(&self) -> Result<Arc<CudaStream>, CudaError> {
+        let _held = hold_streams();
+        self.context.new_stream().map_err(CudaError::driver("make a stream"))
     }
 
     /// Bytes of memory that nobody uses now.

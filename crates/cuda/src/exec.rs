@@ -7,6 +7,7 @@ use cudarc::driver::{CudaGraph, sys};
 use ffai_program::{Buf, Executable, Output, Plan, Program, StepError, StepInputs, Traced, Want};
 
 use crate::CudaError;
+use crate::device::hold_streams;
 use crate::machine::{Machine, Shape};
 use crate::ops::Ready;
 use crate::ops::product::FEW_ROWS;
@@ -82,6 +83,7 @@ impl Exec {
 
     fn record(&self, shape: &Shape) -> Result<CudaGraph, CudaError> {
         let stream = &self.machine.stream;
+        let _held = hold_streams();
         stream
             .begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
             .map_err(CudaError::driver("record a graph"))?;
