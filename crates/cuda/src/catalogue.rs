@@ -63,7 +63,7 @@ fn of_layout(layout: Layout) -> Vec<Entry> {
 fn products(layout: Layout, depth: usize) -> Vec<Entry> {
     let product = |(cols, warps, norm, gated, act): (usize, usize, u8, u8, u8)| {
         let mut options = layout.options();
-        options.extend([define("COLS", cols), define("WARPS", warps), define("DEPTH", depth)]);
+        options.extend([define("COLS", cols), define("WARPS", warps), define("DEPTH", depth), define("RESIDENT", 1)]);
         options.extend([define("NORM", norm), define("GATED", gated), define("ACT", act)]);
         ("product.cu", options)
     };

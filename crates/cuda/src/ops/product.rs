@@ -96,6 +96,46 @@ impl SharedSize {
     }
 }
 
+/// How a product of few rows is spread over the card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Geometry {
+    /// Warps of a block; they share the columns of a block of rows.
+    warps: usize,
+    /// Blocks of rows that a block takes one after the other.
+    slots: usize,
+    /// Tiles that a warp reads ahead.
+    depth: usize,
+    /// Blocks of threads that a multiprocessor must have registers for.
+    resident: usize,
+}
+
+impl Geometry {
+    /// Most slots of blocks of 16 warps: their results lie in shared memory.
+    const MOST_SLOTS: usize = 16;
+
+    fn new(layout: Layout, tiles: usize, blocks: usize, gated: bool, multiprocessors: usize) -> Geometry {
+        let per = if gated { 2 } else { 1 };
+        let (units, places) = (blocks / per, 2 * multiprocessors);
+        let narrow = matches!(layout, Layout::Codes(codes) if codes.bits <= 4 && codes.group >= TILE_COLS);
+        // As many blocks as multiprocessors, each with many warps, and with registers left for the next kernel's blocks, which then
+        // read their first weights while this one ends.
+        let wide = units.div_ceil(if units <= places { places } else { multiprocessors }) * per;
+        let depth = |warps: usize, slots: usize, most: usize| most.min(tiles.div_ceil(warps) * slots).max(2);
+        if narrow && wide <= Self::MOST_SLOTS {
+            return Geometry { warps: 16, slots: wide, depth: depth(16, wide, 3), resident: 2 };
+        }
+        // A block that takes few rows shares their columns among many warps: what counts is how soon the last one ends.
+        let warps = if blocks <= places { 16 } else { 8 };
+        let slots = units.div_ceil(places).min(32 / per) * per;
+        let most = match layout {
+            Layout::Codes(_) if narrow => 8,
+            Layout::Codes(_) => 4,
+            _ => 3,
+        };
+        Geometry { warps, slots, depth: depth(warps, slots, most), resident: 1 }
+    }
+}
+
 impl Few {
     /// For matrices of one layout and width with `blocks` blocks of rows in all; `gated` where the first two are multiplied.
     /// None where not even one row fits.
@@ -108,18 +148,11 @@ impl Few {
     ) -> Result<Option<Few>, CudaError> {
         let card = library.card();
         let tiles = matrix.tiles_per_row();
-        let places = 2 * card.multiprocessors;
-        // A block that takes few rows shares their columns among many warps: what counts is how soon the last one ends.
-        let warps = if blocks <= places { 16 } else { 8 };
-        let per = if gated.is_some() { 2 } else { 1 };
-        let slots = (blocks / per).div_ceil(places).min(32 / per) * per;
-        let ahead = tiles.div_ceil(warps) * slots;
-        let (depth, sums) = match matrix.layout {
-            Layout::Codes(codes) => {
-                let most = if codes.bits <= 4 && codes.group >= TILE_COLS { 8 } else { 4 };
-                (most, FEW_ROWS * tiles * (TILE_COLS / codes.group.min(TILE_COLS)) * 4)
-            }
-            _ => (3, 0),
+        let Geometry { warps, slots, depth, resident } =
+            Geometry::new(matrix.layout, tiles, blocks, gated.is_some(), card.multiprocessors);
+        let sums = match matrix.layout {
+            Layout::Codes(codes) => FEW_ROWS * tiles * (TILE_COLS / codes.group.min(TILE_COLS)) * 4,
+            _ => 0,
         };
         let shared_of = SharedSize { tiles, sums, results: slots * warps * 64 * 4 };
         let most_rows = (1..=FEW_ROWS).rev().find(|rows| shared_of.bytes(*rows) + 1024 <= card.shared_memory);
@@ -128,7 +161,8 @@ impl Few {
         options.extend([
             define("COLS", matrix.cols),
             define("WARPS", warps),
-            define("DEPTH", depth.min(ahead).max(2)),
+            define("DEPTH", depth),
+            define("RESIDENT", resident),
             define("NORM", norm.kind()),
             define("GATED", u8::from(gated.is_some())),
             define("ACT", gated.unwrap_or(0)),
