@@ -117,6 +117,7 @@ fn small_models_of_the_dense_families_print_as_they_did() {
         ("olmo2", json!({})),
         ("olmo3", json!({"sliding_window": 8})),
         ("glm4", json!({"head_dim": 16})),
+        ("ernie4_5", json!({"head_dim": 16, "use_bias": true})),
         ("starcoder2", json!({"sliding_window": 8})),
         ("cohere2", json!({"sliding_window": 8})),
         ("gemma", json!({"head_dim": 16})),

@@ -3,6 +3,7 @@
 mod cohere2;
 mod deepseek;
 mod dims;
+mod ernie4_5;
 mod gemma;
 mod gemma4;
 mod glm4;
@@ -106,6 +107,7 @@ pub const FAMILIES: &[Family] = &[
     Family::new("olmo2", "OLMo 2", olmo::olmo2).names(olmo::HF, &[]),
     Family::new("olmo3", "OLMo 3", olmo::olmo3).not_in_gguf().names(olmo::HF, &[]),
     Family::new("glm4", "GLM 4", glm4::spec).adjacent().names(glm4::HF, glm4::GGUF),
+    Family::new("ernie4_5", "ERNIE 4.5", ernie4_5::spec).adjacent(),
     Family::new("starcoder2", "StarCoder 2", starcoder2::spec).names(starcoder2::HF, &[]),
     Family::new("cohere2", "Command R7B and A", cohere2::spec).adjacent().names(cohere2::HF, cohere2::GGUF),
     Family::new("gemma", "Gemma", gemma::gemma).names(gemma::HF_1, &[]),

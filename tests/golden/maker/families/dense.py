@@ -222,6 +222,11 @@ CASES: list[Case] = [
         {"bf16": ({}, "bf16", 20), "gguf_q8_0": gguf()},
     ),
     *family(
+        "ernie4_5",
+        {"head_dim": 8, "rope_theta": 500000.0, "tie_word_embeddings": True, "use_bias": False},
+        {"bf16": ({}, "bf16", 20), "biases": ({"use_bias": True, "tie_word_embeddings": False}, "bf16", 20), "gguf_q8_0": gguf()},
+    ),
+    *family(
         "starcoder2",
         STARCODER,
         {
