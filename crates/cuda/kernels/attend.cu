@@ -6,12 +6,17 @@
 // A block of threads takes one row, one key head with GROUP of its query heads, and one of several ranges of keys. LANES lanes share
 // a key, VEC of its coordinates at a time, so a warp has 32 / LANES keys in flight; each such team keeps its own running softmax, and
 // only the end brings teams, warps and ranges together. The last range of a row to finish writes the result.
+//
+// Values are as wide as keys; or, where VALUES is less than DIM, they are the first coordinates of the keys.
 #include "attend.cuh"
 #include "rotate.cuh"
 
 #define TEAMS (32 / LANES)
 #define CHUNKS ((DIM + VEC * LANES - 1) / (VEC * LANES))
 #define WIDTH (CHUNKS * VEC)
+#define OF_KEYS (VALUES < DIM)
+// Floats of a value that a lane keeps.
+#define VALUE_WIDTH ((VALUES + VEC * LANES - 1) / (VEC * LANES) * VEC)
 
 struct Partial {
     float most, total;
@@ -37,20 +42,28 @@ INLINE void load_vec(const Kv *from, float to[VEC]) {
 
 // A member's coordinates of a key and its value.
 struct Pair {
-    float key[WIDTH], value[WIDTH];
+    float key[WIDTH];
+#if OF_KEYS
+#define VALUE key
+#else
+#define VALUE value
+    float value[WIDTH];
+#endif
 };
 
 INLINE Pair load_pair(const Layer &layer, const u32 *table, int head, int place, int member) {
     u32 page = table[place / layer.tokens];
     int token = place % layer.tokens;
-    const Kv *k = key_at(layer, page, head, token), *v = value_at(layer, page, head, token);
+    const Kv *k = key_at(layer, page, head, token);
     Pair pair = {};
 #pragma unroll
     for (int c = 0; c < CHUNKS; c++) {
         int at = (c * LANES + member) * VEC;
         if (at < DIM) {
             load_vec(k + at, pair.key + c * VEC);
-            load_vec(v + at, pair.value + c * VEC);
+#if !OF_KEYS
+            load_vec(value_at(layer, page, head, token) + at, pair.value + c * VEC);
+#endif
         }
     }
     return pair;
@@ -62,7 +75,7 @@ INLINE float share(float own, float most) { return own == NEG_INF ? 0.0f : __exp
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
     attend(const __grid_constant__ Rotation rotation, Scores scores, Step step, Layer layer, float *out, float *partials,
            u32 *arrived) {
-    __shared__ float results[WARPS][GROUP][DIM];
+    __shared__ float results[WARPS][GROUP][VALUES];
     __shared__ Partial states[WARPS][GROUP];
     __shared__ float shares[GROUP][MOST_RANGES], totals[GROUP];
     __shared__ bool last;
@@ -89,6 +102,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     if (range >= used) return;
 
     // The block's queries stand in the place of results until those come.
+    static_assert(WARPS * VALUES >= DIM && (!FUSED || VALUES == DIM), "room for queries");
     float *queries_of = &results[0][0][0];
 #if FUSED
     u32 position = step.positions[row];
@@ -112,7 +126,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
         queries_of[i] = rotation.q[((u64)row * q_heads + head) * DIM + i] * scores.scale;
 #endif
     __syncthreads();
-    float queries[GROUP][WIDTH], y[GROUP][WIDTH] = {};
+    float queries[GROUP][WIDTH], y[GROUP][VALUE_WIDTH] = {};
     Partial state[GROUP];
 #pragma unroll
     for (int h = 0; h < GROUP; h++) {
@@ -154,7 +168,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
             state[h].most = most;
             state[h].total = state[h].total * old + weight;
 #pragma unroll
-            for (int i = 0; i < WIDTH; i++) y[h][i] = fmaf(y[h][i], old, weight * pair.value[i]);
+            for (int i = 0; i < VALUE_WIDTH; i++) y[h][i] = fmaf(y[h][i], old, weight * pair.VALUE[i]);
         }
         pair = next;
     }
@@ -169,21 +183,21 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
 #pragma unroll
         for (int step = LANES; step < 32; step <<= 1) total += __shfl_xor_sync(FULL, total, step);
 #pragma unroll
-        for (int i = 0; i < WIDTH; i++) {
+        for (int i = 0; i < VALUE_WIDTH; i++) {
             float sum = y[h][i] * own;
 #pragma unroll
             for (int step = LANES; step < 32; step <<= 1) sum += __shfl_xor_sync(FULL, sum, step);
             int at = (i / VEC * LANES + member) * VEC + i % VEC;
-            if (team == 0 && at < DIM) results[warp][h][at] = sum;
+            if (team == 0 && at < VALUES) results[warp][h][at] = sum;
         }
         if (lane == 0) states[warp][h] = {most, total};
     }
     __syncthreads();
-    // The warps of the block. A range's result: DIM sums, the largest score, the total.
+    // The warps of the block. A range's result: VALUES sums, the largest score, the total.
     u64 slot = (u64)row * q_heads + head;
     bool alone = used == 1;
-    for (int i = threadIdx.x; i < heads * DIM; i += WARPS * 32) {
-        int h = i / DIM, d = i % DIM;
+    for (int i = threadIdx.x; i < heads * VALUES; i += WARPS * 32) {
+        int h = i / VALUES, d = i % VALUES;
         float sink = alone && scores.sinks ? scores.sinks[head + h] : NEG_INF, most = sink;
 #pragma unroll
         for (int w = 0; w < WARPS; w++) most = fmaxf(most, states[w][h].most);
@@ -194,11 +208,11 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
             sum += results[w][h][d] * own, total += states[w][h].total * own;
         }
         if (alone) {
-            out[(slot + h) * DIM + d] = sum / total;
+            out[(slot + h) * VALUES + d] = sum / total;
         } else {
-            float *to = partials + ((slot + h) * ranges + range) * (DIM + 2);
+            float *to = partials + ((slot + h) * ranges + range) * (VALUES + 2);
             to[d] = sum;
-            if (d == 0) to[DIM] = most, to[DIM + 1] = total;
+            if (d == 0) to[VALUES] = most, to[VALUES + 1] = total;
         }
     }
     if (alone) return;
@@ -212,26 +226,26 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     __threadfence();
     // The ranges of the row: a warp finds each one's share, then all threads sum.
     if (warp < heads) {
-        const float *from = partials + (slot + warp) * ranges * (DIM + 2) + DIM;
+        const float *from = partials + (slot + warp) * ranges * (VALUES + 2) + VALUES;
         float sink = scores.sinks ? scores.sinks[head + warp] : NEG_INF, most = sink;
-        for (int r = lane; r < used; r += 32) most = fmaxf(most, __ldcg(from + r * (DIM + 2)));
+        for (int r = lane; r < used; r += 32) most = fmaxf(most, __ldcg(from + r * (VALUES + 2)));
         most = warp_max(most);
         float total = 0.0f;
         for (int r = lane; r < used; r += 32) {
-            float own = share(__ldcg(from + r * (DIM + 2)), most);
+            float own = share(__ldcg(from + r * (VALUES + 2)), most);
             shares[warp][r] = own;
-            total += own * __ldcg(from + r * (DIM + 2) + 1);
+            total += own * __ldcg(from + r * (VALUES + 2) + 1);
         }
         total = warp_sum(total) + share(sink, most);
         if (lane == 0) totals[warp] = total;
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < heads * DIM; i += WARPS * 32) {
-        int h = i / DIM, d = i % DIM;
-        const float *from = partials + (slot + h) * ranges * (DIM + 2) + d;
+    for (int i = threadIdx.x; i < heads * VALUES; i += WARPS * 32) {
+        int h = i / VALUES, d = i % VALUES;
+        const float *from = partials + (slot + h) * ranges * (VALUES + 2) + d;
         float sum = 0.0f;
 #pragma unroll 8
-        for (int r = 0; r < used; r++) sum = fmaf(__ldcg(from + r * (DIM + 2)), shares[h][r], sum);
-        out[(slot + h) * DIM + d] = sum / totals[h];
+        for (int r = 0; r < used; r++) sum = fmaf(__ldcg(from + r * (VALUES + 2)), shares[h][r], sum);
+        out[(slot + h) * VALUES + d] = sum / totals[h];
     }
 }

@@ -139,7 +139,7 @@ INLINE void wait_for_previous() {
 #endif
 }
 
-INLINE float silu(float x) { return x / (1.0f + __expf(-x)); }
+INLINE float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
 
 INLINE float gelu_tanh(float x) {
     float inner = 0.7978845608028654f * (x + 0.044715f * x * x * x);
@@ -148,5 +148,23 @@ INLINE float gelu_tanh(float x) {
 
 #define ACT_SILU 0
 #define ACT_GELU_TANH 1
+#define ACT_CLAMPED_SWIGLU 2
 
-INLINE float activate(int act, float x) { return act == ACT_SILU ? silu(x) : gelu_tanh(x); }
+// An activation; only the clamped one has numbers.
+struct Act {
+    int kind;
+    float alpha, limit;
+};
+
+// act(gate) * up.
+INLINE float gated(const Act &act, float gate, float up) {
+    if (act.kind == ACT_SILU) return gate * sigmoid(gate) * up;
+    if (act.kind == ACT_GELU_TANH) return gelu_tanh(gate) * up;
+    gate = fminf(gate, act.limit);
+    // What is not a number stays none.
+    up = up > act.limit ? act.limit : up < -act.limit ? -act.limit : up;
+    return gate * sigmoid(act.alpha * gate) * (up + 1.0f);
+}
+
+// act(gate) where nothing is multiplied with it.
+INLINE float activate(const Act &act, float gate) { return gated(act, gate, act.kind == ACT_CLAMPED_SWIGLU ? 0.0f : 1.0f); }

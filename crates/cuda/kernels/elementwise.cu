@@ -10,11 +10,27 @@ extern "C" __global__ void soft_cap(float *x, float cap, u64 count) {
 }
 
 // out = act(out) * up, or act(out) where there is no `up`.
-extern "C" __global__ void gate(float *out, const float *up, int act, u64 count) {
+extern "C" __global__ void gate(float *out, const float *up, Act act, u64 count) {
     let_next_begin();
     wait_for_previous();
     for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (u64)gridDim.x * blockDim.x)
-        out[i] = activate(act, out[i]) * (up ? up[i] : 1.0f);
+        out[i] = up ? gated(act, out[i], up[i]) : activate(act, out[i]);
+}
+
+// x[r] = x[r] * by[r, first..first + width], rows of `by` being `stride` long.
+extern "C" __global__ void times(float *x, const float *by, int width, int stride, int first, u64 count) {
+    let_next_begin();
+    wait_for_previous();
+    for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (u64)gridDim.x * blockDim.x)
+        x[i] *= by[i / width * stride + first + i % width];
+}
+
+// x = sigmoid(gate) * x, a gate for each `part` numbers.
+extern "C" __global__ void gate_parts(float *x, const float *gate, int part, u64 count) {
+    let_next_begin();
+    wait_for_previous();
+    for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (u64)gridDim.x * blockDim.x)
+        x[i] *= sigmoid(gate[i / part]);
 }
 
 // out[i] = x[wanted[i]].

@@ -6,6 +6,9 @@
 // The root mean square divides in the end, so nothing waits for it. What no earlier kernel writes (weights, norms, biases) is read
 // before the kernel waits, and the residual while the activations are on their way.
 //
+// With EXPERTS a row of threads' blocks takes one row of activations and one expert that it goes to: matrices are stacks of those of
+// all experts, each padded to whole blocks of rows. Which expert that is an earlier kernel wrote, so nothing is read before the wait.
+//
 // Shared memory: the parts of the activations, [2 * rows][STRIDE]; their sums by group; results, [slot][warp][16][4].
 #include "epilogue.cuh"
 #include "weights.cuh"
@@ -72,6 +75,11 @@ struct Input {
 struct Parts {
     Part part[3];
     int count;
+};
+
+// Where the work of a block of threads lies in stacks and outputs; all of it is 0 without EXPERTS.
+struct Chosen {
+    int place, block, pair;
 };
 
 // The part that a block of rows belongs to; `block` becomes its place there.
@@ -248,7 +256,7 @@ struct Finish {
 
 INLINE float bias_at(const Output &o, int row) { return o.bias ? o.bias[row] : 0.0f; }
 
-INLINE Finish place_output(const Parts &parts, int i, int outputs, int rows, int first, int per) {
+INLINE Finish place_output(const Parts &parts, int i, int outputs, int rows, int first, int per, const Chosen &chosen) {
     Finish f = {};
     if (i >= outputs) return f;
     f.lane_row = i & 15, f.seq = (i >> 4) % rows, f.slot = (i >> 4) / rows * per;
@@ -261,10 +269,12 @@ INLINE Finish place_output(const Parts &parts, int i, int outputs, int rows, int
 #endif
     int row = block * 16 + f.lane_row;
     if (row >= m.to.rows) return f;
-    u64 at = (u64)f.seq * m.to.rows + row;
+    u64 at = (u64)(chosen.pair + f.seq) * m.to.rows + row;
     f.to = m.to.out + at;
     f.add = m.to.add ? m.to.add + at : nullptr;
     f.scale = m.to.scale;
+    // Each expert has its own biases.
+    row += chosen.place * m.to.rows;
     f.bias[0] = bias_at(m.to, row);
 #if GATED
     f.bias[1] = bias_at(parts.part[1].to, row);
@@ -275,12 +285,25 @@ INLINE Finish place_output(const Parts &parts, int i, int outputs, int rows, int
 INLINE void read_residual(Finish &f) { f.residual = f.add ? *f.add : 0.0f; }
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
-    product(const __grid_constant__ Parts parts, const float *x, int rows, Norm norm, int slots, int blocks) {
+    product(const __grid_constant__ Parts parts, const float *x, int rows, Norm norm, int slots, int blocks, Act act
+#if EXPERTS
+            , Experts experts
+#endif
+    ) {
     extern __shared__ uint4 shared[];
     __shared__ float warp_squares[MOST_ROWS][WARPS];
     let_next_begin();
     Input input = {(u16 *)shared, (float *)((u16 *)shared + 2 * rows * STRIDE)};
     float *results = input.sums + (DENSE ? 0 : MOST_ROWS * SUMS);
+    Chosen chosen = {};
+#if EXPERTS
+    wait_for_previous();
+    chosen.pair = blockIdx.y;
+    chosen.place = place_of_pair(experts, chosen.pair);
+    if (chosen.place < 0) return;
+    chosen.block = chosen.place * experts.blocks;
+    x += (u64)(chosen.pair / experts.per_input) * COLS;
+#endif
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, first = blockIdx.x * slots;
     int mine = (TILES - warp + WARPS - 1) / WARPS;
     int have = min(slots, blocks - first);
@@ -300,7 +323,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
     Row next = {};
     if (total > 0) {
         PLACE(0, m, block)
-        next = row_of(m.matrix, block, lane);
+        next = row_of(m.matrix, chosen.block + block, lane);
     }
 #define TAKE_OFF(flight)                                                                                               \
     flight = begin_flight(next, next_tile, lane);                                                                       \
@@ -309,7 +332,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
         next_tile = warp, next_slot++;                                                                                  \
         if (next_slot < have) {                                                                                         \
             PLACE(next_slot, m, block)                                                                                  \
-            next = row_of(m.matrix, block, lane);                                                                       \
+            next = row_of(m.matrix, chosen.block + block, lane);                                                                       \
         }                                                                                                               \
     }
 #pragma unroll
@@ -326,8 +349,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
     // The output that this thread will finish first: most threads have no other.
     const int per = GATED ? 2 : 1;
     int outputs = have / per * 16 * rows;
-    Finish own = place_output(parts, threadIdx.x, outputs, rows, first, per);
-    wait_for_previous();
+    Finish own = place_output(parts, threadIdx.x, outputs, rows, first, per, chosen);
+    if (!EXPERTS) wait_for_previous();
     read_residual(own);
     float squares[MOST_ROWS];
 #pragma unroll
@@ -349,11 +372,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
     int slot = 0, tile = warp;
     Sums sums = {};
     float factor = 1.0f;
+#if SCALED && EXPERTS
+    float factors[2] = {experts.factors[0][chosen.place], experts.factors[GATED][chosen.place]};
+#endif
     for (int n = 0; n < total; n += DEPTH) {
 #pragma unroll
         for (int d = 0; d < DEPTH; d++) {
             if (n + d >= total) break;
-#if SCALED
+#if SCALED && EXPERTS
+            factor = GATED && (slot & 1) ? factors[1] : factors[0];
+#elif SCALED
             {
                 PLACE(slot, m, block)
                 factor = m.matrix.scales.factor;
@@ -379,7 +407,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
     __syncthreads();
     for (int i = threadIdx.x; i < outputs; i += THREADS) {
         if (i >= THREADS) {
-            own = place_output(parts, i, outputs, rows, first, per);
+            own = place_output(parts, i, outputs, rows, first, per, chosen);
             read_residual(own);
         }
         float value[2] = {};
@@ -400,7 +428,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
         }
         if (!own.to) continue;
 #if GATED
-        *own.to = activate(ACT, value[0]) * value[1];
+        *own.to = gated(act, value[0], value[1]);
 #else
         *own.to = own.residual + own.scale * value[0];
 #endif

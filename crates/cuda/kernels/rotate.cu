@@ -33,3 +33,33 @@ extern "C" __global__ void rotate_append(const __grid_constant__ Rotation r, flo
         for (int i = lane; i < dim; i += 32) to[i] = to_kv(from[i]);
     }
 }
+
+// For keys of a latent vector and a few turned coordinates behind it: turns the last coordinates of each head of q, norms and turns the
+// key, and writes it to the row's place. One warp a head of a row, the key last.
+extern "C" __global__ void latent_append(float *q, const float *key, int q_heads, int dim, int turned, HeadNorm norm, Rope rope,
+                                         Step step, Layer layer) {
+    extern __shared__ float rows[];
+    let_next_begin();
+    wait_for_previous();
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, row = blockIdx.y, latent = dim - turned;
+    int head = blockIdx.x * (blockDim.x >> 5) + warp;
+    if (head > q_heads) return;
+    int seq = step.seqs[row];
+    u32 position = step.positions[row], place = step.places[row];
+    float *x = rows + warp * dim;
+    if (head < q_heads) {
+        float *own = q + ((u64)row * q_heads + head) * dim + latent;
+        for (int i = lane; i < turned; i += 32) x[i] = own[i];
+        __syncwarp();
+        turn(x, rope, seq, position, lane);
+        for (int i = lane; i < turned; i += 32) own[i] = x[i];
+        return;
+    }
+    for (int i = lane; i < dim; i += 32) x[i] = key[(u64)row * dim + i];
+    __syncwarp();
+    norm_head(x, norm, latent, lane);
+    turn(x + latent, rope, seq, position, lane);
+    u32 page = step.tables[(u64)seq * step.capacity + place / layer.tokens];
+    Kv *to = key_at(layer, page, 0, place % layer.tokens);
+    for (int i = lane; i < dim; i += 32) to[i] = to_kv(x[i]);
+}

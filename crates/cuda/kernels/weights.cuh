@@ -40,3 +40,39 @@ INLINE float weight_at(const Tiles &m, int row, int col) {
 #endif
 #endif
 }
+
+// The weights of a tile that are a lane's: rows g and g + 8 of the block where the lane is 4 g + t, columns 16 j + 4 t + s of the
+// tile as j * 4 + s. What is past the end of the matrix may be any finite number.
+struct LaneValues {
+    float of[2][16];
+};
+
+INLINE LaneValues lane_values(const Tiles &m, int block, int tile, int lane) {
+    LaneValues v;
+    int g = lane >> 2;
+#if !PLAIN
+    Codes c = load_codes(m.codes + ((u64)block * tiles_per_row(m) + tile) * TILE_BYTES, lane);
+#endif
+#pragma unroll
+    for (int high = 0; high < 2; high++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            float *to = v.of[high] + j * 4;
+#if PLAIN
+            int row = block * 16 + high * 8 + g, col = tile * 64 + 16 * j + 4 * (lane & 3);
+#pragma unroll
+            for (int s = 0; s < 4; s++)
+                to[s] = row < m.rows && col + s < m.cols ? plain_value(m.codes, m.cols, row, col + s) : 0.0f;
+#elif DENSE
+            u32 first = high ? c.words[j].y : c.words[j].x, second = high ? c.words[j].w : c.words[j].z;
+            to[0] = dense_value(first), to[1] = dense_value(first >> 16);
+            to[2] = dense_value(second), to[3] = dense_value(second >> 16);
+#else
+            int group = (tile * 64 + 16 * j) / GROUP;
+            Affine a = decode_scale(load_scale(m.scales, block, group, high * 8 + g), m.scales.factor);
+#pragma unroll
+            for (int s = 0; s < 4; s++) to[s] = a.scale * code_value(get_code(c.words, j, s, high)) + a.bias;
+#endif
+        }
+    return v;
+}

@@ -43,6 +43,9 @@ fn kinds() -> Vec<Storage> {
 fn of_layout(layout: Layout) -> Vec<Entry> {
     let options = layout.options();
     let mut entries = vec![("embed.cu", options.clone())];
+    if is_kind(layout) {
+        entries.extend([0, 1].map(|t| ("heads.cu", [options.clone(), vec![define("TRANSPOSED", t)]].concat())));
+    }
     match layout {
         Layout::Plain => {}
         Layout::Dense { .. } => {
@@ -59,24 +62,40 @@ fn of_layout(layout: Layout) -> Vec<Entry> {
     entries
 }
 
-/// A product of wide rows, one behind a norm, and a gated one; a width that is no multiple of a warp's share.
+/// All ways are compiled for one storage of each kind, one way for the rest.
+fn is_kind(layout: Layout) -> bool {
+    kinds().into_iter().any(|kind| Layout::new(kind) == layout)
+}
+
+/// A product of wide rows, one behind a norm, and a gated one; a width that is no multiple of a warp's share; those of experts.
 fn products(layout: Layout, depth: usize) -> Vec<Entry> {
-    let product = |(cols, warps, norm, gated, act): (usize, usize, u8, u8, u8)| {
+    let product = |(cols, warps, norm, gated, experts): (usize, usize, u8, u8, u8)| {
         let mut options = layout.options();
         options.extend([define("COLS", cols), define("WARPS", warps), define("DEPTH", depth), define("RESIDENT", 1)]);
-        options.extend([define("NORM", norm), define("GATED", gated), define("ACT", act)]);
+        options.extend([define("NORM", norm), define("GATED", gated), define("EXPERTS", experts)]);
         ("product.cu", options)
     };
-    let all = [(4096, 16, 0, 0, 0), (576, 8, 1, 1, 0), (2048, 8, 2, 1, 1), (2048, 8, 2, 0, 0)];
-    // All ways for one storage of each kind, one way for the rest.
-    let some = kinds().into_iter().any(|kind| Layout::new(kind) == layout);
-    all[..if some { all.len() } else { 1 }].iter().copied().map(product).collect()
+    let all = [
+        (4096, 16, 0, 0, 0),
+        (576, 8, 1, 1, 0),
+        (2048, 8, 2, 1, 0),
+        (2048, 8, 2, 0, 0),
+        (2048, 8, 1, 1, 1),
+        (768, 4, 0, 0, 1),
+    ];
+    all[..if is_kind(layout) { all.len() } else { 1 }].iter().copied().map(product).collect()
+}
+
+fn attend([dim, values, vec, lanes, group]: [usize; 5], kv: usize, fused: usize) -> Entry {
+    let shape = [("DIM", dim), ("VALUES", values), ("VEC", vec), ("LANES", lanes), ("GROUP", group), ("WARPS", 8)];
+    let rest = [("MOST_RANGES", MOST_RANGES), ("KV_F32", kv), ("FUSED", fused)];
+    ("attend.cu", shape.into_iter().chain(rest).map(|(name, value)| define(name, value)).collect())
 }
 
 /// What does not.
 fn others() -> Vec<Entry> {
     let mut entries: Vec<Entry> =
-        ["elementwise.cu", "norm.cu", "plain.cu", "read.cu"].map(|file| (file, Vec::new())).into();
+        ["elementwise.cu", "norm.cu", "plain.cu", "read.cu", "route.cu"].map(|file| (file, Vec::new())).into();
     entries.extend(["cut.cu", "sample.cu"].map(|file| (file, crate::sampler::options())));
     for kv in [0, 1] {
         entries.push(("rotate.cu", vec![define("KV_F32", kv)]));
@@ -84,12 +103,12 @@ fn others() -> Vec<Entry> {
             [(64, 8, 8, 4), (80, 8, 16, 2), (96, 8, 16, 1), (128, 8, 16, 4), (256, 8, 32, 4)]
         {
             for fused in [0, 1] {
-                let shape = [("DIM", dim), ("VEC", vec), ("LANES", lanes), ("GROUP", group), ("WARPS", 8)];
-                let rest = [("MOST_RANGES", MOST_RANGES), ("KV_F32", kv), ("FUSED", fused)];
-                let options = shape.into_iter().chain(rest).map(|(name, value)| define(name, value));
-                entries.push(("attend.cu", options.collect()));
+                entries.push(attend([dim, dim, vec, lanes, group], kv, fused));
             }
         }
+        // Values that are part of the keys: 576 of which 512, and odd ones.
+        entries.push(attend([576, 512, 8, 32, 2], kv, 0));
+        entries.push(attend([39, 33, 1, 32, 4], kv, 0));
     }
     entries.extend([64, 80, 96, 128, 256].map(|dim| ("attend_tiles.cu", vec![define("DIM", dim)])));
     entries.extend([16, 32, 64, 128].map(|rows| ("gemm.cu", vec![define("ROWS", rows), define("STAGES", 3)])));

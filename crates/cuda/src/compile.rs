@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use cudarc::driver::CudaStream;
 use ffai_checkpoint::{Float, Storage, Tensor};
-use ffai_model::Activation;
-use ffai_program::{Buf, CompileError, NormW, NormWKind, Op, Program, Progress, Proj, W, WeightSource};
+use ffai_program::{Buf, CompileError, Heads, NormW, NormWKind, Op, Program, Progress, Proj, W, WeightSource};
 
 use crate::CudaError;
 use crate::kernels::Library;
@@ -15,12 +14,16 @@ use crate::matrix::{Matrix, Trouble};
 use crate::memory::Memory;
 use crate::ops::attend::{Attend, Parts};
 use crate::ops::embed::Embed;
+use crate::ops::experts::{ExpertsDown, ExpertsUp, Role};
 use crate::ops::gate_up::GateUp;
+use crate::ops::heads::HeadProject;
 use crate::ops::input::Input;
-use crate::ops::pointwise::{AddNorm, GatherRows, SoftCap};
+use crate::ops::latent::LatentAppend;
+use crate::ops::pointwise::{AddNorm, By, Gate, GatherRows, SoftCap, Times};
 use crate::ops::product::{Part, Products};
-use crate::ops::rotate::Rotate;
-use crate::ops::{Norm, Ready};
+use crate::ops::rotate::{Rotate, Turn};
+use crate::ops::route::Route;
+use crate::ops::{ActArgs, Norm, Ready};
 
 /// Makes the ops of a program ready.
 pub(crate) struct Compiler<'a> {
@@ -35,15 +38,6 @@ pub(crate) struct Compiler<'a> {
     pub(crate) kv_f32: bool,
     /// The op before, where it is a rotation.
     before: Option<Rc<Rotate>>,
-}
-
-/// `ACT_*` of `common.cuh`.
-fn act(activation: Activation) -> Option<i32> {
-    match activation {
-        Activation::Silu => Some(0),
-        Activation::GeluTanh => Some(1),
-        Activation::ClampedSwiglu { .. } => None,
-    }
 }
 
 impl<'a> Compiler<'a> {
@@ -111,17 +105,14 @@ impl<'a> Compiler<'a> {
                 let part = self.part(proj, *scale, *add)?;
                 self.products(*x, *norm, vec![part])?
             }
-            Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act: activation, out } => {
-                let Some(act) = act(*activation) else {
-                    return Err(Trouble::Odd(format!("no kernel for the activation {activation:?}")));
-                };
+            Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
                 let input = self.input(*x, *norm)?;
                 let gate = (self.matrix(*gate)?, self.vector(*gate_bias)?);
                 let up = match up {
                     Some(up) => Some((self.matrix(*up)?, self.vector(*up_bias)?)),
                     None => None,
                 };
-                Box::new(GateUp::new(library, &self.gather, input, gate, up, act, *out)?)
+                Box::new(GateUp::new(library, &self.gather, input, gate, up, ActArgs::of(*act), *out)?)
             }
             Op::Norm { x, norm, add, out } => {
                 let len = self.tensors[norm.weight.0 as usize].cols();
@@ -152,13 +143,62 @@ impl<'a> Compiler<'a> {
             Op::Attend { q, heads, kv, scale, cap, window, sinks, out } => {
                 let sinks = self.vector(*sinks)?;
                 let (q, heads, kv, scale, cap, window, out) = (*q, *heads, *kv, *scale, *cap, *window, *out);
-                let parts = Parts { q, heads, kv, scale, cap, window, sinks, out };
+                let values = self.program.states[kv.group].value_dim();
+                let parts = Parts { q, heads, kv, scale, cap, window, sinks, values, out };
                 Box::new(Attend::new(library, &self.gather, parts, before, self.kv_f32)?)
             }
             Op::Gather { x, out } => {
                 Box::new(GatherRows { kernel: library.kernel("elementwise.cu", "gather", &[])?, x: *x, out: *out })
             }
-            _ => return Err(Trouble::Odd("no kernel for this op".to_owned())),
+            Op::Gate { x, gate } => {
+                Box::new(Gate { kernel: library.kernel("elementwise.cu", "gate_parts", &[])?, x: *x, gate: *gate })
+            }
+            Op::Times { x, by, first } => {
+                let kernel = library.kernel("elementwise.cu", "times", &[])?;
+                Box::new(Times { kernel, x: *x, by: By::Buf(*by, *first) })
+            }
+            Op::Scale { x, by } => {
+                let kernel = library.kernel("elementwise.cu", "times", &[])?;
+                Box::new(Times { kernel, x: *x, by: By::One(self.floats(*by)?) })
+            }
+            Op::Rotate { x, dim, norm, rope, growth } => {
+                let options = [crate::kernels::define("KV_F32", u8::from(self.kv_f32))];
+                let kernel = library.kernel("rotate.cu", "rotate_append", &options)?;
+                let heads = Heads { q: self.program.buf(*x).width / dim, kv: 0, dim: *dim };
+                let norm = norm.map(|n| self.norm(n)).transpose()?;
+                Box::new(Turn { kernel, x: *x, heads, norm, rope: *rope, growth: *growth })
+            }
+            Op::Route { logits, correction, factors, routing, out } => {
+                let (experts, slots) = (self.program.buf(*logits).width, self.program.buf(*out).width / 2);
+                if !Route::fits(experts, slots, routing) {
+                    return Err(Trouble::Odd(format!("{experts} experts are too many for the router's kernel")));
+                }
+                let kernel = library.kernel("route.cu", "route", &[])?;
+                let (correction, factors) = (self.vector(*correction)?, self.vector(*factors)?);
+                Box::new(Route { kernel, logits: *logits, correction, factors, routing: *routing, out: *out })
+            }
+            Op::ExpertsUp { x, norm, routes, experts, act, out } => {
+                let input = self.input(*x, *norm)?;
+                let gates = experts.iter().map(|e| self.pair(e.gate, e.gate_bias)).collect();
+                let ups: Option<Role<'_>> = experts.iter().map(|e| Some(self.pair(e.up?, e.up_bias))).collect();
+                let roles: Vec<_> = [Some(gates), ups].into_iter().flatten().collect();
+                Box::new(ExpertsUp::new(self, input, *routes, &roles, ActArgs::of(*act), *out)?)
+            }
+            Op::ExpertsDown { x, routes, experts, scale, add, out } => {
+                let role = experts.iter().map(|e| self.pair(e.w, e.bias)).collect();
+                Box::new(ExpertsDown::new(self, [*x, *routes, *out], role, *scale, *add)?)
+            }
+            Op::HeadProject { x, matrices, out } => {
+                let matrix = self.matrix(matrices.w)?;
+                Box::new(HeadProject::new(library, matrix, *matrices, *x, *out)?)
+            }
+            Op::LatentAppend { q, key, heads, norm, rope, kv } => {
+                let options = [crate::kernels::define("KV_F32", u8::from(self.kv_f32))];
+                let kernel = library.kernel("rotate.cu", "latent_append", &options)?;
+                let (norm, turned) = (self.norm(*norm)?, self.program.ropes[rope.0].width);
+                let (q, key, heads, rope, kv) = (*q, *key, *heads, *rope, *kv);
+                Box::new(LatentAppend { kernel, q, key, heads, norm, rope, turned, kv })
+            }
         })
     }
 
@@ -174,6 +214,11 @@ impl<'a> Compiler<'a> {
 
     fn part(&mut self, proj: &Proj, scale: f32, add: Option<Buf>) -> Result<Part, Trouble> {
         Ok(Part { matrix: self.matrix(proj.w)?, bias: self.vector(proj.bias)?, out: proj.out, scale, add })
+    }
+
+    /// A matrix of an expert with its bias.
+    fn pair(&self, w: W, bias: Option<W>) -> (&Tensor, Option<&Tensor>) {
+        (&self.tensors[w.0 as usize], bias.map(|w| &self.tensors[w.0 as usize]))
     }
 
     fn matrix(&mut self, w: W) -> Result<Rc<Matrix>, Trouble> {

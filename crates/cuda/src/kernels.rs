@@ -44,6 +44,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "embed.cu",
     "expand.cu",
     "gemm.cu",
+    "heads.cu",
     "norm.cu",
     "plain.cu",
     "product.cu",
@@ -51,6 +52,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "repack.cu",
     "repack_dense.cu",
     "rotate.cu",
+    "route.cu",
     "sample.cu",
 ];
 

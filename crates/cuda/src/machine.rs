@@ -18,6 +18,8 @@ pub(crate) const ATTEND_ROWS: usize = 64;
 pub(crate) const SPLIT_ROWS: usize = 16;
 /// Most ranges.
 pub(crate) const MOST_RANGES: usize = 64;
+/// Most rows whose experts are summed at once.
+pub(crate) const EXPERT_ROWS: usize = 256;
 /// Keys that are worth a range of their own.
 const RANGE_KEYS: usize = 64;
 
@@ -52,6 +54,8 @@ pub(crate) struct Scratch {
     pub(crate) weights: Memory,
     /// The second factor of a gated product.
     pub(crate) up: Memory,
+    /// Products of a row's experts.
+    pub(crate) products: Memory,
     /// Unfinished attentions.
     pub(crate) partials: Memory,
     /// How many ranges of each have ended; zero between kernels.
@@ -67,6 +71,8 @@ pub(crate) struct Needs {
     pub(crate) weights: usize,
     /// Bytes of a second factor, for each row.
     pub(crate) up: usize,
+    /// Bytes of the products of experts, for each row.
+    pub(crate) products: usize,
     /// Floats of a range's result, of all heads of a row.
     pub(crate) partial: usize,
     /// Key heads, times the blocks of query heads that share one.
@@ -140,6 +146,7 @@ impl Machine {
                 input: Memory::new(context, "activations", needs.input * most)?,
                 weights: Memory::new(context, "expanded weights", needs.weights)?,
                 up: Memory::new(context, "activations", needs.up * most)?,
+                products: Memory::new(context, "activations", needs.products * most.min(EXPERT_ROWS))?,
                 partials: Memory::new(context, "attention", split * MOST_RANGES * needs.partial * 4)?,
                 arrived: Memory::zeroed(context, "attention", split * needs.arrived * 4)?,
             },

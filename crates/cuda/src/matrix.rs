@@ -14,7 +14,7 @@ pub(crate) const TILE_ROWS: usize = 16;
 /// Columns of a tile.
 pub(crate) const TILE_COLS: usize = 64;
 
-/// A matrix on the card.
+/// A matrix on the card, or several that are alike, one after the other: each but f32 ones padded to whole blocks of rows.
 #[derive(Debug)]
 pub(crate) struct Matrix {
     pub(crate) layout: Layout,
@@ -25,7 +25,8 @@ pub(crate) struct Matrix {
     supers: Option<Memory>,
     /// Groups of a row, padding included.
     groups: usize,
-    factor: f32,
+    /// What the scales of each matrix are multiplied with.
+    pub(crate) factors: Vec<f32>,
 }
 
 /// What kernels are told of a matrix: `Tiles` of `weights.cuh`.
@@ -60,27 +61,67 @@ impl Matrix {
     /// # Errors
     /// What stands in the way, in words, or the card's.
     pub(crate) fn new(tensor: &Tensor, library: &Library, stream: &CudaStream) -> Result<Matrix, Trouble> {
-        // What is not stored row after row is copied on the way.
-        let tensor = &tensor.gathered();
-        let layout = Layout::new(tensor.storage());
-        let (rows, cols) = (tensor.rows(), tensor.cols());
-        if rows.max(cols) > 1 << 30 {
-            return Err(Trouble::Odd(format!("{rows} rows of {cols} are too many")));
+        Matrix::stack(&[tensor], library, stream)
+    }
+
+    /// Brings tensors of one storage and shape to the card.
+    ///
+    /// # Errors
+    /// As [`Matrix::new`].
+    pub(crate) fn stack(tensors: &[&Tensor], library: &Library, stream: &CudaStream) -> Result<Matrix, Trouble> {
+        let Some(first) = tensors.first() else { return Err(Trouble::Odd("no matrices".to_owned())) };
+        let layout = Layout::new(first.storage());
+        let (rows, cols, count) = (first.rows(), first.cols(), tensors.len());
+        if rows.max(cols).saturating_mul(count) > 1 << 30 {
+            return Err(Trouble::Odd(format!("{count} times {rows} rows of {cols} are too many")));
         }
-        let (blocks, tiles) = (rows.div_ceil(TILE_ROWS), cols.div_ceil(TILE_COLS));
-        let context = &library.card().context;
-        let raw = Memory::of(context, tensor.name(), tensor.data())?;
-        let mut matrix = Matrix { layout, rows, cols, codes: raw, scales: None, supers: None, groups: 0, factor: 1.0 };
-        if layout == Layout::Plain {
-            return Ok(matrix);
+        let same = |t: &&&Tensor| (Layout::new(t.storage()), t.rows(), t.cols()) == (layout, rows, cols);
+        if let Some(other) = tensors.iter().find(|t| !same(t)) {
+            return Err(Trouble::Odd(format!("`{}` and `{}` are not alike", first.name(), other.name())));
         }
-        let tiled = Memory::new(context, tensor.name(), blocks * tiles * layout.tile_bytes())?;
-        let raw = std::mem::replace(&mut matrix.codes, tiled);
-        match layout {
-            Layout::Codes(codes) => matrix.repack_codes(codes, &raw, tensor, library, stream)?,
-            _ => matrix.repack_dense(&raw, tensor.name(), library, stream)?,
+        let mut matrix = Matrix::room(layout, [rows, cols, count], first.name(), library)?;
+        for (place, tensor) in tensors.iter().enumerate() {
+            // What is not stored row after row is copied on the way.
+            let tensor = &tensor.gathered();
+            match layout {
+                Layout::Plain => matrix.codes.write(place * rows * cols * 4, tensor.data())?,
+                Layout::Dense { .. } => matrix.repack_dense(place, tensor, library, stream)?,
+                Layout::Codes(codes) => matrix.repack_codes(place, codes, tensor, library, stream)?,
+            }
         }
         Ok(matrix)
+    }
+
+    /// Memory for `count` matrices, not yet written.
+    fn room(
+        layout: Layout,
+        [rows, cols, count]: [usize; 3],
+        name: &str,
+        library: &Library,
+    ) -> Result<Matrix, CudaError> {
+        let context = &library.card().context;
+        let memory = |bytes: usize| Memory::new(context, name, count * bytes);
+        let (blocks, tiles) = (rows.div_ceil(TILE_ROWS), cols.div_ceil(TILE_COLS));
+        let codes = match layout {
+            Layout::Plain => memory(rows * cols * 4)?,
+            _ => memory(blocks * tiles * layout.tile_bytes())?,
+        };
+        let mut matrix =
+            Matrix { layout, rows, cols, codes, scales: None, supers: None, groups: 0, factors: Vec::new() };
+        if let Layout::Codes(codes) = layout {
+            matrix.groups = (tiles * TILE_COLS).div_ceil(codes.group);
+            matrix.scales = Some(memory(matrix.scale_bytes(codes))?);
+            matrix.supers = codes.scales.has_supers().then(|| memory(matrix.super_bytes())).transpose()?;
+        }
+        Ok(matrix)
+    }
+
+    fn scale_bytes(&self, codes: Codes) -> usize {
+        self.blocks() * self.groups * TILE_ROWS * codes.scales.size()
+    }
+
+    fn super_bytes(&self) -> usize {
+        self.blocks() * self.cols.div_ceil(256) * TILE_ROWS * 4
     }
 
     /// What kernels are told.
@@ -90,13 +131,13 @@ impl Matrix {
             scales: self.scales.as_ref().map_or(0, Memory::at),
             supers: self.supers.as_ref().map_or(0, Memory::at),
             groups: self.groups as i32,
-            factor: self.factor,
+            factor: self.factors.first().copied().unwrap_or(1.0),
             rows: self.rows as i32,
             cols: self.cols as i32,
         }
     }
 
-    /// Blocks of 16 rows.
+    /// Blocks of 16 rows of one matrix.
     pub(crate) fn blocks(&self) -> usize {
         self.rows.div_ceil(TILE_ROWS)
     }
@@ -106,37 +147,47 @@ impl Matrix {
         self.cols.div_ceil(TILE_COLS)
     }
 
-    fn repack_dense(&self, raw: &Memory, name: &str, library: &Library, stream: &CudaStream) -> Result<(), Trouble> {
+    /// Where the tiles of a matrix begin.
+    fn tiles_at(&self, place: usize) -> u64 {
+        self.codes.at() + (place * self.blocks() * self.tiles_per_row() * self.layout.tile_bytes()) as u64
+    }
+
+    fn repack_dense(
+        &self,
+        place: usize,
+        tensor: &Tensor,
+        library: &Library,
+        stream: &CudaStream,
+    ) -> Result<(), Trouble> {
         let kernel = library.kernel("repack_dense.cu", "repack_dense", &self.layout.options())?;
-        let odd = Memory::zeroed(&library.card().context, "a flag", 4)?;
-        let (from, to, rows, cols) = (raw.at(), self.codes.at(), self.rows as i32, self.cols as i32);
+        let context = &library.card().context;
+        let raw = Memory::of(context, tensor.name(), tensor.data())?;
+        let odd = Memory::zeroed(context, "a flag", 4)?;
+        let (from, to, rows, cols) = (raw.at(), self.tiles_at(place), self.rows as i32, self.cols as i32);
         let (tiles, flag) = (self.tiles_per_row() as i32, odd.at());
         // SAFETY: `raw` has rows * cols halves, `codes` whole tiles, the flag is a word; all live past the wait in `raised`.
         unsafe { kernel.launch(stream, self.warp_per_tile(), args![from, to, rows, cols, tiles, flag])? };
         match raised(&odd, stream)? {
-            true => Err(Trouble::Odd(format!("`{name}` holds numbers beyond 65504, which f16 cannot hold"))),
+            true => {
+                let name = tensor.name();
+                Err(Trouble::Odd(format!("`{name}` holds numbers beyond 65504, which f16 cannot hold")))
+            }
             false => Ok(()),
         }
     }
 
     fn repack_codes(
         &mut self,
+        place: usize,
         codes: Codes,
-        raw: &Memory,
         tensor: &Tensor,
         library: &Library,
         stream: &CudaStream,
     ) -> Result<(), Trouble> {
         let context = &library.card().context;
         let options = codes.repack_options();
-        self.groups = (self.tiles_per_row() * TILE_COLS).div_ceil(codes.group);
-        self.factor = tensor.scale_table().map_or(1.0, |table| table[one(codes)]);
-        let scales =
-            Memory::new(context, tensor.name(), self.blocks() * self.groups * TILE_ROWS * codes.scales.size())?;
-        let supers = match codes.scales.has_supers() {
-            true => Some(Memory::new(context, tensor.name(), self.blocks() * self.cols.div_ceil(256) * TILE_ROWS * 4)?),
-            false => None,
-        };
+        self.factors.push(tensor.scale_table().map_or(1.0, |table| table[one(codes)]));
+        let raw = Memory::of(context, tensor.name(), tensor.data())?;
         let raw_scales = Memory::of(context, tensor.name(), tensor.scales())?;
         let raw_biases = Memory::of(context, tensor.name(), tensor.biases())?;
         let from = From {
@@ -150,13 +201,15 @@ impl Matrix {
             cols: self.cols as i32,
         };
         let odd = Memory::zeroed(context, "a flag", 4)?;
-        let (to, tiles, flag) = (self.codes.at(), self.tiles_per_row() as i32, odd.at());
+        let (to, tiles, flag) = (self.tiles_at(place), self.tiles_per_row() as i32, odd.at());
         let kernel = library.kernel("repack.cu", "repack_codes", &options)?;
-        // SAFETY: `from` describes the tensor as its file has it, `to` has whole tiles, the flag is a word; all live past the
+        // SAFETY: `from` describes the tensor as its file has it, `to` has this matrix's whole tiles, the flag is a word; all live past the
         // synchronization below.
         unsafe { kernel.launch(stream, self.warp_per_tile(), args![from, to, tiles, flag])? };
         let kernel = library.kernel("repack.cu", "repack_scales", &options)?;
-        let (to, more) = (scales.at(), supers.as_ref().map_or(0, Memory::at));
+        let part =
+            |memory: &Option<Memory>, bytes: usize| memory.as_ref().map_or(0, |m| m.at() + (place * bytes) as u64);
+        let (to, more) = (part(&self.scales, self.scale_bytes(codes)), part(&self.supers, self.super_bytes()));
         let (blocks, groups) = (self.blocks() as i32, self.groups as i32);
         let grid = Grid::new((self.blocks() * self.groups * TILE_ROWS).div_ceil(256), 256);
         // SAFETY: as above; there is room for the scales of all blocks and groups.
@@ -164,7 +217,6 @@ impl Matrix {
         if raised(&odd, stream)? {
             return Err(Trouble::Odd(format!("`{}` holds codes that are not numbers (NaN)", tensor.name())));
         }
-        (self.scales, self.supers) = (Some(scales), supers);
         Ok(())
     }
 

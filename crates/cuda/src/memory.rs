@@ -67,6 +67,19 @@ impl Memory {
         Memory::of(context, what, &bytes)
     }
 
+    /// Copies some bytes to the place `at`.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) fn write(&self, at: usize, bytes: &[u8]) -> Result<(), CudaError> {
+        assert!(at + bytes.len() <= self.bytes, "{} bytes are written to {at} of {}", bytes.len(), self.bytes);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the range lies inside.
+        unsafe { result::memcpy_htod_sync(self.at + at as u64, bytes) }.map_err(CudaError::driver("copy to the card"))
+    }
+
     /// The address.
     pub(crate) fn at(&self) -> u64 {
         self.at

@@ -26,6 +26,8 @@ pub(crate) struct Parts {
     pub(crate) cap: Option<f32>,
     pub(crate) window: Option<usize>,
     pub(crate) sinks: Option<Memory>,
+    /// Width of a value; less than that of a key where values are part of the keys.
+    pub(crate) values: usize,
     pub(crate) out: Buf,
 }
 
@@ -59,14 +61,17 @@ impl Attend {
         before: Option<Rc<Rotate>>,
         kv_f32: bool,
     ) -> Result<Attend, CudaError> {
-        let dim = parts.heads.dim;
+        let (dim, values) = (parts.heads.dim, parts.values);
         let vec = [8, 4, 2, 1].into_iter().find(|vec| dim.is_multiple_of(*vec)).unwrap_or(1);
         let lanes = (dim / vec).next_power_of_two().min(32);
         let width = dim.div_ceil(vec * lanes) * vec;
+        // Keys that are values take no room of their own.
+        let lane_floats = if values < dim { 2 * LANE_FLOATS } else { LANE_FLOATS };
         let shared_by = parts.heads.q / parts.heads.kv;
-        let group = shared_by.min((LANE_FLOATS / width).max(1)).min(4);
+        let group = shared_by.min((lane_floats / width).max(1)).min(4);
         let kv = define("KV_F32", u8::from(kv_f32));
-        let shape = [("DIM", dim), ("VEC", vec), ("LANES", lanes), ("GROUP", group), ("WARPS", WARPS)];
+        let shape =
+            [("DIM", dim), ("VALUES", values), ("VEC", vec), ("LANES", lanes), ("GROUP", group), ("WARPS", WARPS)];
         let shape: Vec<_> = shape.into_iter().chain([("MOST_RANGES", MOST_RANGES)]).collect();
         let kernel = |fused: bool| {
             let options = shape.iter().map(|(n, v)| define(n, v)).chain([kv.clone(), define("FUSED", u8::from(fused))]);
@@ -81,7 +86,7 @@ impl Attend {
             }
             None => None,
         };
-        let tiled = !kv_f32 && dim.is_multiple_of(16) && dim <= 256;
+        let tiled = !kv_f32 && values == dim && dim.is_multiple_of(16) && dim <= 256;
         let tile_shared = (64 + 2 * 64 * if dim > 128 { 1 } else { 2 }) * (dim + 8) * 2;
         let tiles = match tiled && tile_shared <= library.card().shared_memory {
             true => {
@@ -92,7 +97,7 @@ impl Attend {
             false => None,
         };
         gather.need(|n| {
-            n.partial = n.partial.max(parts.heads.q * (dim + 2));
+            n.partial = n.partial.max(parts.heads.q * (values + 2));
             n.arrived = n.arrived.max(parts.heads.kv * shared_by.div_ceil(group));
         });
         Ok(Attend { parts, rows, fused, group, tiles, tile_shared })

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::input::Input;
 use super::product::{FEW_ROWS, Few, Many, bare};
-use super::{NormArgs, Ready, address};
+use super::{ActArgs, NormArgs, Ready, address};
 use crate::CudaError;
 use crate::kernels::{Grid, Kernel, Library, args};
 use crate::machine::{Gather, Machine, Shape};
@@ -19,8 +19,7 @@ pub(crate) struct GateUp {
     input: Input,
     gate: (Rc<Matrix>, Option<Memory>, Many),
     up: Option<(Rc<Matrix>, Option<Memory>, Many)>,
-    /// `ACT_*` of `common.cuh`.
-    act: i32,
+    act: ActArgs,
     out: Buf,
     few: Option<Few>,
     combine: Kernel,
@@ -33,7 +32,7 @@ impl GateUp {
         input: Input,
         gate: (Rc<Matrix>, Option<Memory>),
         up: Option<(Rc<Matrix>, Option<Memory>)>,
-        act: i32,
+        act: ActArgs,
         out: Buf,
     ) -> Result<GateUp, CudaError> {
         let with_many = |(matrix, bias): (Rc<Matrix>, Option<Memory>)| {
@@ -42,7 +41,7 @@ impl GateUp {
         };
         let alike = up.as_ref().filter(|up| up.0.layout == gate.0.layout && gate.0.layout != Layout::Plain);
         let few = match alike {
-            Some(_) => Few::new(library, &gate.0, 2 * gate.0.blocks(), NormArgs::of(input.norm.as_ref()), Some(act))?,
+            Some(_) => Few::new(library, &gate.0, 2 * gate.0.blocks(), NormArgs::of(input.norm.as_ref()), true)?,
             None => None,
         };
         gather.need(|n| n.up = n.up.max(gate.0.rows * 4));
@@ -69,6 +68,7 @@ impl Ready for GateUp {
                     m.input(self.input.x, shape),
                     rows,
                     NormArgs::of(self.input.norm.as_ref()),
+                    self.act,
                 );
             }
             second = m.scratch.up.at();

@@ -2,11 +2,17 @@
 
 pub(crate) mod attend;
 pub(crate) mod embed;
+pub(crate) mod experts;
 pub(crate) mod gate_up;
+pub(crate) mod heads;
 pub(crate) mod input;
+pub(crate) mod latent;
 pub(crate) mod pointwise;
 pub(crate) mod product;
 pub(crate) mod rotate;
+pub(crate) mod route;
+
+use ffai_model::Activation;
 
 use crate::CudaError;
 use crate::machine::{Machine, Shape};
@@ -53,6 +59,30 @@ impl NormArgs {
     /// `NORM` of the kernels: none, root mean square, layer norm.
     pub(crate) fn kind(&self) -> i32 {
         self.kind
+    }
+}
+
+/// `Act` of `common.cuh`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct ActArgs {
+    kind: i32,
+    alpha: f32,
+    limit: f32,
+}
+
+impl ActArgs {
+    /// For kernels that have none.
+    pub(crate) fn none() -> ActArgs {
+        ActArgs::of(Activation::Silu)
+    }
+
+    pub(crate) fn of(activation: Activation) -> ActArgs {
+        match activation {
+            Activation::Silu => ActArgs { kind: 0, alpha: 0.0, limit: 0.0 },
+            Activation::GeluTanh => ActArgs { kind: 1, alpha: 0.0, limit: 0.0 },
+            Activation::ClampedSwiglu { alpha, limit } => ActArgs { kind: 2, alpha, limit },
+        }
     }
 }
 

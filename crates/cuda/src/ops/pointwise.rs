@@ -7,6 +7,7 @@ use super::{Norm, NormArgs, Ready};
 use crate::CudaError;
 use crate::kernels::{Grid, Kernel, args};
 use crate::machine::{Machine, Shape};
+use crate::memory::Memory;
 
 /// `out = add + norm(x)`, over parts of a row.
 pub(crate) struct AddNorm {
@@ -44,6 +45,59 @@ impl Ready for SoftCap {
         let (x, cap, n) = (m.at(self.x), self.cap, count as u64);
         // SAFETY: the buffer has that many floats.
         unsafe { self.kernel.launch(&m.stream, Grid::new(count.div_ceil(256).min(1024), 256), args![x, cap, n]) }
+    }
+}
+
+/// `x = sigmoid(gate) * x`, a gate for each part of a row.
+pub(crate) struct Gate {
+    pub(crate) kernel: Kernel,
+    pub(crate) x: Buf,
+    pub(crate) gate: Buf,
+}
+
+impl Ready for Gate {
+    fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
+        let count = m.rows(self.x, shape) * m.buf(self.x).width;
+        if count == 0 {
+            return Ok(());
+        }
+        let part = (m.buf(self.x).width / m.buf(self.gate).width) as i32;
+        let (x, gate, n) = (m.at(self.x), m.at(self.gate), count as u64);
+        // SAFETY: the buffer has that many floats, and a gate for each part of them.
+        unsafe { self.kernel.launch(&m.stream, Grid::new(count.div_ceil(256).min(1024), 256), args![x, gate, part, n]) }
+    }
+}
+
+/// `x[r] = x[r] * by[r, first..first + x.width]`.
+pub(crate) struct Times {
+    pub(crate) kernel: Kernel,
+    pub(crate) x: Buf,
+    pub(crate) by: By,
+}
+
+/// Factors.
+pub(crate) enum By {
+    /// Some columns of a buffer, from one on.
+    Buf(Buf, usize),
+    /// One number for all.
+    One(Memory),
+}
+
+impl Ready for Times {
+    fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
+        let x_width = m.buf(self.x).width;
+        let count = m.rows(self.x, shape) * x_width;
+        if count == 0 {
+            return Ok(());
+        }
+        let (by, width, stride, first) = match &self.by {
+            By::Buf(by, first) => (m.at(*by), x_width as i32, m.buf(*by).width as i32, *first as i32),
+            By::One(by) => (by.at(), 1, 0, 0),
+        };
+        let (x, n) = (m.at(self.x), count as u64);
+        let grid = Grid::new(count.div_ceil(256).min(1024), 256);
+        // SAFETY: the buffers have the step's rows; the program says that the factors lie within theirs.
+        unsafe { self.kernel.launch(&m.stream, grid, args![x, by, width, stride, first, n]) }
     }
 }
 

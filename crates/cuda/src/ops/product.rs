@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::input::Input;
-use super::{NormArgs, Ready, address};
+use super::{ActArgs, NormArgs, Ready, address};
 use crate::CudaError;
 use crate::kernels::{Grid, Kernel, Library, args, define};
 use crate::machine::{Gather, Machine, Shape};
@@ -36,17 +36,17 @@ pub(crate) struct Output {
 /// `Part` of `product.cu`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-struct PartArgs {
-    matrix: Tiles,
-    to: Output,
-    first: i32,
+pub(super) struct PartArgs {
+    pub(super) matrix: Tiles,
+    pub(super) to: Output,
+    pub(super) first: i32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-struct PartsArgs {
-    part: [PartArgs; PARTS],
-    count: i32,
+pub(super) struct PartsArgs {
+    pub(super) part: [PartArgs; PARTS],
+    pub(super) count: i32,
 }
 
 /// A matrix with its bias, and where the product goes.
@@ -84,14 +84,14 @@ pub(crate) struct Few {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct SharedSize {
-    tiles: usize,
-    sums: usize,
-    results: usize,
+pub(super) struct SharedSize {
+    pub(super) tiles: usize,
+    pub(super) sums: usize,
+    pub(super) results: usize,
 }
 
 impl SharedSize {
-    fn bytes(self, rows: usize) -> usize {
+    pub(super) fn bytes(self, rows: usize) -> usize {
         2 * rows * (self.tiles * TILE_COLS + 16) * 2 + self.sums + self.results
     }
 }
@@ -144,12 +144,12 @@ impl Few {
         matrix: &Matrix,
         blocks: usize,
         norm: NormArgs,
-        gated: Option<i32>,
+        gated: bool,
     ) -> Result<Option<Few>, CudaError> {
         let card = library.card();
         let tiles = matrix.tiles_per_row();
         let Geometry { warps, slots, depth, resident } =
-            Geometry::new(matrix.layout, tiles, blocks, gated.is_some(), card.multiprocessors);
+            Geometry::new(matrix.layout, tiles, blocks, gated, card.multiprocessors);
         let sums = match matrix.layout {
             Layout::Codes(codes) => FEW_ROWS * tiles * (TILE_COLS / codes.group.min(TILE_COLS)) * 4,
             _ => 0,
@@ -164,8 +164,8 @@ impl Few {
             define("DEPTH", depth),
             define("RESIDENT", resident),
             define("NORM", norm.kind()),
-            define("GATED", u8::from(gated.is_some())),
-            define("ACT", gated.unwrap_or(0)),
+            define("GATED", u8::from(gated)),
+            define("EXPERTS", 0),
         ]);
         let kernel = library.kernel("product.cu", "product", &options)?;
         kernel.allow_shared(shared_of.bytes(most_rows))?;
@@ -180,6 +180,7 @@ impl Few {
         x: u64,
         rows: usize,
         norm: NormArgs,
+        act: ActArgs,
     ) -> Result<(), CudaError> {
         let cols = parts[0].0.cols;
         for first in (0..rows).step_by(self.most_rows) {
@@ -200,7 +201,7 @@ impl Few {
                 ..Grid::new(self.blocks.div_ceil(self.slots), self.warps * 32)
             };
             // SAFETY: the matrices have those blocks of rows, the buffers those rows, the block its shared memory.
-            unsafe { self.kernel.launch(&m.stream, grid, args![all, x, n, norm, slots, blocks])? };
+            unsafe { self.kernel.launch(&m.stream, grid, args![all, x, n, norm, slots, blocks, act])? };
         }
         Ok(())
     }
@@ -330,7 +331,7 @@ impl Products {
             let matrix = &parts[group[0]].matrix;
             let kernel = match matrix.layout {
                 Layout::Plain => None,
-                _ => Few::new(library, matrix, blocks, norm, None)?,
+                _ => Few::new(library, matrix, blocks, norm, false)?,
             };
             // Either all parts have a kernel for few rows, or the op goes the way of many.
             match kernel {
@@ -356,7 +357,7 @@ impl Ready for Products {
             let norm = NormArgs::of(self.input.norm.as_ref());
             for (few, group) in &self.few {
                 let parts: Vec<_> = group.iter().map(|i| (&*self.parts[*i].matrix, self.parts[*i].output(m))).collect();
-                few.launch(m, &parts, m.input(self.input.x, shape), rows, norm)?;
+                few.launch(m, &parts, m.input(self.input.x, shape), rows, norm, ActArgs::none())?;
             }
             return Ok(());
         }

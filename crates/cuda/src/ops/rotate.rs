@@ -57,7 +57,7 @@ impl RotationArgs {
             q_norm: NormArgs::default(),
             k_norm: NormArgs::default(),
             rope: RopeArgs::default(),
-            growth: GrowthArgs { beta: 0.0, original: 1.0 },
+            growth: GrowthArgs::of(None),
         }
     }
 }
@@ -108,6 +108,12 @@ struct GrowthArgs {
     original: f32,
 }
 
+impl GrowthArgs {
+    fn of(growth: Option<Growth>) -> GrowthArgs {
+        growth.map_or(GrowthArgs { beta: 0.0, original: 1.0 }, |g| GrowthArgs { beta: g.beta, original: g.original })
+    }
+}
+
 impl Rotate {
     pub(crate) fn args(&self, m: &Machine) -> RotationArgs {
         RotationArgs {
@@ -117,12 +123,45 @@ impl Rotate {
             heads: HeadsArgs::of(self.heads),
             q_norm: NormArgs::of(self.q_norm.as_ref()),
             k_norm: NormArgs::of(self.k_norm.as_ref()),
-            rope: self.rope.map_or_else(RopeArgs::default, |rope| m.info.rope(rope.0)),
-            growth: self
-                .growth
-                .map_or(GrowthArgs { beta: 0.0, original: 1.0 }, |g| GrowthArgs { beta: g.beta, original: g.original }),
+            rope: rope_args(self.rope, m),
+            growth: GrowthArgs::of(self.growth),
         }
     }
+}
+
+/// `Rotate`: heads that turn in place, without keys.
+pub(crate) struct Turn {
+    pub(crate) kernel: Kernel,
+    pub(crate) x: Buf,
+    pub(crate) heads: Heads,
+    pub(crate) norm: Option<Norm>,
+    pub(crate) rope: Option<RopeRef>,
+    pub(crate) growth: Option<Growth>,
+}
+
+impl Ready for Turn {
+    fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
+        let x = m.at(self.x);
+        let rotation = RotationArgs {
+            q_norm: NormArgs::of(self.norm.as_ref()),
+            rope: rope_args(self.rope, m),
+            growth: GrowthArgs::of(self.growth),
+            ..RotationArgs::done(x, self.heads)
+        };
+        // No key is written, so that pages of any group will do, or none.
+        let (step, layer) = (m.info.args(0), LayerArgs { base: 0, page: 0, half: 0, tokens: 1, dim: 0 });
+        let grid = Grid {
+            blocks: [self.heads.q.div_ceil(WARPS), shape.rows, 1],
+            threads: WARPS * 32,
+            shared: WARPS * self.heads.dim * 4,
+        };
+        // SAFETY: the buffer has the step's rows.
+        unsafe { self.kernel.launch(&m.stream, grid, args![rotation, x, step, layer]) }
+    }
+}
+
+fn rope_args(rope: Option<RopeRef>, m: &Machine) -> RopeArgs {
+    rope.map_or_else(RopeArgs::default, |rope| m.info.rope(rope.0))
 }
 
 impl Ready for Rc<Rotate> {
