@@ -33,7 +33,7 @@ mod simd;
 
 use std::sync::Arc;
 
-use ffai_program::{Backend, CompileError, Executable, Plan, Program, Progress, WeightSource};
+use ffai_program::{Backend, CompileError, Executable, Footprint, Plan, Program, Progress, WeightSource};
 
 pub use level::Level;
 use pool::Pool;
@@ -122,8 +122,9 @@ impl Backend for Cpu {
         format!("cpu ({}, {} thread{plural})", self.level, self.threads())
     }
 
-    fn scratch(&self, program: &Program, plan: &Plan) -> u64 {
-        machine::Machine::scratch_bytes(program, plan, self.threads())
+    fn footprint(&self, program: &Program, weights: &dyn WeightSource, plan: &Plan) -> Footprint {
+        let scratch = machine::Machine::scratch_bytes(program, plan, self.threads());
+        Footprint { scratch, ..plan.footprint(program, weights.bytes()) }
     }
 
     fn read_bandwidth(&self) -> Option<f64> {

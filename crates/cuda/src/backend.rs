@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ffai_program::{Backend, CompileError, Executable, Plan, Program, Progress, WeightSource};
+use ffai_program::{Backend, CompileError, Executable, Footprint, Plan, Program, Progress, WeightSource};
 
 use crate::cache::Kernels;
 use crate::compile::Compiler;
 use crate::device::Card;
 use crate::exec::{Exec, Step};
+use crate::footprint::footprint;
 use crate::kernels::Library;
 use crate::machine::Machine;
 use crate::sampler::Sampler;
@@ -84,6 +85,10 @@ impl Backend for Cuda {
 
     fn prompt_rows(&self) -> usize {
         2048
+    }
+
+    fn footprint(&self, program: &Program, weights: &dyn WeightSource, plan: &Plan) -> Footprint {
+        footprint(program, weights, plan, self.kv_f32)
     }
 
     fn read_bandwidth(&self) -> Option<f64> {

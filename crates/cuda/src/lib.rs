@@ -13,6 +13,7 @@ mod device;
 mod driver;
 mod error;
 mod exec;
+mod footprint;
 mod kernels;
 mod machine;
 mod matrix;

@@ -8,9 +8,11 @@ use ffai_program::{Buf, KvLayout, Op, Plan, Program, Rows, StepInputs, Want};
 
 use crate::CudaError;
 use crate::kernels::Library;
+use crate::matrix::{TILE_COLS, TILE_ROWS};
 use crate::memory::Memory;
 use crate::sampler::rows::is_best;
 use crate::step::StepInfo;
+use crate::storage::Layout;
 
 /// Rows of a prompt that attend together.
 pub(crate) const ATTEND_ROWS: usize = 64;
@@ -20,6 +22,8 @@ pub(crate) const SPLIT_ROWS: usize = 16;
 pub(crate) const MOST_RANGES: usize = 64;
 /// Most rows whose experts are summed at once.
 pub(crate) const EXPERT_ROWS: usize = 256;
+/// Most bytes of expanded weights at once.
+const EXPAND_BYTES: usize = 256 << 20;
 /// Keys that are worth a range of their own.
 const RANGE_KEYS: usize = 64;
 
@@ -79,6 +83,61 @@ pub(crate) struct Needs {
     pub(crate) arrived: usize,
 }
 
+impl Needs {
+    /// Of the product of many rows with a matrix.
+    pub(crate) fn product(&mut self, layout: Layout, rows: usize, cols: usize) {
+        let stride = cols.next_multiple_of(TILE_COLS);
+        if layout == Layout::Plain {
+            self.input = self.input.max(cols * 4);
+            return;
+        }
+        let block = TILE_ROWS * stride * 2;
+        self.input = self.input.max(stride * 2);
+        self.weights = self.weights.max((rows.div_ceil(TILE_ROWS) * block).min(EXPAND_BYTES.max(block)));
+    }
+
+    /// Of a gated product of so many columns.
+    pub(crate) fn second_factor(&mut self, width: usize) {
+        self.up = self.up.max(width * 4);
+    }
+
+    /// Of the first products of experts, as if they were stored in several ways.
+    pub(crate) fn experts_up(&mut self, cols: usize, width: usize) {
+        self.input = self.input.max(cols * 4);
+        self.second_factor(width);
+    }
+
+    /// Of the last products of so many experts a row.
+    pub(crate) fn experts_down(&mut self, per_row: usize, width: usize) {
+        self.products = self.products.max(per_row * width * 4);
+    }
+
+    /// Of attention with values of some width, whose heads are so many blocks.
+    pub(crate) fn attend(&mut self, heads: usize, values: usize, blocks: usize) {
+        self.partial = self.partial.max(heads * (values + 2));
+        self.arrived = self.arrived.max(blocks);
+    }
+
+    /// Bytes of the scratch under a plan.
+    pub(crate) fn bytes(&self, plan: &Plan) -> usize {
+        self.parts(plan).iter().sum()
+    }
+
+    /// Bytes of input, weights, second factors, products of experts, partial attentions, and of the counts of those that arrived.
+    fn parts(&self, plan: &Plan) -> [usize; 6] {
+        let most = plan.rows.max(plan.wanted);
+        let split = most.min(SPLIT_ROWS);
+        [
+            self.input * most,
+            self.weights,
+            self.up * most,
+            self.products * most.min(EXPERT_ROWS),
+            split * MOST_RANGES * self.partial * 4,
+            split * self.arrived * 4,
+        ]
+    }
+}
+
 /// The shape of a step: what launches depend on. Two steps of one shape are the same launches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Shape {
@@ -136,19 +195,18 @@ impl Machine {
         });
         let kv = layouts.iter().zip(&plan.pages);
         let kv = kv.map(|(l, pages)| Memory::zeroed(context, "keys and values", l.page() * pages * element));
-        let most = plan.rows.max(plan.wanted);
-        let split = most.min(SPLIT_ROWS);
+        let [input, weights, up, products, partials, arrived] = needs.parts(plan);
         Ok(Machine {
             bufs: bufs.collect::<Result<_, CudaError>>()?,
             kv: kv.collect::<Result<_, CudaError>>()?,
             info: StepInfo::new(context, program, plan)?,
             scratch: Scratch {
-                input: Memory::new(context, "activations", needs.input * most)?,
-                weights: Memory::new(context, "expanded weights", needs.weights)?,
-                up: Memory::new(context, "activations", needs.up * most)?,
-                products: Memory::new(context, "activations", needs.products * most.min(EXPERT_ROWS))?,
-                partials: Memory::new(context, "attention", split * MOST_RANGES * needs.partial * 4)?,
-                arrived: Memory::zeroed(context, "attention", split * needs.arrived * 4)?,
+                input: Memory::new(context, "activations", input)?,
+                weights: Memory::new(context, "expanded weights", weights)?,
+                up: Memory::new(context, "activations", up)?,
+                products: Memory::new(context, "activations", products)?,
+                partials: Memory::new(context, "attention", partials)?,
+                arrived: Memory::zeroed(context, "attention", arrived)?,
             },
             gathered: program.ops.iter().find_map(|t| match t.op {
                 // Rows that leave the program have to be where it says.

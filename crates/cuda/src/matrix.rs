@@ -29,6 +29,25 @@ pub(crate) struct Matrix {
     pub(crate) factors: Vec<f32>,
 }
 
+/// Bytes of a matrix on the card.
+pub(crate) fn bytes(layout: Layout, rows: usize, cols: usize) -> usize {
+    let (blocks, tiles) = (rows.div_ceil(TILE_ROWS), cols.div_ceil(TILE_COLS));
+    let scales = match layout {
+        Layout::Plain => return rows * cols * 4,
+        Layout::Dense { .. } => 0,
+        Layout::Codes(codes) => scale_bytes(codes, blocks, tiles) + super_bytes(codes, blocks, cols),
+    };
+    blocks * tiles * layout.tile_bytes() + scales
+}
+
+fn scale_bytes(codes: Codes, blocks: usize, tiles: usize) -> usize {
+    blocks * (tiles * TILE_COLS).div_ceil(codes.group) * TILE_ROWS * codes.scales.size()
+}
+
+fn super_bytes(codes: Codes, blocks: usize, cols: usize) -> usize {
+    if codes.scales.has_supers() { blocks * cols.div_ceil(256) * TILE_ROWS * 4 } else { 0 }
+}
+
 /// What kernels are told of a matrix: `Tiles` of `weights.cuh`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
@@ -110,18 +129,11 @@ impl Matrix {
             Matrix { layout, rows, cols, codes, scales: None, supers: None, groups: 0, factors: Vec::new() };
         if let Layout::Codes(codes) = layout {
             matrix.groups = (tiles * TILE_COLS).div_ceil(codes.group);
-            matrix.scales = Some(memory(matrix.scale_bytes(codes))?);
-            matrix.supers = codes.scales.has_supers().then(|| memory(matrix.super_bytes())).transpose()?;
+            matrix.scales = Some(memory(scale_bytes(codes, blocks, tiles))?);
+            let supers = super_bytes(codes, blocks, cols);
+            matrix.supers = (supers > 0).then(|| memory(supers)).transpose()?;
         }
         Ok(matrix)
-    }
-
-    fn scale_bytes(&self, codes: Codes) -> usize {
-        self.blocks() * self.groups * TILE_ROWS * codes.scales.size()
-    }
-
-    fn super_bytes(&self) -> usize {
-        self.blocks() * self.cols.div_ceil(256) * TILE_ROWS * 4
     }
 
     /// What kernels are told.
@@ -209,7 +221,10 @@ impl Matrix {
         let kernel = library.kernel("repack.cu", "repack_scales", &options)?;
         let part =
             |memory: &Option<Memory>, bytes: usize| memory.as_ref().map_or(0, |m| m.at() + (place * bytes) as u64);
-        let (to, more) = (part(&self.scales, self.scale_bytes(codes)), part(&self.supers, self.super_bytes()));
+        let (to, more) = (
+            part(&self.scales, scale_bytes(codes, self.blocks(), self.tiles_per_row())),
+            part(&self.supers, super_bytes(codes, self.blocks(), self.cols)),
+        );
         let (blocks, groups) = (self.blocks() as i32, self.groups as i32);
         let grid = Grid::new((self.blocks() * self.groups * TILE_ROWS).div_ceil(256), 256);
         // SAFETY: as above; there is room for the scales of all blocks and groups.

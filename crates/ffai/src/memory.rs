@@ -8,12 +8,8 @@ impl Description {
     /// Bytes that the model takes on a backend under a plan. Weights of the CPU backend stay in the mapped file; the system may drop
     /// them and read them again.
     pub fn footprint(&self, backend: &dyn Backend, plan: &Plan) -> Footprint {
-        footprint(backend, &self.program, &self.weights, plan)
+        backend.footprint(&self.program, &self.weights, plan)
     }
-}
-
-fn footprint(backend: &dyn Backend, program: &Program, weights: &dyn WeightSource, plan: &Plan) -> Footprint {
-    Footprint { scratch: backend.scratch(program, plan), ..plan.footprint(program, weights.bytes()) }
 }
 
 /// A backend that refuses what would take more memory than it may. All that loads a model compiles it, so nothing gets by.
@@ -33,8 +29,8 @@ impl Backend for Limited {
         self.inner.name()
     }
 
-    fn scratch(&self, program: &Program, plan: &Plan) -> u64 {
-        self.inner.scratch(program, plan)
+    fn footprint(&self, program: &Program, weights: &dyn WeightSource, plan: &Plan) -> Footprint {
+        self.inner.footprint(program, weights, plan)
     }
 
     fn prompt_rows(&self) -> usize {
@@ -56,7 +52,7 @@ impl Backend for Limited {
         plan: &Plan,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Box<dyn Executable>, CompileError> {
-        check(footprint(&*self.inner, program, weights, plan), self.limit, self.inner.free_memory())?;
+        check(self.inner.footprint(program, weights, plan), self.limit, self.inner.free_memory())?;
         self.inner.compile(program, weights, plan, progress)
     }
 }

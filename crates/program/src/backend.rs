@@ -40,9 +40,9 @@ pub trait Backend {
     /// Its name, for people: `cpu (AVX-512, 2 threads)`.
     fn name(&self) -> String;
 
-    /// Bytes that a compiled program keeps besides weights, pages and the program's buffers, within 2 % of all four together.
-    fn scratch(&self, _program: &Program, _plan: &Plan) -> u64 {
-        0
+    /// Bytes that a compiled program keeps, within 2 % of their sum. The weights are asked how they are stored, not read.
+    fn footprint(&self, program: &Program, weights: &dyn WeightSource, plan: &Plan) -> Footprint {
+        plan.footprint(program, weights.bytes())
     }
 
     /// Bytes per second that the device reads from its memory, measured now with the means that steps have (the same threads, the

@@ -28,7 +28,7 @@ pub struct Footprint {
     pub kv: u64,
     /// Activations.
     pub buffers: u64,
-    /// What the backend keeps for itself: [`crate::Backend::scratch`].
+    /// What the backend keeps for itself: [`crate::Backend::footprint`].
     pub scratch: u64,
 }
 
@@ -63,7 +63,7 @@ impl Plan {
         Plan { wanted: tokens, ..Plan::new(program, 1, tokens, tokens) }
     }
 
-    /// What the plan costs. Buffers and keys are counted as f32.
+    /// What the plan costs a backend that keeps nothing for itself. Buffers and keys are counted as f32.
     pub fn footprint(&self, program: &Program, weights: u64) -> Footprint {
         let float = size_of::<f32>() as u64;
         let kv = |(group, pages): (&StateGroup, &usize)| {

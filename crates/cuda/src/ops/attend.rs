@@ -96,10 +96,7 @@ impl Attend {
             }
             false => None,
         };
-        gather.need(|n| {
-            n.partial = n.partial.max(parts.heads.q * (values + 2));
-            n.arrived = n.arrived.max(parts.heads.kv * shared_by.div_ceil(group));
-        });
+        gather.need(|n| n.attend(parts.heads.q, values, parts.heads.kv * shared_by.div_ceil(group)));
         Ok(Attend { parts, rows, fused, group, tiles, tile_shared })
     }
 

@@ -266,10 +266,7 @@ impl ExpertsUp {
     ) -> Result<ExpertsUp, Trouble> {
         let (experts, fused) = Experts::new(c, routes, roles, NormArgs::of(input.norm.as_ref()), true)?;
         let (cols, width) = (c.program.buf(input.x).width, c.program.buf(out).width);
-        c.gather.need(|n| {
-            n.input = n.input.max(cols * 4);
-            n.up = n.up.max(if fused { 0 } else { width * 4 });
-        });
+        c.gather.need(|n| if fused { n.input = n.input.max(cols * 4) } else { n.experts_up(cols, width) });
         let combine = c.library.kernel("elementwise.cu", "gate", &[])?;
         Ok(ExpertsUp { input, experts, fused, act, out, combine })
     }
@@ -337,7 +334,7 @@ impl ExpertsDown {
     ) -> Result<ExpertsDown, Trouble> {
         let (experts, _) = Experts::new(c, routes, &[role], NormArgs::default(), false)?;
         let width = c.program.buf(out).width;
-        c.gather.need(|n| n.products = n.products.max(experts.per_row * width * 4));
+        c.gather.need(|n| n.experts_down(experts.per_row, width));
         let sum = c.library.kernel("route.cu", "sum_experts", &[])?;
         Ok(ExpertsDown { x, experts, scale, add, out, sum })
     }

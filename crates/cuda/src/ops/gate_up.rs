@@ -44,7 +44,7 @@ impl GateUp {
             Some(_) => Few::new(library, &gate.0, 2 * gate.0.blocks(), NormArgs::of(input.norm.as_ref()), true)?,
             None => None,
         };
-        gather.need(|n| n.up = n.up.max(gate.0.rows * 4));
+        gather.need(|n| n.second_factor(gate.0.rows));
         let up = up.map(with_many).transpose()?;
         let combine = library.kernel("elementwise.cu", "gate", &[])?;
         Ok(GateUp { input, gate: with_many(gate)?, up, act, out, few, combine })

@@ -15,8 +15,6 @@ use ffai_program::Buf;
 
 /// Most rows that `product.cu` takes: two columns of the tensor cores' operand each.
 pub(crate) const FEW_ROWS: usize = 4;
-/// Most bytes of expanded weights at once.
-const EXPAND_BYTES: usize = 256 << 20;
 const GEMM_STAGES: usize = 3;
 /// Columns of a block of `gemm.cu`.
 const GEMM_COLS: usize = 128;
@@ -224,16 +222,8 @@ impl Many {
             kernel.allow_shared(GEMM_STAGES * (rows + GEMM_COLS) * 128)?;
             Ok((rows, kernel))
         };
-        let stride = matrix.cols.next_multiple_of(TILE_COLS);
         let is_plain = matrix.layout == Layout::Plain;
-        gather.need(|n| {
-            n.input = n.input.max(if is_plain { matrix.cols * 4 } else { stride * 2 });
-            if !is_plain {
-                n.weights = n
-                    .weights
-                    .max((matrix.blocks() * TILE_ROWS * stride * 2).min(EXPAND_BYTES.max(TILE_ROWS * stride * 2)));
-            }
-        });
+        gather.need(|n| n.product(matrix.layout, matrix.rows, matrix.cols));
         Ok(Many {
             matrix: Rc::clone(matrix),
             expand: match is_plain {

@@ -1,0 +1,80 @@
+//! What a program takes on a card, told before anything is allocated: by the formulas that allocate.
+
+use ffai_checkpoint::{Float, Storage};
+use ffai_program::{Footprint, Op, Plan, Program, W, WeightSource};
+
+use crate::machine::Needs;
+use crate::matrix::bytes;
+use crate::storage::Layout;
+
+/// Bytes of a program under a plan; keys and values are f32 if `kv_f32`, or if nobody says and all weights are f32.
+pub(crate) fn footprint(program: &Program, weights: &dyn WeightSource, plan: &Plan, kv_f32: Option<bool>) -> Footprint {
+    let storage = |w: usize| weights.weight(&program.weights[w].role).map(|t| t.storage());
+    let storages: Vec<Option<Storage>> = (0..program.weights.len()).map(storage).collect();
+    let f32 = Some(Storage::Dense(Float::F32));
+    let kv_f32 = kv_f32.unwrap_or_else(|| storages.iter().all(|s| *s == f32));
+    let layouts: Vec<_> = storages.into_iter().map(|s| s.map_or(Layout::Plain, Layout::new)).collect();
+    let shape = |w: usize| program.weights[w].shape.dims();
+    // A weight without a tensor is refused later; vectors are f32.
+    let all = layouts.iter().enumerate().map(|(w, layout)| match shape(w) {
+        (1, cols) => cols * 4,
+        (rows, cols) => bytes(*layout, rows, cols),
+    });
+    let general = plan.footprint(program, all.map(|bytes| bytes as u64).sum());
+    let kv = if kv_f32 { general.kv } else { general.kv / 2 };
+    Footprint { kv, scratch: needs(program, &layouts).bytes(plan) as u64, ..general }
+}
+
+/// What the ops will need at most.
+fn needs(program: &Program, layouts: &[Layout]) -> Needs {
+    let mut needs = Needs::default();
+    let width = |buf| program.buf(buf).width;
+    let product = |needs: &mut Needs, w: W| {
+        let (rows, cols) = program.weight(w).shape.dims();
+        needs.product(layouts[w.0 as usize], rows, cols);
+    };
+    for tagged in &program.ops {
+        match &tagged.op {
+            Op::Project { outs, .. } => outs.iter().for_each(|p| product(&mut needs, p.w)),
+            Op::Linear { proj, .. } => product(&mut needs, proj.w),
+            Op::GateUp { gate, up, out, .. } => {
+                [Some(*gate), *up].into_iter().flatten().for_each(|w| product(&mut needs, w));
+                needs.second_factor(width(*out));
+            }
+            Op::ExpertsUp { x, out, .. } => needs.experts_up(width(*x), width(*out)),
+            Op::ExpertsDown { routes, out, .. } => needs.experts_down(width(*routes) / 2, width(*out)),
+            Op::Attend { heads, out, .. } => needs.attend(heads.q, width(*out) / heads.q, heads.q),
+            _ => {}
+        }
+    }
+    needs
+}
+
+#[cfg(test)]
+mod tests {
+    use ffai_program::conform::cases;
+
+    use super::*;
+
+    #[test]
+    fn half_as_many_bytes_are_kept_of_keys_and_values_in_f16() {
+        let case = cases().into_iter().find(|c| !c.program.states.is_empty()).unwrap();
+        let kv = |f32| footprint(&case.program, &case.weights, &case.plan, Some(f32)).kv;
+        assert!(kv(true) > 0);
+        assert_eq!(kv(true), 2 * kv(false));
+    }
+
+    #[test]
+    fn scratch_grows_with_the_rows_of_a_step_where_experts_are_summed() {
+        let of = |c: &ffai_program::conform::Case| {
+            let routed = |op: &Op| matches!(op, Op::ExpertsDown { .. });
+            c.program.ops.iter().any(|t| routed(&t.op)).then(|| c.clone())
+        };
+        let case = cases().iter().find_map(of).unwrap();
+        let scratch = |rows| {
+            let plan = Plan { rows, wanted: 1, ..case.plan.clone() };
+            footprint(&case.program, &case.weights, &plan, None).scratch
+        };
+        assert!(scratch(200) > 2 * scratch(50), "{} {}", scratch(200), scratch(50));
+    }
+}
