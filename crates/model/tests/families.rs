@@ -154,6 +154,23 @@ fn groups_of_experts_that_cannot_be_chosen_from_are_refused_by_key() {
 }
 
 #[test]
+fn the_same_groups_are_refused_where_a_config_without_any_has_none() {
+    let silent = with(
+        deepseek(),
+        &json!({"model_type": "glm4_moe", "num_key_value_heads": 2, "n_group": null, "topk_group": null}),
+    );
+    assert!(spec(&silent).is_ok());
+    for (change, key) in [
+        (json!({"n_group": 3}), "n_group"),
+        (json!({"n_group": 4, "topk_group": 1}), "topk_group"),
+        (json!({"n_shared_experts": 1_000_000_000}), "n_shared_experts"),
+    ] {
+        let error = spec(&with(silent.clone(), &change)).unwrap_err();
+        assert!(error.contains(&format!("`{key}`")), "{change}: {error}");
+    }
+}
+
+#[test]
 fn a_clamp_that_lets_nothing_through_is_refused() {
     let config = with(llama(), &json!({"model_type": "gpt_oss", "num_local_experts": 4, "swiglu_limit": 0.0}));
     assert!(spec(&config).unwrap_err().contains("`swiglu_limit`"));

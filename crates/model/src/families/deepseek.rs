@@ -16,6 +16,8 @@ pub(super) const GGUF: &[&[Row]] = &[gguf::LATENT];
 /// Of the norms inside attention, whatever the config says of others.
 const EPS: f32 = 1e-6;
 
+const MIXTURE: Mixture = Mixture { experts: [256, 8], groups: [8, 4], scale: 2.5 };
+
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let mut dims = Dims::from_config(hp, Defaults { context: 4096, heads: Some(128), ..Defaults::USUAL })?;
     let turned = hp.count("qk_rope_head_dim")?.unwrap_or(64);
@@ -25,7 +27,7 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let attention = attention(hp, &dims, turned)?;
     let dense = hp.count("first_k_dense_replace")?.unwrap_or(3);
     let mlp = (dense > 0).then(|| dims.mlp(hp)).transpose()?;
-    let moe = (dense < dims.layers).then(|| moe(hp, &dims)).transpose()?;
+    let moe = (dense < dims.layers).then(|| moe(hp, &dims, &MIXTURE)).transpose()?;
     dims.decoder(hp, |i| {
         let mixer = match (&mlp, &moe) {
             (Some(mlp), _) if i < dense => Some(mlp.clone().into()),
@@ -82,7 +84,15 @@ fn sharpening(hp: &Hparams) -> Result<f64> {
     }
 }
 
-fn moe(hp: &Hparams, dims: &Dims) -> Result<Moe> {
+/// What a silent config means: experts and how many a token takes, groups of them and how many are kept, and the gates' factor.
+pub(super) struct Mixture {
+    pub(super) experts: [usize; 2],
+    pub(super) groups: [usize; 2],
+    pub(super) scale: f64,
+}
+
+/// Experts chosen by biased sigmoids, from the groups whose best two are the best, beside one MLP that every token takes.
+pub(super) fn moe(hp: &Hparams, dims: &Dims, defaults: &Mixture) -> Result<Moe> {
     if hp.text("scoring_func")?.is_some_and(|score| score != "sigmoid") {
         return Err(hp.invalid("scoring_func", "sigmoid").into());
     }
@@ -90,11 +100,11 @@ fn moe(hp: &Hparams, dims: &Dims) -> Result<Moe> {
         score: Score::Sigmoid,
         groups: None,
         normalise: hp.flag("norm_topk_prob")?.unwrap_or(true).then_some(1e-20),
-        scale: hp.float("routed_scaling_factor")?.unwrap_or(2.5) as f32,
+        scale: hp.float("routed_scaling_factor")?.unwrap_or(defaults.scale) as f32,
     };
     let router = Router { correction: true, routing, ..Router::softmax(true) };
-    let mut moe = dims.moe(hp, "moe_intermediate_size", [256, 8], router)?;
-    moe.router.routing.groups = groups(hp, moe.experts, moe.per_token)?;
+    let mut moe = dims.moe(hp, "moe_intermediate_size", defaults.experts, router)?;
+    moe.router.routing.groups = groups(hp, defaults.groups, moe.experts, moe.per_token)?;
     let shared = hp.count("n_shared_experts")?.unwrap_or(1);
     if shared > 0 {
         let inner = moe.expert.inner.checked_mul(shared).filter(|inner| *inner <= 1 << 28);
@@ -104,9 +114,9 @@ fn moe(hp: &Hparams, dims: &Dims) -> Result<Moe> {
     Ok(moe)
 }
 
-fn groups(hp: &Hparams, experts: usize, per_token: usize) -> Result<Option<Groups>> {
-    let count = hp.count("n_group")?.unwrap_or(8);
-    let keep = hp.count("topk_group")?.unwrap_or(4);
+fn groups(hp: &Hparams, [count, keep]: [usize; 2], experts: usize, per_token: usize) -> Result<Option<Groups>> {
+    let count = hp.count("n_group")?.unwrap_or(count);
+    let keep = hp.count("topk_group")?.unwrap_or(keep);
     if count == 1 && keep == 1 {
         return Ok(None);
     }
