@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use ffai_checkpoint::{Hparams, Layout};
+use ffai_model::families::FAMILIES;
 use ffai_model::{Attention, Lengths, Mixer, Pairing, Spec, spec_of};
 use serde_json::{Value, json};
 
@@ -174,4 +175,33 @@ fn the_same_groups_are_refused_where_a_config_without_any_has_none() {
 fn a_clamp_that_lets_nothing_through_is_refused() {
     let config = with(llama(), &json!({"model_type": "gpt_oss", "num_local_experts": 4, "swiglu_limit": 0.0}));
     assert!(spec(&config).unwrap_err().contains("`swiglu_limit`"));
+}
+
+/// The cases that the golden folder of a family has.
+fn goldens(family: &str) -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(family);
+    let cases = std::fs::read_dir(folder).into_iter().flatten();
+    cases.map(|case| case.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn each_family_has_a_golden_in_every_format_that_it_is_read_from() {
+    let gguf = |name: &str| goldens(name).iter().any(|case| case.starts_with("gguf_"));
+    for family in FAMILIES {
+        let name = family.model_type;
+        let cases = goldens(name);
+        assert!(cases.iter().any(|case| case.starts_with("mlx_")), "{name}: no golden in MLX's layout");
+        let plain = cases.iter().any(|case| !case.starts_with("mlx_") && !case.starts_with("gguf_"));
+        assert!(plain, "{name}: no golden in transformers' layout");
+        assert_eq!(family.in_gguf, gguf(name) || family.gguf_name.is_some_and(gguf), "{name}: goldens in GGUF");
+    }
+}
+
+#[test]
+fn a_gguf_file_that_says_a_name_of_safetensors_is_refused() {
+    for model_type in ["mixtral", "qwen3_moe", "gemma3_text"] {
+        let config = with(llama(), &json!({"model_type": model_type}));
+        let error = spec_of(&hparams(&config), Layout::Gguf).unwrap_err().to_string();
+        assert!(error.contains("is not supported in GGUF yet"), "{error}");
+    }
 }

@@ -21,12 +21,14 @@ mod qwen;
 mod seed;
 mod smollm3;
 mod starcoder2;
+mod table;
 
 use ffai_checkpoint::{Checkpoint, Hparams, Layout};
 
 use crate::names::{Row, gguf, hf};
 use crate::{Error, Pairing, Result, Spec, rope_freqs, stored};
 pub(crate) use dims::{Defaults, Dims};
+pub use table::table;
 
 /// One architecture: the name in `model_type`, and the function that translates its config.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +70,7 @@ impl Family {
         }
     }
 
-    /// GGUF has another name for the architecture.
+    /// GGUF has another name for the architecture, which may be that of another family.
     const fn in_gguf_as(self, name: &'static str) -> Family {
         Family { gguf_name: Some(name), ..self }
     }
@@ -86,6 +88,10 @@ impl Family {
         Family { hf, gguf, ..self }
     }
 
+    fn is_in_gguf_as(&self, architecture: &str) -> bool {
+        self.in_gguf && self.gguf_name.unwrap_or(self.model_type) == architecture
+    }
+
     const fn ignoring(self, ignored: &'static [(&'static str, &'static str)]) -> Family {
         Family { ignored, ..self }
     }
@@ -96,7 +102,7 @@ pub const FAMILIES: &[Family] = &[
     Family::new("llama", "Llama 2 and 3, SmolLM, Yi", llama::spec).adjacent(),
     Family::new("qwen2", "Qwen 2 and 2.5", qwen::qwen2),
     Family::new("qwen3", "Qwen 3", qwen::qwen3),
-    Family::new("mistral", "Mistral 7B, Nemo, Small", mistral::mistral).adjacent(),
+    Family::new("mistral", "Mistral 7B, Nemo, Small", mistral::mistral).in_gguf_as("llama"),
     Family::new("ministral3", "Ministral 3", mistral::ministral3).not_in_gguf(),
     Family::new("mistral3", "Mistral 3 (text)", mistral::mistral3).not_in_gguf().ignoring(hf::TOWERS),
     Family::new("seed_oss", "Seed-OSS", seed::spec).names(&[], &[gguf::NORM_AFTER_ATTENTION]),
@@ -112,7 +118,7 @@ pub const FAMILIES: &[Family] = &[
     Family::new("cohere2", "Command R7B and A", cohere2::spec).adjacent().names(cohere2::HF, cohere2::GGUF),
     Family::new("gemma", "Gemma", gemma::gemma).names(gemma::HF_1, &[]),
     Family::new("gemma2", "Gemma 2", gemma::gemma2).names(gemma::HF, &[]),
-    Family::new("gemma3_text", "Gemma 3 (text)", gemma::gemma3).names(gemma::HF, &[]),
+    Family::new("gemma3_text", "Gemma 3 (text)", gemma::gemma3).in_gguf_as("gemma3").names(gemma::HF, &[]),
     Family::new("gemma3", "Gemma 3 (text part)", gemma::gemma3).names(gemma::HF, &[]).ignoring(hf::TOWERS),
     Family::new("gemma4_text", "Gemma 4 (text)", gemma4::spec)
         .not_in_gguf()
@@ -122,7 +128,7 @@ pub const FAMILIES: &[Family] = &[
         .not_in_gguf()
         .names(gemma4::HF, &[])
         .ignoring(gemma4::IGNORED),
-    Family::new("mixtral", "Mixtral", mixtral::spec).not_in_gguf().names(mixtral::HF, &[]),
+    Family::new("mixtral", "Mixtral", mixtral::spec).in_gguf_as("llama").names(mixtral::HF, &[]),
     Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe).in_gguf_as("qwen2moe"),
     Family::new("qwen3_moe", "Qwen 3 (mixtures)", qwen::qwen3_moe).in_gguf_as("qwen3moe"),
     Family::new("deepseek_v3", "DeepSeek V3 and R1", deepseek::spec)
@@ -142,7 +148,8 @@ pub const FAMILIES: &[Family] = &[
 
 /// The family of that `model_type`, or of that name in GGUF.
 pub(crate) fn named(model_type: &str) -> Option<&'static Family> {
-    FAMILIES.iter().find(|family| family.model_type == model_type || family.gguf_name == Some(model_type))
+    let own = FAMILIES.iter().find(|family| family.model_type == model_type);
+    own.or_else(|| FAMILIES.iter().find(|family| family.gguf_name == Some(model_type)))
 }
 
 pub(crate) fn unknown(hp: &Hparams) -> Error {
@@ -168,7 +175,7 @@ pub fn spec(checkpoint: &Checkpoint) -> Result<Spec> {
 /// As [`spec`].
 pub fn spec_of(hp: &Hparams, layout: Layout) -> Result<Spec> {
     let family = named(hp.model_type()).ok_or_else(|| unknown(hp))?;
-    if layout == Layout::Gguf && !family.in_gguf {
+    if layout == Layout::Gguf && !family.is_in_gguf_as(hp.model_type()) {
         return Err(Error::NotInGguf { file: hp.file().to_owned(), model_type: family.model_type });
     }
     let mut spec = Spec { family: family.model_type, ..(family.spec)(hp)? };
