@@ -284,7 +284,7 @@ INLINE Finish place_output(const Parts &parts, int i, int outputs, int rows, int
 
 INLINE void read_residual(Finish &f) { f.residual = f.add ? *f.add : 0.0f; }
 
-extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+extern "C" __global__ void __launch_bounds__(THREADS)
     product(const __grid_constant__ Parts parts, const float *x, int rows, Norm norm, int slots, int blocks, Act act
 #if EXPERTS
             , Experts experts

@@ -71,7 +71,7 @@ fn is_kind(layout: Layout) -> bool {
 fn products(layout: Layout, depth: usize) -> Vec<Entry> {
     let product = |(cols, warps, norm, gated, experts): (usize, usize, u8, u8, u8)| {
         let mut options = layout.options();
-        options.extend([define("COLS", cols), define("WARPS", warps), define("DEPTH", depth), define("RESIDENT", 1)]);
+        options.extend([define("COLS", cols), define("WARPS", warps), define("DEPTH", depth)]);
         options.extend([define("NORM", norm), define("GATED", gated), define("EXPERTS", experts)]);
         ("product.cu", options)
     };

@@ -42,6 +42,7 @@ impl Memory {
         let memory = Memory::new(context, what, bytes)?;
         // SAFETY: the range is this allocation.
         unsafe { result::memset_d8_sync(memory.at, 0, bytes.max(16)) }.map_err(CudaError::driver("clear memory"))?;
+        settle()?;
         Ok(memory)
     }
 
@@ -54,6 +55,7 @@ impl Memory {
         if !bytes.is_empty() {
             // SAFETY: the allocation has that many bytes.
             unsafe { result::memcpy_htod_sync(memory.at, bytes) }.map_err(CudaError::driver("copy to the card"))?;
+            settle()?;
         }
         Ok(memory)
     }
@@ -121,6 +123,12 @@ impl Drop for Memory {
         // SAFETY: allocated by `malloc_sync`, freed once; kernels that use it were awaited by `free_sync`.
         let _ = unsafe { result::free_sync(self.at) };
     }
+}
+
+/// Waits for what the calls without a stream have begun: they return before the card has done it, and no stream of ours waits for it.
+fn settle() -> Result<(), CudaError> {
+    // SAFETY: null is the stream of those calls.
+    unsafe { result::stream::synchronize(std::ptr::null_mut()) }.map_err(CudaError::driver("wait for the card"))
 }
 
 /// Bytes of the host that the card can read and write by itself.

@@ -142,7 +142,6 @@ impl Product {
             define("COLS", matrix.cols),
             define("WARPS", warps),
             define("DEPTH", depth.min(tiles.div_ceil(warps) * slots).max(2)),
-            define("RESIDENT", 1),
             define("NORM", norm.kind()),
             define("GATED", u8::from(gated)),
             define("EXPERTS", 1),

@@ -103,34 +103,21 @@ struct Geometry {
     slots: usize,
     /// Tiles that a warp reads ahead.
     depth: usize,
-    /// Blocks of threads that a multiprocessor must have registers for.
-    resident: usize,
 }
 
 impl Geometry {
-    /// Most slots of blocks of 16 warps: their results lie in shared memory.
-    const MOST_SLOTS: usize = 16;
-
     fn new(layout: Layout, tiles: usize, blocks: usize, gated: bool, multiprocessors: usize) -> Geometry {
         let per = if gated { 2 } else { 1 };
-        let (units, places) = (blocks / per, 2 * multiprocessors);
-        let narrow = matches!(layout, Layout::Codes(codes) if codes.bits <= 4 && codes.group >= TILE_COLS);
-        // As many blocks as multiprocessors, each with many warps, and with registers left for the next kernel's blocks, which then
-        // read their first weights while this one ends.
-        let wide = units.div_ceil(if units <= places { places } else { multiprocessors }) * per;
-        let depth = |warps: usize, slots: usize, most: usize| most.min(tiles.div_ceil(warps) * slots).max(2);
-        if narrow && wide <= Self::MOST_SLOTS {
-            return Geometry { warps: 16, slots: wide, depth: depth(16, wide, 3), resident: 2 };
-        }
+        let places = 2 * multiprocessors;
         // A block that takes few rows shares their columns among many warps: what counts is how soon the last one ends.
         let warps = if blocks <= places { 16 } else { 8 };
-        let slots = units.div_ceil(places).min(32 / per) * per;
+        let slots = (blocks / per).div_ceil(places).min(32 / per) * per;
         let most = match layout {
-            Layout::Codes(_) if narrow => 8,
+            Layout::Codes(codes) if codes.bits <= 4 && codes.group >= TILE_COLS => 8,
             Layout::Codes(_) => 4,
             _ => 3,
         };
-        Geometry { warps, slots, depth: depth(warps, slots, most), resident: 1 }
+        Geometry { warps, slots, depth: most.min(tiles.div_ceil(warps) * slots).max(2) }
     }
 }
 
@@ -146,8 +133,7 @@ impl Few {
     ) -> Result<Option<Few>, CudaError> {
         let card = library.card();
         let tiles = matrix.tiles_per_row();
-        let Geometry { warps, slots, depth, resident } =
-            Geometry::new(matrix.layout, tiles, blocks, gated, card.multiprocessors);
+        let Geometry { warps, slots, depth } = Geometry::new(matrix.layout, tiles, blocks, gated, card.multiprocessors);
         let sums = match matrix.layout {
             Layout::Codes(codes) => FEW_ROWS * tiles * (TILE_COLS / codes.group.min(TILE_COLS)) * 4,
             _ => 0,
@@ -160,7 +146,6 @@ impl Few {
             define("COLS", matrix.cols),
             define("WARPS", warps),
             define("DEPTH", depth),
-            define("RESIDENT", resident),
             define("NORM", norm.kind()),
             define("GATED", u8::from(gated)),
             define("EXPERTS", 0),
