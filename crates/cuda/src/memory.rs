@@ -79,7 +79,9 @@ impl Memory {
             return Ok(());
         }
         // SAFETY: the range lies inside.
-        unsafe { result::memcpy_htod_sync(self.at + at as u64, bytes) }.map_err(CudaError::driver("copy to the card"))
+        unsafe { result::memcpy_htod_sync(self.at + at as u64, bytes) }
+            .map_err(CudaError::driver("copy to the card"))?;
+        settle()
     }
 
     /// The address.
