@@ -49,6 +49,11 @@ impl Hparams {
         Hparams { file: file.into(), prefix: String::new(), gguf: Some(architecture.into()), map }
     }
 
+    /// Whether they are the metadata of a GGUF.
+    pub fn is_gguf(&self) -> bool {
+        self.gguf.is_some()
+    }
+
     /// The family's name (`llama`, `qwen3`); empty only for sub-objects and [`Hparams::untyped`] ones that have none.
     pub fn model_type(&self) -> &str {
         self.map.get("model_type").and_then(Value::as_str).unwrap_or_default()

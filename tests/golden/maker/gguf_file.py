@@ -68,6 +68,8 @@ PRE_MLP = ("model.layers.#.pre_feedforward_layernorm.", "blk.#.ffn_norm.")
 ARCHITECTURES = {
     "gemma3_text": "gemma3",
     "mixtral": "llama",
+    "ministral3": "mistral3",
+    "olmo3": "olmo2",
     "qwen2_moe": "qwen2moe",
     "qwen3_moe": "qwen3moe",
     "glm4_moe": "glm4moe",
@@ -111,7 +113,7 @@ HALVES = {
 }
 # Architectures whose q and k rows are stored with the two halves of each head interleaved, and by which head count.
 HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
-PERMUTED = {name: HEADS for name in ("llama", "smollm3", "granite", "granitemoe", "mixtral", "internlm2")}
+PERMUTED = {name: HEADS for name in ("llama", "smollm3", "granite", "granitemoe", "mixtral", "internlm2", "ministral3")}
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class Gguf:
 
     def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes model.gguf; returns the stored values as f32, rows in the order of the Hugging Face checkpoint."""
+        config = with_old_rope(config)
         split = {"split_max_tensors": -(-(len(weights) + 1) // self.splits)} if self.splits > 1 else {}
         writer = gguf.GGUFWriter(folder / "model.gguf", architecture(config), **split)
         self._add_hparams(writer, config)
@@ -173,7 +176,13 @@ class Gguf:
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
         writer.add_rope_scaling_factor(scaling["factor"])
         writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
-        if "mscale_all_dim" in scaling:
+        for key in ("beta_fast", "beta_slow"):
+            if key in scaling:
+                writer.add_float32(f"{writer.arch}.rope.scaling.yarn_{key}", scaling[key])
+        if "llama_4_scaling_beta" in scaling:
+            writer.add_rope_scaling_yarn_log_mul(scaling["mscale_all_dim"])
+            writer.add_attn_temperature_scale(scaling["llama_4_scaling_beta"])
+        elif "mscale_all_dim" in scaling:
             writer.add_rope_scaling_yarn_log_mul(0.1 * scaling["mscale_all_dim"])
 
     def _add_hparams(self, writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
@@ -194,6 +203,10 @@ class Gguf:
             self._add_yarn(writer, scaling)
         if config.get("sliding_window"):
             writer.add_sliding_window(config["sliding_window"])
+        if config["model_type"] == "olmo3":
+            every_fourth = [i % 4 != 3 for i in range(config["num_hidden_layers"])]
+            slides = [kind == "sliding_attention" for kind in config["layer_types"]] if "layer_types" in config else every_fourth
+            writer.add_sliding_window_pattern(slides)
         for key, name in FLOATS.items():
             if key in config:
                 writer.add_float32(f"{writer.arch}.{name}", config[key])
@@ -286,6 +299,15 @@ def checkpoint_name(name: str, arch: str) -> str:
         if name.startswith(prefix):
             return theirs.replace("#", layer) + name.removeprefix(prefix)
     raise KeyError(f"no checkpoint name for {name}")
+
+
+def with_old_rope(config: dict[str, Any]) -> dict[str, Any]:
+    """`rope_parameters` as `rope_theta` and `rope_scaling`; of two ropes with one theta that of the layers without a window."""
+    if "rope_parameters" not in config:
+        return config
+    rope = config["rope_parameters"].get("full_attention", config["rope_parameters"])
+    scaling = {} if rope["rope_type"] == "default" else {"rope_scaling": rope}
+    return {**config, "rope_theta": rope["rope_theta"], **scaling}
 
 
 def head_dim(config: dict[str, Any]) -> int:

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from .case import Case, json_text
 
 TOLERANCE = 1e-4
-NOT_READ = ("seed_oss", "smollm3", "granite", "olmo2", "glm4", "cohere2", "gemma", "internlm2", "mixtral", "qwen2_moe", "olmoe", "granitemoe", "glm4_moe", "ernie4_5")
+NOT_READ = ("seed_oss", "smollm3", "granite", "olmo2", "olmo3", "mistral3", "glm4", "cohere2", "gemma", "internlm2", "mixtral", "qwen2_moe", "olmoe", "granitemoe", "glm4_moe", "ernie4_5")
 # Where mlx-lm 0.32.2 is known to part from transformers.
 KNOWN = [
     ("deepseek_v3/dense", "mlx-lm ignores layer 61 alone"),

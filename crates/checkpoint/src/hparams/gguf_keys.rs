@@ -34,6 +34,7 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("rope.freq_base_swa", "rope_local_base_freq", Float),
     ("embedding_scale", "embedding_multiplier", Float),
     ("residual_scale", "residual_multiplier", Float),
+    ("attention.temperature_scale", "llama_4_scaling_beta", Float),
     ("attention.scale", "attention_multiplier", Float),
     ("logit_scale", "logit_scale", Float),
     ("attn_logit_softcapping", "attn_logit_softcapping", Float),
@@ -118,6 +119,9 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     } else if let Some(scaling) = rope_scaling(metadata, architecture, latent)? {
         map.insert("rope_scaling".into(), scaling);
     }
+    if let Some(types) = layer_types(metadata, architecture)? {
+        map.insert("layer_types".into(), types);
+    }
     for &(tensor, flag, present) in TENSOR_FLAGS {
         map.insert(flag.into(), (has(tensor) == present).into());
     }
@@ -138,6 +142,18 @@ fn drop_prediction_layers(map: &mut Map<String, Value>) {
     if let (Some(all), Some(extra)) = (count("num_hidden_layers"), count("num_nextn_predict_layers")) {
         map.insert("num_hidden_layers".into(), all.saturating_sub(extra).into());
     }
+}
+
+/// Architectures whose files say of each layer whether it has the window. Others have a number there, or a pattern of their own.
+const SAYS_LAYER_TYPES: &[&str] = &["olmo2"];
+
+fn layer_types(metadata: &Metadata, architecture: &str) -> Result<Option<Value>> {
+    if !SAYS_LAYER_TYPES.contains(&architecture) {
+        return Ok(None);
+    }
+    let slides = metadata.flags(&format!("{architecture}.attention.sliding_window_pattern"))?;
+    let name = |slides: &bool| if *slides { "sliding_attention" } else { "full_attention" };
+    Ok(slides.map(|slides| slides.iter().map(name).collect()))
 }
 
 /// Whether the gates of an architecture's mixture have sum 1, which llama.cpp knows where its files do not say.
@@ -240,16 +256,19 @@ fn rope_scaling(metadata: &Metadata, architecture: &str, latent: bool) -> Result
     if let Some(factor) = attention_factor(metadata, &full("attn_factor"), kind, &map)? {
         map.insert("attention_factor".into(), factor);
     }
-    if latent && let Some(sharpening) = metadata.float(&full("yarn_log_multiplier"))? {
-        // What is there is a tenth of it; the two of a config are equal where GGUF has one.
-        let mscale = number(metadata, &full("yarn_log_multiplier"), shortest(sharpening) * 10.0)?;
-        map.insert("mscale".into(), mscale.clone());
-        map.insert("mscale_all_dim".into(), mscale);
+    if (latent || WHOLE_MULTIPLIER.contains(&architecture))
+        && let Some(sharpening) = metadata.float(&full("yarn_log_multiplier"))?
+    {
+        // In latent attention what is there is a tenth of it; the two of a config are equal where GGUF has one.
+        let tenths = if latent { 10.0 } else { 1.0 };
+        let all = number(metadata, &full("yarn_log_multiplier"), shortest(sharpening) * tenths)?;
+        map.insert("mscale".into(), if latent { all.clone() } else { 1.0.into() });
+        map.insert("mscale_all_dim".into(), all);
     }
     if UNTRUNCATED.contains(&architecture) {
         map.insert("truncate".into(), false.into());
     }
-    refuse_other_yarn(metadata, full, latent)?;
+    refuse_other_yarn(metadata, full, map.contains_key("mscale_all_dim"))?;
     Ok(Some(Value::Object(map)))
 }
 
@@ -264,10 +283,13 @@ fn attention_factor(metadata: &Metadata, key: &str, kind: &str, map: &Map<String
 /// Architectures whose configs say `truncate: false`, which GGUF has no key for.
 const UNTRUNCATED: &[&str] = &["gpt-oss"];
 
+/// Architectures whose `yarn_log_multiplier` is `mscale_all_dim` itself, beside an `mscale` of 1.
+const WHOLE_MULTIPLIER: &[&str] = &["mistral3"];
+
 /// Parameters of yarn that no config has: only the values that change nothing are read.
-fn refuse_other_yarn(metadata: &Metadata, full: impl Fn(&str) -> String, latent: bool) -> Result<()> {
+fn refuse_other_yarn(metadata: &Metadata, full: impl Fn(&str) -> String, multiplied: bool) -> Result<()> {
     for (key, neutral) in [("yarn_ext_factor", 1.0), ("yarn_attn_factor", 1.0), ("yarn_log_multiplier", 0.0)] {
-        let key_is_read = latent && key == "yarn_log_multiplier";
+        let key_is_read = multiplied && key == "yarn_log_multiplier";
         let key = full(key);
         if !key_is_read && metadata.float(&key)?.is_some_and(|value| value != neutral) {
             return Err(metadata.invalid(&key, format!("{neutral}, the only value that is supported")));

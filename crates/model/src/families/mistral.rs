@@ -22,8 +22,9 @@ pub(super) fn ministral3(hp: &Hparams) -> Result<Spec> {
         theta: 1_000_000.0,
         ..Defaults::USUAL
     };
-    let rope = hp.object("rope_parameters")?.ok_or_else(|| hp.missing("rope_parameters"))?;
-    let growth = match rope.float("llama_4_scaling_beta")? {
+    let key = if hp.is_gguf() { "rope_scaling" } else { "rope_parameters" };
+    let rope = hp.object(key)?.ok_or_else(|| hp.missing(key))?;
+    let growth = match if hp.is_gguf() { hp } else { &rope }.float("llama_4_scaling_beta")? {
         None => None,
         Some(beta) => {
             let original = rope.need_count("original_max_position_embeddings")?;
@@ -33,8 +34,11 @@ pub(super) fn ministral3(hp: &Hparams) -> Result<Spec> {
     decoder(hp, &Dims::from_config(hp, defaults)?, None, growth)
 }
 
-/// The language model of Mistral 3 is either of the two.
+/// The language model of Mistral 3 is either of the two. GGUF has this name for Ministral 3 alone.
 pub(super) fn mistral3(hp: &Hparams) -> Result<Spec> {
+    if hp.is_gguf() {
+        return ministral3(hp);
+    }
     let text = hp.object("text_config")?.ok_or_else(|| hp.missing("text_config"))?;
     let mut spec = match text.model_type() {
         "ministral3" => ministral3(&text)?,

@@ -13,11 +13,15 @@ const DEFAULTS: Defaults = Defaults { context: 2048, eps: 1e-5, ..Defaults::USUA
 
 /// OLMo 2.
 pub(super) fn olmo2(hp: &Hparams) -> Result<Spec> {
-    if hp.value("sliding_window").is_some() {
-        // llama.cpp gives OLMo 3 the name of OLMo 2; which layers have the window its files do not say.
-        return Err(hp.invalid("sliding_window", "absent: OLMo 3 is read from safetensors only").into());
-    }
     let dims = Dims::from_config(hp, DEFAULTS)?;
+    if hp.value("sliding_window").is_some() {
+        // llama.cpp gives OLMo 3 the name of OLMo 2. Its files say which layers have the window, and one theta for all.
+        if !hp.is_gguf() || hp.value("layer_types").is_none() {
+            return Err(hp.invalid("sliding_window", "absent, or in a GGUF that has sliding_window_pattern").into());
+        }
+        let theta = hp.need_float("rope_theta")?;
+        return windowed(hp, &dims, Rope::unscaled(theta, dims.head_dim, dims.rope.pairing));
+    }
     let attention = attention(hp, &dims)?;
     decoder(hp, &dims, |_| attention.clone())
 }
@@ -25,11 +29,15 @@ pub(super) fn olmo2(hp: &Hparams) -> Result<Spec> {
 /// OLMo 3: three layers of four have a window and a rope without scaling.
 pub(super) fn olmo3(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, Defaults { theta: 500_000.0, ..DEFAULTS })?;
-    let windows = dims.windows(hp, Some(4096), |i| !(i + 1).is_multiple_of(4))?;
     let sliding = sliding_rope(hp, &dims)?;
+    windowed(hp, &dims, sliding)
+}
+
+fn windowed(hp: &Hparams, dims: &Dims, sliding: Rope) -> Result<Spec> {
+    let windows = dims.windows(hp, Some(4096), |i| !(i + 1).is_multiple_of(4))?;
     let full = Rope::of_layers(hp, "full_attention", &dims.rope)?;
-    let attention = attention(hp, &dims)?;
-    let spec = decoder(hp, &dims, |i| {
+    let attention = attention(hp, dims)?;
+    let spec = decoder(hp, dims, |i| {
         let window = windows[i];
         Attention { window, rope: Some(usize::from(window.is_some())), ..attention.clone() }
     })?;

@@ -131,6 +131,15 @@ GEMMA_4_FLAT = {
     "rope_parameters": DROP,
     "final_logit_softcapping": DROP,
 }
+# One theta for both, as llama.cpp has it.
+OLMO_GGUF = {
+    "head_dim": DROP,
+    "num_attention_heads": 2,
+    **new_rope(
+        sliding_attention={"rope_type": "default", "rope_theta": 1000.0},
+        full_attention={"rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0, "original_max_position_embeddings": 8},
+    ),
+}
 NESTED_ROPE = {
     **new_rope(
         sliding_attention={"rope_type": "default", "rope_theta": 5000.0},
@@ -214,6 +223,8 @@ CASES: list[Case] = [
             "bf16": ({}, "bf16", 20),
             "yarn_on_full": (OLMO_YARN, "bf16", 40),
             "layer_types": ({**TYPES, **NESTED_ROPE}, "bf16", 24),
+            "gguf_q8_0": ({**BLOCKS, **OLMO_GGUF}, Gguf("Q8_0", "qwen2"), 40),
+            "gguf_layer_types": ({**BLOCKS, **OLMO_GGUF, **TYPES}, Gguf("Q8_0", "qwen2"), 40),
         },
     ),
     *family(
@@ -265,6 +276,8 @@ CASES: list[Case] = [
                 20,
             ),
             "mlx_4bit_g32": ({**G32, "num_hidden_layers": 1}, Wrapped("mistral3", MIXED), 20),
+            # GGUF has this name for Ministral 3, and does not wrap it.
+            "gguf_q8_0": ({"model_type": "ministral3", **BLOCKS, **MINISTRAL}, Gguf("Q8_0", "qwen2"), 40),
         },
     ),
     *plain_cases(

@@ -153,6 +153,14 @@ impl Metadata {
         })
     }
 
+    /// An array of booleans.
+    pub fn flags(&self, key: &str) -> Result<Option<&[bool]>> {
+        self.read(key, "an array of booleans", |value| match value {
+            Value::Bools(flags) => Some(flags.as_slice()),
+            _ => None,
+        })
+    }
+
     /// An array of integers (of more than 8 bits, or signed).
     pub fn ints(&self, key: &str) -> Result<Option<&[i64]>> {
         self.read(key, "an array of integers", |value| match value {
