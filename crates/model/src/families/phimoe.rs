@@ -1,4 +1,7 @@
 //! Phi 3.5 MoE: LayerNorm, biases, a sparse mixer as router. Reference: transformers `modeling_phimoe.py`.
+//!
+//! GGUF files are refused: llama.cpp reads them (`phimoe`), but on a tiny model its logits have nothing to do with those of
+//! transformers (relative error 1.0), so it cannot confirm what names and keys mean.
 
 use ffai_checkpoint::Hparams;
 
