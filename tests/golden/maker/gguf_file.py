@@ -176,10 +176,9 @@ class Gguf:
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
         writer.add_rope_scaling_factor(scaling["factor"])
         writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
-        for key in ("beta_fast", "beta_slow"):
-            if key in scaling:
-                writer.add_float32(f"{writer.arch}.rope.scaling.yarn_{key}", scaling[key])
         if "llama_4_scaling_beta" in scaling:
+            writer.add_rope_scaling_yarn_beta_fast(scaling["beta_fast"])
+            writer.add_rope_scaling_yarn_beta_slow(scaling["beta_slow"])
             writer.add_rope_scaling_yarn_log_mul(scaling["mscale_all_dim"])
             writer.add_attn_temperature_scale(scaling["llama_4_scaling_beta"])
         elif "mscale_all_dim" in scaling:
