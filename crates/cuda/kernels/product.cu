@@ -11,11 +11,9 @@
 //
 // Shared memory: the parts of the activations, [2 * rows][STRIDE]; their sums by group; results, [slot][warp][16][4].
 #include "epilogue.cuh"
+#include "norm.cuh"
 #include "weights.cuh"
 
-#define NORM_NONE 0
-#define NORM_RMS 1
-#define NORM_LAYER 2
 #define THREADS (WARPS * 32)
 #define MOST_ROWS 4
 #define TILES ((COLS + 63) / 64)
@@ -52,11 +50,6 @@ struct Part {
     Output to;
     // Blocks of 16 rows before those of this part.
     int first;
-};
-
-struct Norm {
-    const float *weight, *bias;
-    float eps;
 };
 
 // A tile on its way.

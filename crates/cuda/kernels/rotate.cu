@@ -36,7 +36,7 @@ extern "C" __global__ void rotate_append(const __grid_constant__ Rotation r, flo
 
 // For keys of a latent vector and a few turned coordinates behind it: turns the last coordinates of each head of q, norms and turns the
 // key, and writes it to the row's place. One warp a head of a row, the key last.
-extern "C" __global__ void latent_append(float *q, const float *key, int q_heads, int dim, int turned, HeadNorm norm, Rope rope,
+extern "C" __global__ void latent_append(float *q, const float *key, int q_heads, int dim, int turned, Norm norm, Rope rope,
                                          Step step, Layer layer) {
     extern __shared__ float rows[];
     let_next_begin();

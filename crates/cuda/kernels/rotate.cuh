@@ -1,12 +1,7 @@
 // A head of a row before attention: its norm, its rotation by the row's position, its growth. One warp a head.
 #pragma once
+#include "norm.cuh"
 #include "pages.cuh"
-
-struct HeadNorm {
-    const float *weight, *bias;
-    float eps;
-    int kind; // 0 none, 1 root mean square, 2 layer norm
-};
 
 struct Rope {
     // [sequence][pairs]
@@ -28,15 +23,15 @@ struct Heads {
 struct Rotation {
     const float *q, *k, *v;
     Heads heads;
-    HeadNorm q_norm, k_norm;
+    Norm q_norm, k_norm;
     Rope rope;
     Growth growth;
 };
 
-INLINE void norm_head(float *x, const HeadNorm &norm, int dim, int lane) {
-    if (norm.kind == 0) return;
+INLINE void norm_head(float *x, const Norm &norm, int dim, int lane) {
+    if (norm.kind == NORM_NONE) return;
     float mean = 0.0f, squares = 0.0f;
-    if (norm.kind == 2) {
+    if (norm.kind == NORM_LAYER) {
         for (int i = lane; i < dim; i += 32) mean += x[i];
         mean = warp_sum(mean) / dim;
     }
@@ -66,7 +61,7 @@ INLINE float growth_at(Growth g, u32 position) {
 }
 
 // A head of `from`, normed and turned, in `x`; both have `dim` floats.
-INLINE void rotate_head(float *x, const float *from, const HeadNorm &norm, const Rotation &r, int seq, u32 position, int lane) {
+INLINE void rotate_head(float *x, const float *from, const Norm &norm, const Rotation &r, int seq, u32 position, int lane) {
     for (int i = lane; i < r.heads.dim; i += 32) x[i] = from[i];
     __syncwarp();
     norm_head(x, norm, r.heads.dim, lane);

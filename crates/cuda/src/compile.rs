@@ -25,6 +25,11 @@ use crate::ops::rotate::{Rotate, Turn};
 use crate::ops::route::Route;
 use crate::ops::{ActArgs, Norm, Ready};
 
+/// Whether keys and values are kept as f32 where nobody says: what is exact in the file stays exact in the pages.
+pub(crate) fn stays_exact(mut storages: impl Iterator<Item = Option<Storage>>) -> bool {
+    storages.all(|s| s == Some(Storage::Dense(Float::F32)))
+}
+
 /// Makes the ops of a program ready.
 pub(crate) struct Compiler<'a> {
     pub(crate) name: &'a str,
@@ -53,9 +58,7 @@ impl<'a> Compiler<'a> {
         let pull = |decl| CompileError::check(decl, weights.weight(&decl.role));
         let tensors = program.weights.iter().map(pull).collect::<Result<Vec<_>, _>>()?;
         let matrices = tensors.iter().map(|_| None).collect();
-        // What is exact in the file stays exact in the pages.
-        let exact = || tensors.iter().all(|t| t.storage() == Storage::Dense(Float::F32));
-        let kv_f32 = kv_f32.unwrap_or_else(exact);
+        let kv_f32 = kv_f32.unwrap_or_else(|| stays_exact(tensors.iter().map(|t| Some(t.storage()))));
         Ok(Compiler {
             name,
             library,

@@ -8,7 +8,7 @@ use ffai_program::{Buf, Executable, Output, Plan, Program, StepError, StepInputs
 
 use crate::CudaError;
 use crate::device::hold_streams;
-use crate::machine::{Machine, Shape};
+use crate::machine::{Machine, Shape, kv_bytes};
 use crate::ops::Ready;
 use crate::ops::product::FEW_ROWS;
 use crate::sampler::Sampler;
@@ -110,9 +110,9 @@ impl Exec {
     fn rows(&self, buf: Buf, first: usize, count: usize) -> Result<Vec<f32>, CudaError> {
         let buffer = self.machine.buf(buf);
         let row = buffer.width * 4;
-        let mut bytes = vec![0; (first + count) * row];
-        buffer.memory.read(&self.machine.stream, &mut bytes)?;
-        Ok(bytes[first * row..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+        let mut bytes = vec![0; count * row];
+        buffer.memory.read(&self.machine.stream, first * row, &mut bytes)?;
+        Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
     }
 
     fn outputs(&self, inputs: &StepInputs) -> Result<Vec<Output>, CudaError> {
@@ -163,7 +163,7 @@ impl Executable for Exec {
     }
 
     fn copy_page(&mut self, group: usize, from: u32, to: u32) {
-        let page = self.machine.layouts[group].page() * if self.machine.kv_f32 { 4 } else { 2 };
+        let page = self.machine.layouts[group].page() * kv_bytes(self.machine.kv_f32);
         // A card that fails here fails in the step that follows as well, which says so.
         let _ = self.bind().and_then(|()| {
             self.machine.kv[group].copy_within(&self.machine.stream, from as usize * page, to as usize * page, page)

@@ -1,8 +1,9 @@
 //! What a program takes on a card, told before anything is allocated: by the formulas that allocate.
 
-use ffai_checkpoint::{Float, Storage};
+use ffai_checkpoint::Storage;
 use ffai_program::{Footprint, Op, Plan, Program, W, WeightSource};
 
+use crate::compile::stays_exact;
 use crate::machine::Needs;
 use crate::matrix::bytes;
 use crate::storage::Layout;
@@ -11,8 +12,7 @@ use crate::storage::Layout;
 pub(crate) fn footprint(program: &Program, weights: &dyn WeightSource, plan: &Plan, kv_f32: Option<bool>) -> Footprint {
     let storage = |w: usize| weights.weight(&program.weights[w].role).map(|t| t.storage());
     let storages: Vec<Option<Storage>> = (0..program.weights.len()).map(storage).collect();
-    let f32 = Some(Storage::Dense(Float::F32));
-    let kv_f32 = kv_f32.unwrap_or_else(|| storages.iter().all(|s| *s == f32));
+    let kv_f32 = kv_f32.unwrap_or_else(|| stays_exact(storages.iter().copied()));
     let layouts: Vec<_> = storages.into_iter().map(|s| s.map_or(Layout::Plain, Layout::new)).collect();
     let shape = |w: usize| program.weights[w].shape.dims();
     // A weight without a tensor is refused later; vectors are f32.

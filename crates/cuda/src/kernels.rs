@@ -133,6 +133,11 @@ impl Grid {
     pub(crate) fn new(blocks: usize, threads: usize) -> Grid {
         Grid { blocks: [blocks, 1, 1], threads, shared: 0 }
     }
+
+    /// For kernels whose threads go over `count` numbers together, in strides of the grid.
+    pub(crate) fn over(count: usize) -> Grid {
+        Grid::new(count.div_ceil(256).min(4096), 256)
+    }
 }
 
 /// The addresses of a kernel's arguments, in order. Each must have the size and layout of the parameter.

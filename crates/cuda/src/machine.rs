@@ -188,13 +188,12 @@ impl Machine {
     ) -> Result<Machine, CudaError> {
         let context = &library.card().context;
         let layouts: Vec<_> = program.states.iter().map(|g| KvLayout::new(g, plan.page_tokens)).collect();
-        let element = if kv_f32 { 4 } else { 2 };
         let bufs = program.bufs.iter().map(|b| {
             let memory = Memory::zeroed(context, "activations", b.width * plan.capacity(b.rows) * 4)?;
             Ok(Buffer { rows: b.rows, width: b.width, memory })
         });
         let kv = layouts.iter().zip(&plan.pages);
-        let kv = kv.map(|(l, pages)| Memory::zeroed(context, "keys and values", l.page() * pages * element));
+        let kv = kv.map(|(l, pages)| Memory::zeroed(context, "keys and values", l.page() * pages * kv_bytes(kv_f32)));
         let [input, weights, up, products, partials, arrived] = needs.parts(plan);
         Ok(Machine {
             bufs: bufs.collect::<Result<_, CudaError>>()?,
@@ -246,6 +245,11 @@ impl Machine {
     pub(crate) fn rows(&self, buf: Buf, shape: &Shape) -> usize {
         shape.rows_of(self.buf(buf).rows)
     }
+}
+
+/// Bytes of a key's or value's coordinate, f32 or f16.
+pub(crate) fn kv_bytes(kv_f32: bool) -> usize {
+    if kv_f32 { 4 } else { 2 }
 }
 
 /// What a program will need, gathered while its ops are made ready.

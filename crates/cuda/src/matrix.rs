@@ -243,7 +243,7 @@ impl Matrix {
 /// Waits for the kernels; whether one of them raised a flag.
 fn raised(flag: &Memory, stream: &CudaStream) -> Result<bool, CudaError> {
     let mut word = [0; 4];
-    flag.read(stream, &mut word)?;
+    flag.read(stream, 0, &mut word)?;
     Ok(word != [0; 4])
 }
 

@@ -94,14 +94,14 @@ impl Memory {
         self.bytes
     }
 
-    /// Copies the beginning to `to`, after everything that was put on the stream.
+    /// Copies what begins at byte `from` to `to`, after everything that was put on the stream.
     ///
     /// # Errors
     /// The driver's, of this or of anything before it.
-    pub(crate) fn read(&self, stream: &CudaStream, to: &mut [u8]) -> Result<(), CudaError> {
-        assert!(to.len() <= self.bytes, "{} bytes are read of {}", to.len(), self.bytes);
+    pub(crate) fn read(&self, stream: &CudaStream, from: usize, to: &mut [u8]) -> Result<(), CudaError> {
+        assert!(from + to.len() <= self.bytes, "{} bytes are read at {from} of {}", to.len(), self.bytes);
         // SAFETY: the range lies inside; the stream is awaited before `to` is used again.
-        unsafe { result::memcpy_dtoh_async(to, self.at, stream.cu_stream()) }
+        unsafe { result::memcpy_dtoh_async(to, self.at + from as u64, stream.cu_stream()) }
             .map_err(CudaError::driver("copy from the card"))?;
         stream.synchronize().map_err(CudaError::driver("wait for the card"))
     }

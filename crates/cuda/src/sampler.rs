@@ -175,7 +175,7 @@ impl Sampler {
     /// The driver's, of this or of anything before it.
     pub(crate) fn tokens(&self, stream: &CudaStream, wanted: usize) -> Result<Vec<Option<u32>>, CudaError> {
         let mut bytes = vec![0; wanted * 4];
-        self.tokens.read(stream, &mut bytes)?;
+        self.tokens.read(stream, 0, &mut bytes)?;
         let tokens = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         Ok(tokens.map(|token| (token != u32::MAX).then_some(token)).collect())
     }

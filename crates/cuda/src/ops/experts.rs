@@ -4,6 +4,7 @@
 use ffai_checkpoint::Tensor;
 use ffai_program::Buf;
 
+use super::gate_up::combine;
 use super::input::Input;
 use super::product::{FEW_ROWS, Output, PartArgs, PartsArgs, SharedSize, bare};
 use super::{ActArgs, NormArgs, Ready, address};
@@ -305,11 +306,9 @@ impl Ready for ExpertsUp {
             return Ok(());
         }
         let both = self.experts.groups.iter().all(|g| g.stacks.len() == 2);
-        let (out, up, act) = (m.at(self.out), if both { m.scratch.up.at() } else { 0 }, self.act);
-        let count = rows * m.buf(self.out).width;
-        let (grid, n) = (Grid::new(count.div_ceil(256).min(4096), 256), count as u64);
+        let (out, up) = (m.at(self.out), if both { m.scratch.up.at() } else { 0 });
         // SAFETY: both hold that many floats.
-        unsafe { self.combine.launch(&m.stream, grid, args![out, up, act, n]) }
+        unsafe { combine(&self.combine, m, [out, up], self.act, rows * m.buf(self.out).width) }
     }
 }
 

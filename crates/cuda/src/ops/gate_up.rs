@@ -51,6 +51,22 @@ impl GateUp {
     }
 }
 
+/// `out = act(out) * second`, or `act(out)` where there is no second.
+///
+/// # Safety
+/// Both addresses, where they are not null, are those of `count` floats.
+pub(super) unsafe fn combine(
+    kernel: &Kernel,
+    m: &Machine,
+    [out, second]: [u64; 2],
+    act: ActArgs,
+    count: usize,
+) -> Result<(), CudaError> {
+    let n = count as u64;
+    // SAFETY: the caller's promise.
+    unsafe { kernel.launch(&m.stream, Grid::over(count), args![out, second, act, n]) }
+}
+
 impl Ready for GateUp {
     fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
         let rows = m.rows(self.input.x, shape);
@@ -75,9 +91,7 @@ impl Ready for GateUp {
             many_up.launch(m, &self.input, shape, bare(second, up_bias, up.rows))?;
         }
         many.launch(m, &self.input, shape, to_gate)?;
-        let (act, count) = (self.act, (rows * gate.rows) as u64);
-        let grid = Grid::new((rows * gate.rows).div_ceil(256).min(4096), 256);
         // SAFETY: both hold that many floats.
-        unsafe { self.combine.launch(&m.stream, grid, args![out, second, act, count]) }
+        unsafe { combine(&self.combine, m, [out, second], self.act, rows * gate.rows) }
     }
 }

@@ -3,14 +3,11 @@
 
 use ffai_program::{Buf, Heads, KvRef, RopeRef};
 
-use super::rotate::LayerArgs;
+use super::rotate::{LayerArgs, warp_per_head};
 use super::{Norm, NormArgs, Ready};
 use crate::CudaError;
-use crate::kernels::{Grid, Kernel, args};
+use crate::kernels::{Kernel, args};
 use crate::machine::{Machine, Shape};
-
-/// Warps of a block, a head each.
-const WARPS: usize = 4;
 
 /// The op.
 pub(crate) struct LatentAppend {
@@ -30,11 +27,7 @@ impl Ready for LatentAppend {
         let (q, key, heads, dim) = (m.at(self.q), m.at(self.key), self.heads.q as i32, self.heads.dim as i32);
         let (norm, rope, turned) = (NormArgs::of(Some(&self.norm)), m.info.rope(self.rope.0), self.turned as i32);
         let (step, layer) = (m.info.args(self.kv.group), LayerArgs::of(m, self.kv));
-        let grid = Grid {
-            blocks: [(self.heads.q + 1).div_ceil(WARPS), shape.rows, 1],
-            threads: WARPS * 32,
-            shared: WARPS * self.heads.dim * 4,
-        };
+        let grid = warp_per_head(self.heads.q + 1, self.heads.dim, shape);
         // SAFETY: the buffers have the step's rows; the checked inputs say that every row's place has a page of the pool.
         unsafe { self.kernel.launch(&m.stream, grid, args![q, key, heads, dim, turned, norm, rope, step, layer]) }
     }

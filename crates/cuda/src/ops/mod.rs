@@ -36,7 +36,7 @@ pub(crate) struct Norm {
     pub(crate) layer: bool,
 }
 
-/// `Norm` of `norm.cuh`, of `product.cu` (which knows the kind when it is compiled) and `HeadNorm` of `rotate.cu`.
+/// `Norm` of `norm.cuh`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub(crate) struct NormArgs {

@@ -44,7 +44,7 @@ impl Ready for SoftCap {
         }
         let (x, cap, n) = (m.at(self.x), self.cap, count as u64);
         // SAFETY: the buffer has that many floats.
-        unsafe { self.kernel.launch(&m.stream, Grid::new(count.div_ceil(256).min(1024), 256), args![x, cap, n]) }
+        unsafe { self.kernel.launch(&m.stream, Grid::over(count), args![x, cap, n]) }
     }
 }
 
@@ -64,7 +64,7 @@ impl Ready for Gate {
         let part = (m.buf(self.x).width / m.buf(self.gate).width) as i32;
         let (x, gate, n) = (m.at(self.x), m.at(self.gate), count as u64);
         // SAFETY: the buffer has that many floats, and a gate for each part of them.
-        unsafe { self.kernel.launch(&m.stream, Grid::new(count.div_ceil(256).min(1024), 256), args![x, gate, part, n]) }
+        unsafe { self.kernel.launch(&m.stream, Grid::over(count), args![x, gate, part, n]) }
     }
 }
 
@@ -95,7 +95,7 @@ impl Ready for Times {
             By::One(by) => (by.at(), 1, 0, 0),
         };
         let (x, n) = (m.at(self.x), count as u64);
-        let grid = Grid::new(count.div_ceil(256).min(1024), 256);
+        let grid = Grid::over(count);
         // SAFETY: the buffers have the step's rows; the program says that the factors lie within theirs.
         unsafe { self.kernel.launch(&m.stream, grid, args![x, by, width, stride, first, n]) }
     }

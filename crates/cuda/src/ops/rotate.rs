@@ -10,7 +10,7 @@ use ffai_program::{Buf, Heads, KvRef, RopeRef};
 use super::{Norm, NormArgs, Ready};
 use crate::CudaError;
 use crate::kernels::{Grid, Kernel, args};
-use crate::machine::{Machine, Shape};
+use crate::machine::{Machine, Shape, kv_bytes};
 use crate::step::RopeArgs;
 
 /// Warps of a block, a head each.
@@ -76,9 +76,8 @@ pub(crate) struct LayerArgs {
 impl LayerArgs {
     pub(crate) fn of(m: &Machine, kv: KvRef) -> LayerArgs {
         let layout = &m.layouts[kv.group];
-        let size = if m.kv_f32 { 4 } else { 2 };
         LayerArgs {
-            base: m.kv[kv.group].at() + (layout.keys(0, kv.layer, 0) * size) as u64,
+            base: m.kv[kv.group].at() + (layout.keys(0, kv.layer, 0) * kv_bytes(m.kv_f32)) as u64,
             page: layout.page() as u64,
             half: (layout.values(0, 0, 0) - layout.keys(0, 0, 0)) as i32,
             tokens: layout.tokens as i32,
@@ -150,14 +149,15 @@ impl Ready for Turn {
         };
         // No key is written, so that pages of any group will do, or none.
         let (step, layer) = (m.info.args(0), LayerArgs { base: 0, page: 0, half: 0, tokens: 1, dim: 0 });
-        let grid = Grid {
-            blocks: [self.heads.q.div_ceil(WARPS), shape.rows, 1],
-            threads: WARPS * 32,
-            shared: WARPS * self.heads.dim * 4,
-        };
+        let grid = warp_per_head(self.heads.q, self.heads.dim, shape);
         // SAFETY: the buffer has the step's rows.
         unsafe { self.kernel.launch(&m.stream, grid, args![rotation, x, step, layer]) }
     }
+}
+
+/// A warp for each head of each row, with room for the head.
+pub(super) fn warp_per_head(heads: usize, dim: usize, shape: &Shape) -> Grid {
+    Grid { blocks: [heads.div_ceil(WARPS), shape.rows, 1], threads: WARPS * 32, shared: WARPS * dim * 4 }
 }
 
 fn rope_args(rope: Option<RopeRef>, m: &Machine) -> RopeArgs {
@@ -171,12 +171,7 @@ impl Ready for Rc<Rotate> {
         }
         let (rotation, q) = (self.args(m), m.at(self.q));
         let (step, layer) = (m.info.args(self.kv.group), LayerArgs::of(m, self.kv));
-        let all = self.heads.q + 2 * self.heads.kv;
-        let grid = Grid {
-            blocks: [all.div_ceil(WARPS), shape.rows, 1],
-            threads: WARPS * 32,
-            shared: WARPS * self.heads.dim * 4,
-        };
+        let grid = warp_per_head(self.heads.q + 2 * self.heads.kv, self.heads.dim, shape);
         // SAFETY: the buffers have the step's rows; the checked inputs say that every row's place has a page of the pool.
         unsafe { self.kernel.launch(&m.stream, grid, args![rotation, q, step, layer]) }
     }
