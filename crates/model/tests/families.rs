@@ -117,14 +117,25 @@ fn odd_values_are_refused_by_key() {
 }
 
 #[test]
-fn architectures_that_no_gguf_golden_confirms_are_refused_in_gguf() {
-    for model_type in ["phimoe", "gemma4", "gemma4_text"] {
-        let config = with(llama(), &json!({"model_type": model_type}));
-        let error = spec_of(&hparams(&config), Layout::Gguf).unwrap_err().to_string();
-        assert!(error.contains("is not supported in GGUF yet"), "{error}");
-    }
+fn a_window_that_an_olmo_2_would_not_have_is_refused() {
     let windowed = with(llama(), &json!({"model_type": "olmo2", "sliding_window": 4096}));
     assert!(spec(&windowed).unwrap_err().contains("`sliding_window`"));
+}
+
+#[test]
+fn a_null_is_not_the_default_of_a_config_that_says_nothing() {
+    let silent = with(llama(), &json!({"model_type": "ernie4_5", "num_key_value_heads": null}));
+    let null = with(silent.clone(), &json!({"head_dim": null}));
+    let heads = |config: &Value| {
+        let spec = spec(config).unwrap();
+        let Mixer::Attention(attention) = &spec.layers[0].sublayers[0].branches[0].mixer else { panic!("attention") };
+        (attention.head_dim, attention.kv_heads)
+    };
+    let mut absent = silent;
+    absent.as_object_mut().unwrap().retain(|key, _| key != "head_dim" && key != "num_key_value_heads");
+    let (hidden, count) = (llama()["hidden_size"].as_u64().unwrap(), llama()["num_attention_heads"].as_u64().unwrap());
+    assert_eq!(heads(&null), ((hidden / count) as usize, count as usize));
+    assert_eq!(heads(&absent), (128, 2));
 }
 
 fn deepseek() -> Value {
@@ -199,7 +210,7 @@ fn each_family_has_a_golden_in_every_format_that_it_is_read_from() {
 
 #[test]
 fn a_gguf_file_that_says_a_name_of_safetensors_is_refused() {
-    for model_type in ["mixtral", "qwen3_moe", "gemma3_text", "olmo3", "ministral3"] {
+    for model_type in ["mixtral", "qwen3_moe", "gemma3_text", "gemma4_text", "olmo3", "ministral3"] {
         let config = with(llama(), &json!({"model_type": model_type}));
         let error = spec_of(&hparams(&config), Layout::Gguf).unwrap_err().to_string();
         assert!(error.contains("is not supported in GGUF yet"), "{error}");

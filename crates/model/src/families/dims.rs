@@ -29,11 +29,11 @@ pub(crate) struct Dims {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Defaults {
     pub(crate) context: usize,
-    /// None: `hidden_size / num_attention_heads`.
+    /// None, or null in the config: `hidden_size / num_attention_heads`.
     pub(crate) head_dim: Option<usize>,
     /// None: the config must say.
     pub(crate) heads: Option<usize>,
-    /// None: as many as query heads.
+    /// None, or null in the config: as many as query heads.
     pub(crate) kv_heads: Option<usize>,
     /// None: the config must say.
     pub(crate) vocab: Option<usize>,
@@ -77,13 +77,13 @@ impl Dims {
     pub(crate) fn from_config(hp: &Hparams, defaults: Defaults) -> Result<Dims> {
         let hidden = size(hp, "hidden_size", None, MOST)?;
         let heads = size(hp, "num_attention_heads", defaults.heads, MOST)?;
-        let kv_heads = optional(hp, "num_key_value_heads", MOST)?.or(defaults.kv_heads).unwrap_or(heads);
+        let kv_heads = optional_or(hp, "num_key_value_heads", MOST, defaults.kv_heads)?.unwrap_or(heads);
         if !heads.is_multiple_of(kv_heads) {
             return Err(hp
                 .invalid("num_key_value_heads", format!("a divisor of num_attention_heads = {heads}"))
                 .into());
         }
-        let head_dim = optional(hp, "head_dim", 1 << 16)?.or(defaults.head_dim).unwrap_or(hidden / heads);
+        let head_dim = optional_or(hp, "head_dim", 1 << 16, defaults.head_dim)?.unwrap_or(hidden / heads);
         let context = optional(hp, "max_position_embeddings", MOST)?.unwrap_or(defaults.context);
         let Defaults { theta, partial, pairing, .. } = defaults;
         Ok(Dims {
@@ -237,6 +237,12 @@ fn size(hp: &Hparams, key: &str, default: Option<usize>, most: usize) -> Result<
 
 fn optional(hp: &Hparams, key: &str, most: usize) -> Result<Option<usize>> {
     hp.count(key)?.map(|value| bounded(hp, key, value, most)).transpose()
+}
+
+/// The default is for a config without the key: an explicit null means none, as the classes of transformers have it.
+fn optional_or(hp: &Hparams, key: &str, most: usize, default: Option<usize>) -> Result<Option<usize>> {
+    let silent = !hp.keys().any(|other| other == key);
+    Ok(optional(hp, key, most)?.or(default.filter(|_| silent)))
 }
 
 fn bounded(hp: &Hparams, key: &str, value: usize, most: usize) -> Result<usize> {
