@@ -33,10 +33,7 @@ def make(case: Case, root: Path) -> str:
     folder = root / case.path
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    weights = random_weights(reference.shapes(case.config), case.rng("weights"))
-    if case.norms_from_zero:
-        weights = from_zero(weights)
-    stored = case.storage.write(folder, case.config, weights)
+    stored = write(case, folder)
     tokens = case.token_ids()
     logits, peak = reference.logits(case.config, stored, tokens)
     assert LOGITS_STD[0] < logits.std() < LOGITS_STD[1], f"{case.path}: logits have std {logits.std():.2f}"
@@ -44,6 +41,14 @@ def make(case: Case, root: Path) -> str:
     size = folder_size(folder)
     assert size <= LARGEST_CASE, f"{case.path} has {size} bytes"
     return row(case.path, size, f"{len(tokens)}", f"{logits.std():.2f}", f"{peak:.2f}")
+
+
+def write(case: Case, folder: Path) -> dict[str, np.ndarray]:
+    """Writes the checkpoint of a case; returns the values that it stores."""
+    weights = random_weights(reference.shapes(case.config), case.rng("weights"))
+    if case.norms_from_zero:
+        weights = from_zero(weights)
+    return case.storage.write(folder, case.config, weights)
 
 
 def folder_size(folder: Path) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,15 @@ def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 @torch.no_grad()
-def logits(config: dict[str, Any], stored: Weights, tokens: np.ndarray) -> tuple[np.ndarray, float]:
+def logits(
+    config: dict[str, Any], stored: Weights, tokens: np.ndarray, change: Callable[[torch.nn.Module], None] | None = None
+) -> tuple[np.ndarray, float]:
     """One forward pass over all tokens: f32 [tokens, vocab], and the mean over heads, layers and the
-    later half of the positions of the largest attention probability (1/n if attention is uniform)."""
+    later half of the positions of the largest attention probability (1/n if attention is uniform).
+    `change` is done to the model before."""
     built = model(config)
+    if change:
+        change(built)
     tied = built.config.tie_word_embeddings
     names = [name for name in built.state_dict() if not (tied and name == "lm_head.weight")]
     fused = experts.from_checkpoint(stored, names, config)
