@@ -1,6 +1,7 @@
 //! Hyperparameters: `config.json`, or the metadata of a GGUF under the same names.
 
 pub(crate) mod gguf_keys;
+mod gguf_kinds;
 mod json;
 
 use std::path::{Path, PathBuf};

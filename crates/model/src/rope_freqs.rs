@@ -1,25 +1,23 @@
 //! Tensors of GGUF with one divisor for each frequency: `rope_freqs.weight` has the scaling of Llama 3, `rope_factors_short.weight` and
 //! `rope_factors_long.weight` have LongRoPE's.
 
-use ffai_checkpoint::{Checkpoint, Dtype, Error as CheckpointError, Layout, Tensor};
+use ffai_checkpoint::{Checkpoint, Dtype, Error as CheckpointError, Tensor};
 
-use crate::{Error, Lengths, Result, Rope, RopeTable, Spec};
+use crate::{Error, Lengths, Mixer, Result, Rope, RopeTable, Spec};
 
 /// The tensors: for all sequences, for short ones and for long ones.
 pub(crate) const NAMES: [&str; 3] = ["rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"];
 
-/// Divides the frequencies of every rope by the factors, where a GGUF has them.
+/// Divides the frequencies of ropes by the factors, where a GGUF has them: those of the only rope, or of layers without a window.
 ///
 /// # Errors
 /// Factors that are not one positive number for each frequency, in floating point; those for long sequences without those for
 /// short ones, or without the length that divides the two.
 pub(crate) fn divide(mut spec: Spec, checkpoint: &Checkpoint) -> Result<Spec> {
-    if checkpoint.layout() != Layout::Gguf {
-        return Ok(spec);
-    }
     let [all, short, long] = NAMES.map(|name| read(checkpoint, name));
     let (all, short, long) = (all?, short?, long?);
-    for rope in &mut spec.ropes {
+    let windowed = ropes_of_windows(&spec);
+    for (_, rope) in spec.ropes.iter_mut().enumerate().filter(|(i, _)| !windowed.contains(i)) {
         if let Some(factors) = &all {
             rope.lengths = Lengths::Any(divided(rope, factors)?);
         }
@@ -33,6 +31,18 @@ pub(crate) fn divide(mut spec: Spec, checkpoint: &Checkpoint) -> Result<Spec> {
         };
     }
     Ok(spec)
+}
+
+/// Of several ropes, those that only layers with a window turn by.
+fn ropes_of_windows(spec: &Spec) -> Vec<usize> {
+    let attentions = spec.layers.iter().flat_map(|layer| &layer.sublayers).flat_map(|sub| &sub.branches);
+    let full: Vec<usize> = attentions
+        .filter_map(|branch| match &branch.mixer {
+            Mixer::Attention(attention) if attention.window.is_none() => attention.rope,
+            _ => None,
+        })
+        .collect();
+    (0..spec.ropes.len()).filter(|rope| spec.ropes.len() > 1 && !full.contains(rope)).collect()
 }
 
 /// One table for short sequences and one for long ones.

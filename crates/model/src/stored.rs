@@ -2,14 +2,10 @@
 
 use ffai_checkpoint::Checkpoint;
 
-use crate::{Branch, LatentMatrices, Mixer, Result, Spec, families, names::Names};
+use crate::{Branch, LatentMatrices, Mixer, Spec, families::Family, names::Names};
 
 /// Latent attention with matrices as the file has them, joint or split, layer by layer.
-///
-/// # Errors
-/// A family that nobody knows.
-pub(crate) fn as_stored(mut spec: Spec, checkpoint: &Checkpoint) -> Result<Spec> {
-    let family = families::named(spec.family).ok_or_else(|| families::unknown(checkpoint.hparams()))?;
+pub(crate) fn as_stored(mut spec: Spec, family: &Family, checkpoint: &Checkpoint) -> Spec {
     let names = Names::of(checkpoint.layout(), family, |name| checkpoint.entry(name).is_some());
     for (i, layer) in spec.layers.iter_mut().enumerate() {
         let role = format!("layers.{i}.attn.k_b");
@@ -20,5 +16,5 @@ pub(crate) fn as_stored(mut spec: Spec, checkpoint: &Checkpoint) -> Result<Spec>
             }
         }
     }
-    Ok(spec)
+    spec
 }

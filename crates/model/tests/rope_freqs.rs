@@ -59,3 +59,30 @@ fn factors_of_longrope_make_a_table_for_short_sequences_and_one_for_long() {
         |name: &str| weights.ledger().rows.iter().any(|r| r.tensor == name && matches!(r.fate, Fate::Used { .. }));
     assert!(used("rope_factors_long.weight") && used("rope_factors_short.weight"));
 }
+
+fn golden_of(case: &str) -> Checkpoint {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(case);
+    Checkpoint::open(&folder.join("model.gguf")).unwrap()
+}
+
+#[test]
+fn where_a_family_turns_by_the_short_list_at_any_length_so_do_its_gguf_files() {
+    let spec = spec(&golden_of("phimoe/gguf_longrope")).unwrap();
+    let rope = &spec.ropes[0];
+    assert_eq!(rope.length_class(256), rope.length_class(257));
+    let table = rope.table(rope.length_class(1000));
+    assert!((table.scale - (1.0 + 4f32.ln() / 256f32.ln()).sqrt()).abs() < 1e-6, "{table:?}");
+    let plain = 10_000f32.powf(-14.0 / 16.0);
+    assert!((table.freqs[7] * 1.3 / plain - 1.0).abs() < 1e-5, "{table:?}");
+}
+
+#[test]
+fn of_two_ropes_the_factors_are_those_of_layers_without_a_window() {
+    let checkpoint = golden_of("gemma4/gguf_q8_0");
+    let plain = spec_of(checkpoint.hparams(), checkpoint.layout()).unwrap();
+    let spec = spec(&checkpoint).unwrap();
+    let (full, windowed) = (spec.ropes[0].table(0).freqs, &spec.ropes[1]);
+    assert_eq!(*windowed, plain.ropes[1]);
+    assert_eq!(full[..8], plain.ropes[0].table(0).freqs[..8]);
+    assert!(full[8..].iter().all(|freq| *freq < 1e-30), "{full:?}");
+}

@@ -11,7 +11,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 
 from .experts import stacked, unstacked
-from . import layouts
+from . import layouts, two_kinds
 from .case import norms_from_zero
 from .vocabulary import add_tokenizer
 
@@ -59,14 +59,16 @@ NAMES = [
     *((f"model.layers.#.{m}.switch_mlp.{p}_proj.", f"blk.#.ffn_{p}_exps.") for m in MODULES for p in EXPERTS),
     ("model.layers.#.mlp.shared_expert_gate.", "blk.#.ffn_gate_inp_shexp."),
     *((f"model.layers.#.mlp.shared_expert{s}.{p}_proj.", f"blk.#.ffn_{p}_shexp.") for s in ("", "s") for p in EXPERTS),
+    *two_kinds.NAMES,
 ]
 # Architectures where that norm follows attention (or has the name of one that does).
-POST_ATTENTION = ("seed_oss", "gpt-oss", "glm4moe", "olmo2", "gemma2", "gemma3")
+POST_ATTENTION = ("seed_oss", "gpt-oss", "glm4moe", "olmo2", "gemma2", "gemma3", "gemma4")
 AFTER = ("model.layers.#.post_attention_layernorm.", "blk.#.post_attention_norm.")
 PRE_MLP = ("model.layers.#.pre_feedforward_layernorm.", "blk.#.ffn_norm.")
 # Architectures that are named otherwise in GGUF.
 ARCHITECTURES = {
     "gemma3_text": "gemma3",
+    "gemma4_text": "gemma4",
     "mixtral": "llama",
     "ministral3": "mistral3",
     "olmo3": "olmo2",
@@ -138,8 +140,12 @@ class Gguf:
         scaling = config.get("rope_scaling") or {}
         if scaling.get("rope_type") == "llama3" or "long_factor" in scaling:
             add_rope_factors(writer, config, scaling)
+        if scaling.get("rope_type") == "proportional":
+            writer.add_tensor("rope_freqs.weight", two_kinds.factors(config, scaling))
         cut = layouts.split(weights, config, self.joint)
-        for name, value in stacked(cut).items():
+        fused = {name: value for name, value in cut.items() if two_kinds.stays_fused(name)}
+        single = {name: value for name, value in cut.items() if name not in fused}
+        for name, value in {**stacked(single), **fused}.items():
             heads = heads_permuted(config, name)
             target = gguf_name(name, architecture(config))
             kind = self._type(target, value)
@@ -153,7 +159,7 @@ class Gguf:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        return layouts.joined(unstacked(stored, cut), weights, config)
+        return layouts.joined({**unstacked(stored, single), **stored}, weights, config)
 
     def _type(self, name: str, value: np.ndarray) -> Type:
         if value.ndim == 1 or "ffn_gate_inp" in name or name.endswith(".bias"):
@@ -190,9 +196,10 @@ class Gguf:
         writer.add_block_count(config["num_hidden_layers"])
         writer.add_context_length(config["max_position_embeddings"])
         writer.add_embedding_length(config["hidden_size"])
-        writer.add_feed_forward_length(config["intermediate_size"])
+        writer.add_feed_forward_length(two_kinds.inner(config))
         writer.add_head_count(config["num_attention_heads"])
-        writer.add_head_count_kv(1 if "kv_lora_rank" in config and not self.joint else config["num_key_value_heads"])
+        one_head = "kv_lora_rank" in config and not self.joint
+        writer.add_head_count_kv(1 if one_head else two_kinds.key_heads(config))
         writer.add_rope_freq_base(config["rope_theta"])
         if "rms_norm_eps" in config:
             writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
@@ -221,9 +228,11 @@ class Gguf:
             writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
             writer.add_expert_weights_norm(config["norm_topk_prob"])
             writer.add_expert_weights_scale(config["routed_scaling_factor"])
+        if "global_head_dim" in config:
+            two_kinds.add_hparams(writer, config)
         if config["model_type"] == "gpt_oss":
             writer.add_expert_feed_forward_length(config["intermediate_size"])
-        if config.get("head_dim") is not None:
+        if config.get("head_dim") is not None and "global_head_dim" not in config:
             writer.add_key_length(config["head_dim"])
             writer.add_value_length(config["head_dim"])
         if config["model_type"] == "llama":

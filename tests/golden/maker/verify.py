@@ -69,6 +69,7 @@ KNOWN = [
     ("gemma4_text/keys_are_values", "mlx-lm caps logits where the config is silent"),
     ("gemma4_text/per_layer_config", "mlx-lm knows no per_layer_config"),
     ("gemma4/*", "mlx-lm reads vocab_size beside text_config"),
+    ("phimoe/gguf*", "transformers reads no GGUF of it"),
     ("phi3/gguf_longrope*", "transformers reads no factors of LongRoPE from GGUF"),
 ]
 

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
+use super::gguf_kinds;
 use crate::gguf::Metadata;
 use crate::{Hparams, Result};
 
@@ -53,6 +54,8 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("attention.kv_lora_rank", "kv_lora_rank", Count),
     ("attention.value_length_mla", "v_head_dim", Count),
     ("nextn_predict_layers", "num_nextn_predict_layers", Count),
+    ("attention.shared_kv_layers", "num_kv_shared_layers", Count),
+    ("embedding_length_per_layer_input", "hidden_size_per_layer_input", Count),
 ];
 
 /// Keys of the tokenizer.
@@ -84,6 +87,8 @@ const TENSOR_FLAGS: &[(&str, &str, bool)] = &[
     ("blk.0.attn_q.bias", "attention_bias", true),
     ("blk.0.ffn_gate.bias", "mlp_bias", true),
     ("blk.0.attn_q_norm.weight", "use_qk_norm", true),
+    ("blk.0.ffn_gate_inp.weight", "enable_moe_block", true),
+    ("output.bias", "lm_head_bias", true),
 ];
 
 /// Hyperparameters under the names of Hugging Face. `has` says whether the file holds a tensor.
@@ -94,10 +99,15 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     let architecture = metadata.need_text("general.architecture")?;
     let mut map = Map::new();
     map.insert("model_type".into(), architecture.into());
-    for &(key, name, kind) in KEYS {
+    let kinds = gguf_kinds::translate(metadata, architecture, &has)?;
+    for &(key, name, kind) in KEYS.iter().filter(|row| !kinds.contains_key(row.1)) {
         insert(&mut map, metadata, &format!("{architecture}.{key}"), name, kind)?;
     }
     drop_prediction_layers(&mut map);
+    if map.get("sliding_window").and_then(Value::as_u64) == Some(0) {
+        // As converters write the null of a config.
+        map.insert("sliding_window".into(), Value::Null);
+    }
     for &(key, name, kind) in TOKENIZER_KEYS {
         insert(&mut map, metadata, key, name, kind)?;
     }
@@ -109,9 +119,12 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     let latent = map.contains_key("kv_lora_rank");
     if latent {
         latent_widths(metadata, architecture, &mut map)?;
-    } else if let Some(factor) = partial_rotary(metadata, architecture, &map)? {
+    } else if kinds.is_empty()
+        && let Some(factor) = partial_rotary(metadata, architecture, &map)?
+    {
         map.insert("partial_rotary_factor".into(), factor);
     }
+    map.extend(kinds);
     if has(LONG_FACTORS) {
         for &(key, name, kind) in LONGROPE_KEYS {
             insert(&mut map, metadata, &format!("{architecture}.rope.scaling.{key}"), name, kind)?;
@@ -211,7 +224,7 @@ fn insert(map: &mut Map<String, Value>, metadata: &Metadata, key: &str, name: &s
     Ok(())
 }
 
-fn number(metadata: &Metadata, key: &str, float: f64) -> Result<Value> {
+pub(super) fn number(metadata: &Metadata, key: &str, float: f64) -> Result<Value> {
     Number::from_f64(shortest(float)).map(Value::Number).ok_or_else(|| metadata.invalid(key, "a finite number"))
 }
 

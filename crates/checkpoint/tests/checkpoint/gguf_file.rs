@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) const U32: u32 = 4;
 pub(crate) const F32: u32 = 6;
+const BOOL: u32 = 7;
 pub(crate) const STRING: u32 = 8;
 pub(crate) const ARRAY: u32 = 9;
 
@@ -64,6 +65,21 @@ impl GgufFile {
         bytes.extend((values.len() as u64).to_le_bytes());
         bytes.extend(values.iter().flat_map(|value| string(value)));
         self.pair(key, ARRAY, &bytes)
+    }
+
+    pub(crate) fn bools(self, key: &str, values: &[bool]) -> GgufFile {
+        let values: Vec<u8> = values.iter().map(|value| u8::from(*value)).collect();
+        self.array(key, BOOL, values.len(), &values)
+    }
+
+    pub(crate) fn u32s(self, key: &str, values: &[u32]) -> GgufFile {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.array(key, U32, values.len(), &bytes)
+    }
+
+    fn array(self, key: &str, kind: u32, count: usize, values: &[u8]) -> GgufFile {
+        let head = kind.to_le_bytes().into_iter().chain((count as u64).to_le_bytes());
+        self.pair(key, ARRAY, &head.chain(values.iter().copied()).collect::<Vec<u8>>())
     }
 
     /// A tensor behind the ones before it; `ne` has the innermost dimension first.

@@ -7,6 +7,7 @@ mod blocks;
 mod gguf;
 mod gguf_file;
 mod gguf_hparams;
+mod gguf_kinds;
 mod gguf_split;
 mod hostile;
 mod hparams;

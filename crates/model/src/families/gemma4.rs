@@ -46,6 +46,28 @@ pub(super) const HF: &[&[Row]] = &[&[
     ("layers.{i}.per_layer.post_norm", Whole("model.layers.{i}.post_per_layer_input_norm.weight")),
 ]];
 
+pub(super) const GGUF: &[&[Row]] = &[&[
+    ("per_layer.embed", Whole("per_layer_token_embd.weight")),
+    ("per_layer.project", Whole("per_layer_model_proj.weight")),
+    ("per_layer.norm", Whole("per_layer_proj_norm.weight")),
+    ("layers.{i}.scale", Whole("blk.{i}.layer_output_scale.weight")),
+    ("layers.{i}.attn.v_norm", Ones),
+    ("layers.{i}.mlp.post_norm", Whole("blk.{i}.post_ffw_norm_1.weight")),
+    ("layers.{i}.mlp.post_norm", Whole("blk.{i}.post_ffw_norm.weight")),
+    ("layers.{i}.mlp.sum_norm", Whole("blk.{i}.post_ffw_norm.weight")),
+    ("layers.{i}.moe.norm", Whole("blk.{i}.pre_ffw_norm_2.weight")),
+    ("layers.{i}.moe.post_norm", Whole("blk.{i}.post_ffw_norm_2.weight")),
+    ("layers.{i}.moe.router_norm", OverRoot("blk.{i}.ffn_gate_inp.scale")),
+    ("layers.{i}.moe.factors", Whole("blk.{i}.ffn_down_exps.scale")),
+    ("layers.{i}.moe.experts.{e}.gate", Stack("blk.{i}.ffn_gate_up_exps.weight", GATE_UP)),
+    ("layers.{i}.moe.experts.{e}.gate", Stack("blk.{i}.ffn_gate_exps.weight", GATE)),
+    ("layers.{i}.moe.experts.{e}.up", Stack("blk.{i}.ffn_gate_up_exps.weight", GATE_UP)),
+    ("layers.{i}.moe.experts.{e}.up", Stack("blk.{i}.ffn_up_exps.weight", UP)),
+    ("layers.{i}.per_layer.gate", Whole("blk.{i}.inp_gate.weight")),
+    ("layers.{i}.per_layer.down", Whole("blk.{i}.proj.weight")),
+    ("layers.{i}.per_layer.post_norm", Whole("blk.{i}.post_norm.weight")),
+]];
+
 const SHARED: &str = "the layer uses the keys and values of an earlier one";
 const TOWER: &str = "only text is read: no vision or audio tower";
 
@@ -54,6 +76,9 @@ pub(super) const IGNORED: &[(&str, &str)] = &[
     ("model.layers.{i}.self_attn.v_proj.weight", SHARED),
     ("model.layers.{i}.self_attn.k_norm.weight", SHARED),
     ("model.layers.{i}.self_attn.v_norm.weight", SHARED),
+    ("blk.{i}.attn_k.weight", SHARED),
+    ("blk.{i}.attn_v.weight", SHARED),
+    ("blk.{i}.attn_k_norm.weight", SHARED),
     ("model.vision_tower.*", TOWER),
     ("model.embed_vision.*", TOWER),
     ("model.audio_tower.*", TOWER),
@@ -226,7 +251,9 @@ fn per_layer(hp: &Hparams, dims: &Dims) -> Result<Option<PerLayer>> {
     if width > 1 << 16 {
         return Err(hp.invalid("hidden_size_per_layer_input", "a small width").into());
     }
-    if hp.count("vocab_size_per_layer_input")?.unwrap_or(262_144) != dims.vocab {
+    // GGUF has no key for it.
+    let silent = if hp.is_gguf() { dims.vocab } else { 262_144 };
+    if hp.count("vocab_size_per_layer_input")?.unwrap_or(silent) != dims.vocab {
         return Err(hp.invalid("vocab_size_per_layer_input", format!("vocab_size = {}", dims.vocab)).into());
     }
     Ok(Some(PerLayer { width, scale: (width as f32).sqrt(), norm: dims.norm }))
@@ -236,9 +263,11 @@ fn moe(hp: &Hparams, dims: &Dims, mlp: &Mlp) -> Result<Option<Moe>> {
     if !hp.flag("enable_moe_block")?.unwrap_or(false) {
         return Ok(None);
     }
-    let (experts, per_token) = (hp.need_count("num_experts")?, hp.need_count("top_k_experts")?);
+    let gguf = ["num_local_experts", "num_experts_per_tok"];
+    let [all, chosen] = if hp.is_gguf() { gguf } else { ["num_experts", "top_k_experts"] };
+    let (experts, per_token) = (hp.need_count(all)?, hp.need_count(chosen)?);
     if per_token == 0 || per_token > experts || experts > 1 << 12 {
-        return Err(hp.invalid("top_k_experts", format!("a count from 1 to {experts} experts")).into());
+        return Err(hp.invalid(chosen, format!("a count from 1 to {experts} experts")).into());
     }
     let inner = hp.need_count("moe_intermediate_size")?;
     if inner == 0 || inner > 1 << 28 {

@@ -26,7 +26,7 @@ mod table;
 use ffai_checkpoint::{Checkpoint, Hparams, Layout};
 
 use crate::names::{Row, gguf, hf};
-use crate::{Error, Pairing, Result, Spec, rope_freqs, stored};
+use crate::{Error, Pairing, Result, Rope, Spec, rope_freqs, stored};
 pub(crate) use dims::{Defaults, Dims};
 pub use table::table;
 
@@ -52,6 +52,8 @@ pub struct Family {
     pub gguf: &'static [&'static [Row]],
     /// Tensors that nothing reads, with the reason.
     pub ignored: &'static [(&'static str, &'static str)],
+    /// What becomes of a rope once the factors of its frequencies, which GGUF keeps as tensors, are in it.
+    pub gguf_rope: fn(Rope) -> Rope,
 }
 
 impl Family {
@@ -67,6 +69,7 @@ impl Family {
             hf: &[],
             gguf: &[],
             ignored: &[],
+            gguf_rope: |rope| rope,
         }
     }
 
@@ -80,8 +83,13 @@ impl Family {
         Family { gguf_pairing: Pairing::Adjacent, ..self }
     }
 
-    const fn not_in_gguf(self) -> Family {
+    /// The family before a golden has confirmed its GGUF files: they are refused.
+    pub const fn not_in_gguf(self) -> Family {
         Family { in_gguf: false, ..self }
+    }
+
+    const fn with_factors_of_gguf(self, gguf_rope: fn(Rope) -> Rope) -> Family {
+        Family { gguf_rope, ..self }
     }
 
     const fn names(self, hf: &'static [&'static [Row]], gguf: &'static [&'static [Row]]) -> Family {
@@ -121,12 +129,11 @@ pub const FAMILIES: &[Family] = &[
     Family::new("gemma3_text", "Gemma 3 (text)", gemma::gemma3).in_gguf_as("gemma3").names(gemma::HF, &[]),
     Family::new("gemma3", "Gemma 3 (text part)", gemma::gemma3).names(gemma::HF, &[]).ignoring(hf::TOWERS),
     Family::new("gemma4_text", "Gemma 4 (text)", gemma4::spec)
-        .not_in_gguf()
-        .names(gemma4::HF, &[])
+        .in_gguf_as("gemma4")
+        .names(gemma4::HF, gemma4::GGUF)
         .ignoring(gemma4::IGNORED),
     Family::new("gemma4", "Gemma 4 (text part)", gemma4::spec)
-        .not_in_gguf()
-        .names(gemma4::HF, &[])
+        .names(gemma4::HF, gemma4::GGUF)
         .ignoring(gemma4::IGNORED),
     Family::new("mixtral", "Mixtral", mixtral::spec).in_gguf_as("llama").names(mixtral::HF, &[]),
     Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe).in_gguf_as("qwen2moe"),
@@ -139,7 +146,9 @@ pub const FAMILIES: &[Family] = &[
     Family::new("gpt_oss", "gpt-oss", gpt_oss::spec).in_gguf_as("gpt-oss").names(gpt_oss::HF, gpt_oss::GGUF),
     Family::new("olmoe", "OLMoE", olmo::olmoe),
     Family::new("granitemoe", "Granite 3 (mixtures)", granite::granitemoe).adjacent().names(granite::HF_MOE, &[]),
-    Family::new("phimoe", "Phi 3.5 MoE", phimoe::spec).not_in_gguf().names(phimoe::HF, &[]),
+    Family::new("phimoe", "Phi 3.5 MoE", phimoe::spec)
+        .names(phimoe::HF, &[])
+        .with_factors_of_gguf(phimoe::by_short_factors),
     Family::new("glm4_moe", "GLM 4.5 and 4.6", glm4_moe::spec)
         .in_gguf_as("glm4moe")
         .names(&[], glm4_moe::GGUF)
@@ -166,7 +175,13 @@ pub(crate) fn unknown(hp: &Hparams) -> Error {
 /// An architecture that no family knows, and every key of the config that is missing, odd or unsupported.
 pub fn spec(checkpoint: &Checkpoint) -> Result<Spec> {
     let spec = spec_of(checkpoint.hparams(), checkpoint.layout())?;
-    rope_freqs::divide(stored::as_stored(spec, checkpoint)?, checkpoint)
+    let family = named(spec.family).ok_or_else(|| unknown(checkpoint.hparams()))?;
+    let spec = stored::as_stored(spec, family, checkpoint);
+    if checkpoint.layout() != Layout::Gguf {
+        return Ok(spec);
+    }
+    let spec = rope_freqs::divide(spec, checkpoint)?;
+    Ok(Spec { ropes: spec.ropes.into_iter().map(family.gguf_rope).collect(), ..spec })
 }
 
 /// The spec of a config whose weights are in the given layout.
@@ -183,4 +198,17 @@ pub fn spec_of(hp: &Hparams, layout: Layout) -> Result<Spec> {
         spec.ropes.iter_mut().for_each(|rope| rope.pairing = family.gguf_pairing);
     }
     Ok(spec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_whose_gguf_files_no_golden_confirms_is_refused_there() {
+        let family = Family::new("plain", "Plain 1", llama::spec);
+        assert!(family.is_in_gguf_as("plain"));
+        assert!(!family.not_in_gguf().is_in_gguf_as("plain"));
+        assert!(!family.in_gguf_as("other").is_in_gguf_as("plain"));
+    }
 }

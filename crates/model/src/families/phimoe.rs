@@ -1,7 +1,7 @@
 //! Phi 3.5 MoE: LayerNorm, biases, a sparse mixer as router. Reference: transformers `modeling_phimoe.py`.
 //!
-//! GGUF files are refused: llama.cpp reads them (`phimoe`), but on a tiny model its logits have nothing to do with those of
-//! transformers (relative error 1.0), so it cannot confirm what names and keys mean.
+//! llama.cpp runs its GGUF files as a Phi 3 with biases and experts: with RMS norms, and a softmax over the two chosen experts. A
+//! transformers that computes those two gives its logits; what they mean is decided by the transformers that does not.
 
 use ffai_checkpoint::Hparams;
 
@@ -35,6 +35,14 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     spec.ropes.iter_mut().try_for_each(|rope| scale(hp, rope))?;
     let head = Head { bias: hp.flag("lm_head_bias")?.unwrap_or(false), ..spec.head };
     Ok(Spec { head, ..spec })
+}
+
+/// As in [`scale`]: the short list at any length. A GGUF has one factor for both lengths.
+pub(super) fn by_short_factors(rope: Rope) -> Rope {
+    match rope.lengths {
+        Lengths::Long { short, .. } => Rope { lengths: Lengths::Any(short), ..rope },
+        _ => rope,
+    }
 }
 
 /// The factors of LongRoPE are said outright, and the reference turns by the short list at any length.

@@ -112,6 +112,9 @@ G4_MLX = {
     "layer_types": ["sliding_attention", "full_attention"],
     "num_kv_shared_layers": 0,
 }
+G4_GGUF = {**BLOCKS, "global_head_dim": 32, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_act": DROP}
+G4_GGUF_TOLD = {"hidden_size_per_layer_input": 32, "vocab_size_per_layer_input": 112}
+G4_GGUF_EXPERTS = {"attention_k_eq_v": True, "num_key_value_heads": 2, "num_global_key_value_heads": 1, "use_double_wide_mlp": False}
 GEMMA_4_EXPERTS = {
     "enable_moe_block": True,
     "num_experts": 4,
@@ -306,6 +309,8 @@ CASES: list[Case] = [
         {
             "bf16": ({}, Wrapped("gemma4", Plain("bf16"), "model.language_model."), 20),
             "mlx_4bit_g32": ({**G32, **G4_MLX, "num_hidden_layers": 2}, Wrapped("gemma4", MIXED), 20),
+            "gguf_q8_0": ({**G4_GGUF, **G4_GGUF_TOLD}, Gguf("Q8_0", "qwen2"), 24),
+            "gguf_mixture": ({**G4_GGUF, **GEMMA_4_EXPERTS, **G4_GGUF_EXPERTS}, Gguf("Q8_0", "qwen2"), 24),
         },
     ),
     *plain_cases(

@@ -6,7 +6,7 @@ from typing import Any
 from ..case import DROP, Case
 from ..gguf_file import Gguf
 from ..mlx import Mlx
-from .dense import COMMON, GRANITE
+from .dense import COMMON, EIGHT, GGUF_SHORT, GRANITE
 from .tables import plain_cases
 
 TINY = {"hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 67}
@@ -48,6 +48,13 @@ QWEN2 = {"num_experts": 6, "num_experts_per_tok": 2, "decoder_sparse_step": 1, "
 QWEN2_WIDTHS = {"intermediate_size": 3, "moe_intermediate_size": 1, "shared_expert_intermediate_size": 2}
 GRANITE_MOE = {**GRANITE, "attention_bias": False, "num_local_experts": 6, "num_experts_per_tok": 3}
 PHI = {"num_local_experts": 6, "num_experts_per_tok": 2, "router_jitter_noise": 0.1, "sliding_window": None}
+# As all of its GGUF files are, for llama.cpp asks for the biases; no key holds the jitter.
+PHI_GGUF = {"attention_bias": True, "lm_head_bias": True, "router_jitter_noise": DROP}
+# A file has one factor for both lengths, the usual one of this ratio; llama.cpp takes the short list up to 256 tokens.
+PHI_GGUF_LONGROPE = {
+    **GGUF_SHORT,
+    "rope_scaling": {**EIGHT, "type": "longrope", "short_mscale": 1.118033988749895, "long_mscale": 1.118033988749895},
+}
 LONGROPE = {
     "rope_scaling": {
         "type": "longrope",
@@ -130,6 +137,8 @@ CASES: list[Case] = [
             "biases": ({"attention_bias": True, "lm_head_bias": True}, "bf16", 24),
             "longrope_short": ({**LONGROPE, "attention_bias": True}, "bf16", 14),
             "longrope_long": ({**LONGROPE, "sliding_window": 7}, "bf16", 24),
+            "gguf_q8_0": gguf(ONE, head_dim=DROP, **PHI_GGUF),
+            "gguf_longrope": gguf(ONE, head_dim=DROP, **PHI_GGUF, **PHI_GGUF_LONGROPE),
         },
     ),
     *family(
