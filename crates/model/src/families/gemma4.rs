@@ -119,7 +119,8 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let hp = text.as_ref().unwrap_or(hp);
     let config = Config::read(hp)?;
     let full = (0..config.dims.layers).filter(|i| config.windows[*i].is_none());
-    let heads = (0..config.dims.layers).map(|i| config.heads(hp, i)).collect::<Result<Vec<_>>>()?;
+    let own = hp.object("per_layer_config")?;
+    let heads = (0..config.dims.layers).map(|i| config.heads(hp, own.as_ref(), i)).collect::<Result<Vec<_>>>()?;
     let head_dim = full.map(|i| heads[i].1).max().unwrap_or(config.dims.head_dim);
     let attention = (0..config.dims.layers).map(|i| config.attention(hp, i, heads[i])).collect::<Result<Vec<_>>>()?;
     let spec = config.dims.decoder(hp, |i| config.layer(i, attention[i].clone()))?;
@@ -163,9 +164,8 @@ impl Config {
     }
 
     /// Key heads of a layer and their width: an entry of its own, or what layers without a window have.
-    fn heads(&self, hp: &Hparams, layer: usize) -> Result<(usize, usize)> {
-        let own = hp.object("per_layer_config")?;
-        let (kv_heads, head_dim) = match &own {
+    fn heads(&self, hp: &Hparams, own: Option<&Hparams>, layer: usize) -> Result<(usize, usize)> {
+        let (kv_heads, head_dim) = match own {
             Some(own) => match own.object(&layer.to_string())? {
                 Some(own) => (own.count("num_key_value_heads")?, own.count("head_dim")?),
                 None => (None, None),
