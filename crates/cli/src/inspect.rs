@@ -122,6 +122,7 @@ fn summary(model: &Description, plan: &InspectPlan) -> Result<String> {
     let needs = [
         ("weights", memory.weights),
         ("keys and values", memory.kv),
+        ("slots", memory.slots),
         ("buffers", memory.buffers),
         ("scratch", memory.scratch),
         ("together", memory.total()),
@@ -168,7 +169,7 @@ fn summary_json(model: &Description, plan: &InspectPlan) -> Result<Value> {
         "capabilities": model.capabilities()?.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "weights": kinds.collect::<Vec<_>>(),
         "memory": {
-            "device": device, "context": context, "batch": plan.load.parallel, "weights": memory.weights, "kv": memory.kv, "buffers": memory.buffers, "scratch": memory.scratch, "total": memory.total(),
+            "device": device, "context": context, "batch": plan.load.parallel, "weights": memory.weights, "kv": memory.kv, "slots": memory.slots, "buffers": memory.buffers, "scratch": memory.scratch, "total": memory.total(),
         },
     }))
 }

@@ -12,7 +12,7 @@ use crate::exec::{Exec, Step};
 use crate::machine::{Machine, Needs, PANEL_ROWS};
 use crate::matrix::Matrix;
 use crate::ops::attend::{self, Attend};
-use crate::ops::elementwise::{AddNorm, Gate, Scale, SoftCap, Times};
+use crate::ops::elementwise::{AddNorm, Factors, Gate, Scale, SoftCap, Times};
 use crate::ops::embed::Embed;
 use crate::ops::experts::{ExpertsDown, ExpertsUp, Last};
 use crate::ops::gate_up::{First, GateUp};
@@ -21,6 +21,7 @@ use crate::ops::head_project::HeadProject;
 use crate::ops::input::Input;
 use crate::ops::latent_append::LatentAppend;
 use crate::ops::linear::{Part, Products};
+use crate::ops::recurrent::{Conv, Delta, Scan, Ssd};
 use crate::ops::rotate_append::{Rotate, RotateAppend};
 use crate::ops::route::{self, Route};
 use crate::ops::{Norm, Ready};
@@ -97,17 +98,18 @@ impl Compiler<'_> {
                 let (slots, scale, add) = (program.buf(*routes).width / 2, *scale, *add);
                 Box::new(ExpertsDown { input, routes: *routes, slots, experts, scale, add, out: *out })
             }
-            Op::Gate { x, gate } => Box::new(Gate { x: *x, gate: *gate }),
+            Op::Gate { x, gate, by } => Box::new(Gate { x: *x, gate: *gate, by: *by }),
+            Op::Factors { x, parts } => Box::new(Factors { x: *x, parts: parts.clone() }),
+            Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } => self.recurrent(op),
             Op::Times { x, by, first } => Box::new(Times { x: *x, by: *by, first: *first }),
             Op::Scale { x, by } => Box::new(Scale { x: *x, by: self.tensors[by.0 as usize].to_f32()[0] }),
             Op::Rotate { x, dim, norm, rope, growth } => {
                 let norm = norm.map(|n| self.norm(n));
                 Box::new(Rotate { x: *x, dim: *dim, norm, rope: *rope, growth: *growth })
             }
-            Op::Norm { x, norm, add, out } => {
-                let norm = self.norm(*norm);
-                self.needs.normed = self.needs.normed.max(norm.weight.len());
-                Box::new(AddNorm { x: *x, norm, add: *add, out: *out })
+            Op::Norm { x, norm, part, add, out } => {
+                self.needs.normed = self.needs.normed.max(*part);
+                Box::new(AddNorm { x: *x, norm: self.norm(*norm), part: *part, add: *add, out: *out })
             }
             Op::SoftCap { x, cap } => Box::new(SoftCap { x: *x, cap: *cap }),
             Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, growth, kv } => {
@@ -134,6 +136,46 @@ impl Compiler<'_> {
             }
             Op::Gather { x, out } => Box::new(Gather { x: *x, out: *out }),
         })
+    }
+
+    /// An op with a state.
+    fn recurrent(&mut self, op: &Op) -> Box<dyn Ready> {
+        match op {
+            Op::Conv { x, taps, bias, act, out, state } => {
+                let kernel = self.tensors[taps.0 as usize].cols();
+                let (taps, bias) = (self.transposed(*taps), self.bias(*bias));
+                Box::new(Conv { x: *x, taps, kernel, bias, act: *act, out: *out, state: *state })
+            }
+            Op::Scan { x, dt, b, c, decay, d, out, state } => {
+                let (decay, d) = (self.transposed(*decay), self.floats(*d));
+                Box::new(Scan { x: *x, dt: *dt, b: *b, c: *c, decay, d, out: *out, state: *state })
+            }
+            Op::Ssd { xbc, dt, step, decay, d, heads, limits, out, state } => {
+                let (step, decay, d) = (self.floats(*step), self.floats(*decay), self.floats(*d));
+                let repeats = heads.count * heads.dim / d.len();
+                let d = d.into_iter().flat_map(|d| std::iter::repeat_n(d, repeats)).collect();
+                let (heads, limits, out, state) = (*heads, *limits, *out, *state);
+                Box::new(Ssd { xbc: *xbc, dt: *dt, step, decay, d, heads, limits, out, state })
+            }
+            Op::Delta { q, k, v, b, a, step, decay, heads, out, state } => {
+                self.needs.normed = self.needs.normed.max(2 * heads.k_dim);
+                let (step, decay) = (self.floats(*step), self.floats(*decay));
+                let (q, k, v, b, a, heads, out, state) = (*q, *k, *v, *b, *a, *heads, *out, *state);
+                Box::new(Delta { q, k, v, b, a, step, decay, heads, out, state })
+            }
+            _ => unreachable!("an op without a state"),
+        }
+    }
+
+    /// The numbers of a small matrix, columns first.
+    fn transposed(&self, w: W) -> Vec<f32> {
+        let (tensor, numbers) = (&self.tensors[w.0 as usize], self.floats(w));
+        let cols = tensor.cols();
+        (0..numbers.len()).map(|i| numbers[i % tensor.rows() * cols + i / tensor.rows()]).collect()
+    }
+
+    fn floats(&self, w: W) -> Vec<f32> {
+        self.tensors[w.0 as usize].to_f32()
     }
 
     fn products(&self, x: ffai_program::Buf, norm: Option<NormW>, parts: Vec<Part>) -> Box<dyn Ready> {

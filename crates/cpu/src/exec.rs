@@ -56,6 +56,7 @@ impl Executable for Exec {
     ) -> Result<Vec<Output>, StepError> {
         inputs.check(&self.program, &self.plan)?;
         self.machine.turns.set(inputs);
+        self.machine.slots.begin(&inputs.seqs);
         for step in &self.steps {
             step.ready.run(&self.machine, inputs);
             if let Some(trace) = trace.as_mut() {

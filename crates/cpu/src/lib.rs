@@ -30,6 +30,7 @@ mod pool;
 mod rope;
 mod select;
 mod simd;
+mod slots;
 
 use std::sync::Arc;
 

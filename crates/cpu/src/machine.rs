@@ -11,6 +11,7 @@ use crate::pool::Pool;
 use crate::rope::Turns;
 use crate::select::Kernels;
 use crate::simd::UNIT;
+use crate::slots::Slots;
 
 /// Rows of a matrix that a thread decodes at once, for steps of several rows.
 pub(crate) const PANEL_ROWS: usize = 32;
@@ -32,6 +33,7 @@ pub(crate) struct Machine {
     /// The pages of each state group.
     pub(crate) kv: Vec<Floats>,
     pub(crate) layouts: Vec<KvLayout>,
+    pub(crate) slots: Slots,
     /// Angles of the step's rows.
     pub(crate) turns: Turns,
     /// The input of the current product, in each order.
@@ -77,7 +79,7 @@ pub(crate) struct Needs {
     pub(crate) scales: usize,
     /// The most experts of a mixture.
     pub(crate) experts: usize,
-    /// The longest norm of an op of its own, or scores of a router.
+    /// The longest norm of an op of its own, scores of a router, or a query and a key of the delta rule.
     pub(crate) normed: usize,
     /// Query heads of a key head.
     pub(crate) heads: usize,
@@ -98,6 +100,7 @@ impl Machine {
             bufs: program.bufs.iter().map(buffer).collect(),
             kv: layouts.iter().zip(&plan.pages).map(|(l, pages)| Floats::new(l.page() * pages)).collect(),
             layouts,
+            slots: Slots::new(program, plan.slots),
             turns: Turns::new(&program.ropes, plan.rows),
             natural: input(),
             even_odd: input(),

@@ -5,12 +5,16 @@ use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 use crate::Level;
 use crate::kernels::attend::{Attend, Attention};
 use crate::kernels::blend::{Blend, BlendRows};
+use crate::kernels::conv::{Conv, ConvRows};
 use crate::kernels::decode::{Decode, Patch};
+use crate::kernels::delta::{Delta, DeltaRows};
 use crate::kernels::dot::{Dot, Dots};
 use crate::kernels::finish::{Finish, FinishRow};
 use crate::kernels::gate::{Activate, Cap, Gate, Sigmoid, SigmoidGate, SoftCap};
 use crate::kernels::prepare::{NormKernel, NormRow, Prepare, PrepareRow};
 use crate::kernels::rotate::{Turn, TurnRow};
+use crate::kernels::scan::{Scan, ScanRows};
+use crate::kernels::ssd::{Ssd, SsdRows};
 use crate::kernels::tile::{self, Tile};
 use crate::simd::load::{
     Bf16, BlockMxfp4, Codes, F16, F32, Loader, Mxfp4, Mxfp8, Nvfp4, Order, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K,
@@ -31,6 +35,10 @@ pub(crate) struct Kernels {
     pub(crate) turn: Entry<Turn>,
     pub(crate) attend: Entry<Attention>,
     pub(crate) blend: Entry<Blend>,
+    pub(crate) conv: Entry<Conv>,
+    pub(crate) scan: Entry<Scan>,
+    pub(crate) ssd: Entry<Ssd>,
+    pub(crate) delta: Entry<Delta>,
 }
 
 impl Kernels {
@@ -46,6 +54,10 @@ impl Kernels {
             turn: entry::<TurnRow>(level),
             attend: entry::<Attend>(level),
             blend: entry::<BlendRows>(level),
+            conv: entry::<ConvRows>(level),
+            scan: entry::<ScanRows>(level),
+            ssd: entry::<SsdRows>(level),
+            delta: entry::<DeltaRows>(level),
         }
     }
 }

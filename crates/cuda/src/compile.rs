@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use cudarc::driver::CudaStream;
 use ffai_checkpoint::{Float, Storage, Tensor};
-use ffai_program::{Buf, CompileError, Heads, NormW, NormWKind, Op, Program, Progress, Proj, W, WeightSource};
+use ffai_program::{Buf, CompileError, Gating, Heads, NormW, NormWKind, Op, Program, Progress, Proj, W, WeightSource};
 
 use crate::CudaError;
 use crate::kernels::Library;
@@ -117,8 +117,14 @@ impl<'a> Compiler<'a> {
                 };
                 Box::new(GateUp::new(library, &self.gather, input, gate, up, ActArgs::of(*act), *out)?)
             }
-            Op::Norm { x, norm, add, out } => {
+            Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } | Op::Factors { .. } => {
+                return Err(Trouble::Odd("recurrent layers run on the CPU backend alone".to_owned()));
+            }
+            Op::Norm { x, norm, part, add, out } => {
                 let len = self.tensors[norm.weight.0 as usize].cols();
+                if len != *part {
+                    return Err(Trouble::Odd(format!("its kernel has one weight for all parts, not {}", len / part)));
+                }
                 let kernel = library.kernel("norm.cu", "add_norm", &[])?;
                 Box::new(AddNorm { kernel, x: *x, norm: self.norm(*norm)?, len, add: *add, out: *out })
             }
@@ -153,7 +159,10 @@ impl<'a> Compiler<'a> {
             Op::Gather { x, out } => {
                 Box::new(GatherRows { kernel: library.kernel("elementwise.cu", "gather", &[])?, x: *x, out: *out })
             }
-            Op::Gate { x, gate } => {
+            Op::Gate { by: Gating::Silu, .. } => {
+                return Err(Trouble::Odd("its kernel knows sigmoid gates alone".to_owned()));
+            }
+            Op::Gate { x, gate, by: Gating::Sigmoid } => {
                 Box::new(Gate { kernel: library.kernel("elementwise.cu", "gate_parts", &[])?, x: *x, gate: *gate })
             }
             Op::Times { x, by, first } => {

@@ -61,7 +61,7 @@ impl Table {
     /// A step of sequences of one row each: a row of the table and what is wanted of it.
     fn step(&mut self, rows: &[(usize, Want)]) -> Vec<Output> {
         let length_class = self.program.length_class(1);
-        let seq = SeqStep { rows: 1, past: 0, pages: Vec::new(), length_class };
+        let seq = SeqStep { rows: 1, past: 0, pages: Vec::new(), length_class, slot: None };
         let want = rows.iter().enumerate().map(|(row, (_, what))| Wanted { row, what: what.clone() });
         let inputs = StepInputs {
             tokens: rows.iter().map(|(row, _)| *row as u32).collect(),

@@ -258,6 +258,12 @@ fn check_plan(program: &Program, plan: &Plan, options: EngineOptions) -> Result<
     if let Some((name, _)) = sizes.into_iter().chain(pages).find(|(_, size)| *size == 0) {
         return Err(EngineError::Plan { problem: format!("{name} is 0") });
     }
+    if (plan.slots == 0) != program.slots.is_empty() {
+        let (got, expected) = (plan.slots, program.slots.len());
+        return Err(EngineError::Plan {
+            problem: format!("it has {got} slots, whose parts in the program are {expected}"),
+        });
+    }
     if plan.pages.len() == program.states.len() {
         return Ok(());
     }

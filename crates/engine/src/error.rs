@@ -97,6 +97,9 @@ pub enum EngineError {
         /// Pages free in that group.
         free: usize,
     },
+    /// All slots for states of recurrent layers are in use, and nothing is running that would give one back.
+    #[error("no slot is free for the state of the sequence: wait for running requests to end")]
+    OutOfSlots,
     /// No token could be drawn.
     #[error("no finite logits after token {position}: the weights or the input are broken")]
     NotFinite {

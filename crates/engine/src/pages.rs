@@ -109,20 +109,44 @@ pub(crate) struct PageCopy {
 #[derive(Debug)]
 pub(crate) struct Pages {
     pools: Vec<PagePool>,
+    /// Slots that nobody holds; none where sequences need none.
+    slots: Option<Vec<u32>>,
     page_tokens: usize,
 }
 
 impl Pages {
-    /// The pages of a plan for these state groups.
+    /// The pages and slots of a plan for these state groups.
     pub(crate) fn new(plan: &Plan, groups: &[StateGroup]) -> Self {
         let most = |group: &StateGroup| group.window.map_or(usize::MAX, |_| plan.pages_of(group, usize::MAX));
         let pool = |(group, pages): (&StateGroup, &usize)| PagePool::new(*pages, group.window, most(group));
-        Pages { pools: groups.iter().zip(&plan.pages).map(pool).collect(), page_tokens: plan.page_tokens }
+        let slots = (plan.slots > 0).then(|| (0..plan.slots as u32).rev().collect());
+        Pages { pools: groups.iter().zip(&plan.pages).map(pool).collect(), page_tokens: plan.page_tokens, slots }
     }
 
     /// Pages that `tokens` tokens take.
     pub(crate) fn count_for(&self, tokens: usize) -> usize {
         tokens.div_ceil(self.page_tokens)
+    }
+
+    /// Whether sequences have states that cannot be cut short.
+    pub(crate) fn has_slots(&self) -> bool {
+        self.slots.is_some()
+    }
+
+    /// Whether a sequence that has no slot could get one, or needs none.
+    pub(crate) fn has_room(&self) -> bool {
+        self.slots.as_ref().is_none_or(|free| !free.is_empty())
+    }
+
+    /// A slot, if there are any and one is free.
+    pub(crate) fn take_slot(&mut self) -> Option<u32> {
+        self.slots.as_mut()?.pop()
+    }
+
+    pub(crate) fn give_slot(&mut self, slot: Option<u32>) {
+        if let Some(free) = &mut self.slots {
+            free.extend(slot);
+        }
     }
 
     /// Free pages of each group.

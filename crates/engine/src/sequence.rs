@@ -12,6 +12,8 @@ pub(crate) struct Sequence {
     /// How many of the tokens are in the pages; the others are rows still to be run.
     cached: usize,
     table: PageTable,
+    /// Where the state is of a sequence that is at work, if the model has any.
+    slot: Option<u32>,
     /// Fixed for life: keys cached under one class mean nothing under another.
     length_class: usize,
 }
@@ -35,6 +37,10 @@ impl Sequence {
 
     pub(crate) fn table(&self) -> &PageTable {
         &self.table
+    }
+
+    pub(crate) fn slot(&self) -> Option<u32> {
+        self.slot
     }
 
     pub(crate) fn length_class(&self) -> usize {
@@ -64,15 +70,21 @@ impl Sequence {
         pages.slide(&mut self.table, self.cached);
     }
 
-    /// Takes pages so that the sequence can grow to `total` tokens.
+    /// Takes pages so that the sequence can grow to `total` tokens, and a slot.
     pub(crate) fn reserve(
         &mut self,
         total: usize,
         pages: &mut Pages,
         executable: &mut dyn Executable,
     ) -> Result<(), EngineError> {
+        if self.slot.is_none() && !pages.has_room() {
+            return Err(EngineError::OutOfSlots);
+        }
         for copy in pages.grow(&mut self.table, self.cached, total)? {
             executable.copy_page(copy.group, copy.from, copy.to);
+        }
+        if self.slot.is_none() {
+            self.slot = pages.take_slot();
         }
         Ok(())
     }
@@ -82,21 +94,25 @@ impl Sequence {
         pages.room(&self.table, self.cached)
     }
 
-    /// Drops the tokens past `len`, and all pages that hold nothing. Where a window has left behind what the next row would see, all
-    /// tokens will be run anew.
+    /// Drops the tokens past `len`, and all pages that hold nothing. Where a window has left behind what the next row would see, or the
+    /// model has states in slots, all tokens will be run anew.
     pub(crate) fn truncate(&mut self, len: usize, pages: &mut Pages) {
         self.tokens.truncate(len);
         self.cached = self.cached.min(len);
+        if pages.has_slots() {
+            return self.evict(pages);
+        }
         if !pages.reaches(&self.table, self.cached) {
             self.cached = 0;
         }
         pages.shrink(&mut self.table, self.cached);
     }
 
-    /// Gives back all pages but keeps the tokens: they will be run anew.
+    /// Gives back all pages and the slot but keeps the tokens: they will be run anew.
     pub(crate) fn evict(&mut self, pages: &mut Pages) {
         self.cached = 0;
         pages.shrink(&mut self.table, 0);
+        pages.give_slot(self.slot.take());
     }
 
     pub(crate) fn fork(&self, pages: &mut Pages) -> Sequence {
@@ -104,6 +120,7 @@ impl Sequence {
             tokens: self.tokens.clone(),
             cached: self.cached,
             table: pages.fork(&self.table),
+            slot: None,
             length_class: self.length_class,
         }
     }

@@ -276,6 +276,11 @@ fn multiplied(program: &Program, op: &Op) -> (Vec<W>, Option<f64>) {
         | Op::RotateAppend { .. }
         | Op::LatentAppend { .. }
         | Op::Attend { .. }
+        | Op::Factors { .. }
+        | Op::Conv { .. }
+        | Op::Scan { .. }
+        | Op::Ssd { .. }
+        | Op::Delta { .. }
         | Op::Gather { .. } => (Vec::new(), None),
     }
 }

@@ -1,8 +1,8 @@
 //! A model on a backend, without an engine: one sequence or several, step by step.
 
 use ffai_program::{
-    Backend, Executable, Output, PageList, Plan, Program, SampleInputs, Sampling, SeqStep, StateGroup, StepInputs,
-    Traced, Want, Wanted, WeightSource,
+    Backend, Executable, Output, PageList, Plan, Program, SampleInputs, Sampling, SeqStep, SlotUse, StateGroup,
+    StepInputs, Traced, Want, Wanted, WeightSource,
 };
 
 use crate::{Error, Result};
@@ -92,6 +92,7 @@ impl Runner {
                 past,
                 pages: self.pages(seq, past, past + chunk.len()),
                 length_class: self.class,
+                slot: (self.plan.slots > 0).then(|| SlotUse::in_place(seq as u32, past)),
             });
             match rows {
                 Rows::AllLogits => {

@@ -149,7 +149,7 @@ pub(crate) struct Binder<'a> {
     checkpoint: &'a Checkpoint,
     names: Names,
     quantization: Option<Quantization>,
-    /// Rows of each weight that the spec declares.
+    /// Rows of each weight that the spec declares, numbers of vectors.
     rows: HashMap<String, usize>,
     used: HashMap<String, Fate>,
 }
@@ -159,7 +159,11 @@ impl<'a> Binder<'a> {
         let family = families::named(spec.family).ok_or_else(|| families::unknown(checkpoint.hparams()))?;
         let names = Names::of(checkpoint.layout(), family, |name| checkpoint.entry(name).is_some());
         let quantization = checkpoint.hparams().quantization()?;
-        let rows = spec.weights().into_iter().map(|decl| (decl.role, decl.shape.dims().0)).collect();
+        let rows = |shape: Shape| match shape {
+            Shape::Matrix { rows, .. } => rows,
+            Shape::Vector { len } => len,
+        };
+        let rows = spec.weights().into_iter().map(|decl| (decl.role, rows(decl.shape))).collect();
         Ok(Binder { spec, checkpoint, names, quantization, rows, used: HashMap::new() })
     }
 
@@ -181,6 +185,8 @@ impl<'a> Binder<'a> {
             Source::Turns(..) => self.in_turn(&found, &ask),
             Source::Columns(..) => self.columns(&found, &ask),
             Source::Heads(_) => self.of_heads(&found, &ask),
+            Source::MinusExp(_) => self.changed(&found.tensor, &ask, |value| -value.exp()),
+            Source::Squeezed(..) => self.squeezed(&found, &ask),
         }
     }
 
@@ -195,14 +201,40 @@ impl<'a> Binder<'a> {
             roles.push(format!("{} [{total}..{}]", folded(part), total + rows));
             total += rows;
         }
-        (first..first + ask.rows(), total, roles.join(", "))
+        let own = if ask.is_vector() { ask.cols() } else { ask.rows() };
+        (first..first + own, total, roles.join(", "))
     }
 
     /// The tensor must have exactly the rows of all its parts, and each is bound in its turn: so every row is used.
     fn some_rows(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
         let (rows, total, role) = self.part(found, ask);
+        if ask.is_vector() {
+            let whole = self.whole(&found.tensor, &Ask { role, shape: vec![total], expert: None })?;
+            return Ok(Tensor::from_f32(&found.tensor, 1, rows.len(), whole.to_f32()[rows].to_vec()));
+        }
         let whole = Ask { role, shape: vec![total, ask.cols()], expert: None };
         Ok(self.whole(&found.tensor, &whole)?.rows_range(rows))
+    }
+
+    /// As [`Binder::some_rows`], or the whole, of plain numbers in a shape that has ones in it.
+    fn squeezed(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
+        let mut whole = Ask { role: ask.role.clone(), shape: ask.shape.clone(), expert: None };
+        let mut rows = 0..ask.rows();
+        if !found.parts.is_empty() {
+            let (own, total, role) = self.part(found, ask);
+            (rows, whole.role, whole.shape[0]) = (own, role, total);
+        }
+        let entry = self.entry(&found.tensor, &whole)?;
+        let counts = |shape: &[usize]| shape.iter().copied().filter(|n| *n != 1).collect::<Vec<_>>();
+        if !matches!(entry.dtype, Dtype::Float(_)) {
+            return Err(wrong_type(entry, &whole, "f32, f16 or bf16"));
+        }
+        if counts(&entry.shape) != counts(&whole.shape) {
+            return Err(wrong_shape(entry, &whole, format!("{:?}", entry.shape)));
+        }
+        self.mark(&found.tensor, &whole, None);
+        let tensor = Tensor::dense(&Entry { shape: whole.shape, ..entry.clone() })?;
+        Ok(if ask.is_vector() { tensor } else { tensor.rows_range(rows) })
     }
 
     /// As [`Binder::some_rows`], for rows that come in a group for each key head.
@@ -217,7 +249,11 @@ impl<'a> Binder<'a> {
     fn of_stack(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
         let [layer, Some(expert)] = found.indices else { return self.whole(&found.tensor, ask) };
         let experts = layer.map_or(0, |layer| experts(self.spec, layer));
-        let (rows, total, mut role) = self.part(found, ask);
+        let (mut rows, mut total, mut role) = self.part(found, ask);
+        if ask.is_vector() {
+            // Each expert's numbers are one row of the stack.
+            (rows, total) = (0..1, 1);
+        }
         if found.parts.len() == 1 {
             role = folded(&ask.role).into_owned();
         }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::{
-    Activation, Attention, Branch, Keys, LatentAttention, Layer, Lengths, Mixer, Mlp, Moe, Norm, NormKind, Rope,
-    Router, Score, Spec,
+    Activation, Attention, Branch, CausalConv, DeltaNet, HeadOrder, Keys, LatentAttention, Layer, Lengths, Mamba1,
+    Mamba2, Mixer, Mlp, Moe, Norm, NormKind, Rope, Router, Score, ShortConv, Spec,
 };
 
 impl fmt::Display for Spec {
@@ -89,6 +89,10 @@ impl fmt::Display for Branch {
                 let gated = norm(self.post, &format!("input({x})"));
                 write!(f, "{gated}: {}-gated input of the layer, {}", p.act, p.width)
             }
+            Mixer::ShortConv(c) => write!(f, "{}: {c}", norm(self.post, &format!("short convolution({x})"))),
+            Mixer::Mamba1(m) => write!(f, "{}: {m}", norm(self.post, &format!("mamba 1({x})"))),
+            Mixer::Mamba2(m) => write!(f, "{}: {m}", norm(self.post, &format!("mamba 2({x})"))),
+            Mixer::DeltaNet(d) => write!(f, "{}: {d}", norm(self.post, &format!("delta net({x})"))),
         }
     }
 }
@@ -146,6 +150,66 @@ impl fmt::Display for LatentAttention {
         }
         write!(f, ", {} {:e}, scale {}, rope {}", kind(self.norm), self.norm.eps, self.scale, self.rope)?;
         f.write_str(if self.bias { ", biases" } else { "" })
+    }
+}
+
+impl fmt::Display for CausalConv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} taps{}", self.kernel, if self.bias { " + bias" } else { "" })
+    }
+}
+
+impl fmt::Display for ShortConv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} channels, {}{}", self.inner, self.conv, if self.bias { ", biases" } else { "" })
+    }
+}
+
+impl fmt::Display for Mamba1 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} channels of {}, dt through {}, {}", self.inner, self.state, self.dt_rank, self.conv)?;
+        if let Some(norm) = self.norm {
+            write!(f, ", dt, B and C {} {:e}", kind(norm), norm.eps)?;
+        }
+        f.write_str(if self.bias { ", biases" } else { "" })
+    }
+}
+
+impl fmt::Display for Mamba2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} heads of {} x {}, {} groups, {}", self.heads, self.head_dim, self.state, self.groups, self.conv)?;
+        if self.dt_limits != [0.0, f32::INFINITY] {
+            write!(f, ", dt from {} to {}", self.dt_limits[0], self.dt_limits[1])?;
+        }
+        if self.d_per_channel {
+            write!(f, ", D for each channel")?;
+        }
+        if self.factors != [1.0; 5] {
+            write!(f, ", z, x, B, C and dt times {:?}", self.factors)?;
+        }
+        match self.norm {
+            Some(n) if n.gate_first => write!(f, ", {} {:e} of {} gated", kind(n.norm), n.norm.eps, n.part)?,
+            Some(n) => write!(f, ", gated {} {:e} of {}", kind(n.norm), n.norm.eps, n.part)?,
+            None => write!(f, ", gated")?,
+        }
+        f.write_str(if self.bias { ", biases" } else { "" })
+    }
+}
+
+impl fmt::Display for DeltaNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let order = if self.order == HeadOrder::Tiled { ", key heads tiled" } else { "" };
+        write!(
+            f,
+            "{} key heads of {}, {} value heads of {}{order}, {}, gated {} {:e}",
+            self.k_heads,
+            self.k_dim,
+            self.v_heads,
+            self.v_dim,
+            self.conv,
+            kind(self.norm),
+            self.norm.eps
+        )
     }
 }
 

@@ -3,12 +3,14 @@
 mod latent;
 mod moe;
 mod per_layer;
+mod recurrent;
 
 use serde::Serialize;
 
 pub use latent::{LatentAttention, LatentMatrices};
 pub use moe::{Groups, Moe, Router, Routing, Score, Shared};
 pub use per_layer::{PerLayer, PerLayerInput};
+pub use recurrent::{CausalConv, DeltaNet, HeadOrder, Mamba1, Mamba2, ShortConv, StateNorm};
 
 use crate::Rope;
 
@@ -81,6 +83,14 @@ pub enum Mixer {
     Moe(Moe),
     /// What the layer is told of the token, gated by the hidden state.
     PerLayerInput(PerLayerInput),
+    /// A short convolution between two gates.
+    ShortConv(ShortConv),
+    /// A selective scan with a state for each channel.
+    Mamba1(Mamba1),
+    /// A selective scan with a state for each head.
+    Mamba2(Mamba2),
+    /// Linear attention by the gated delta rule.
+    DeltaNet(DeltaNet),
 }
 
 impl Mixer {
@@ -91,6 +101,9 @@ impl Mixer {
             Mixer::Mlp(_) => "mlp",
             Mixer::Moe(_) => "moe",
             Mixer::PerLayerInput(_) => "per_layer",
+            Mixer::ShortConv(_) => "conv",
+            Mixer::Mamba1(_) | Mixer::Mamba2(_) => "ssm",
+            Mixer::DeltaNet(_) => "delta",
         }
     }
 }
@@ -287,5 +300,29 @@ impl From<Mlp> for Mixer {
 impl From<Moe> for Mixer {
     fn from(moe: Moe) -> Self {
         Mixer::Moe(moe)
+    }
+}
+
+impl From<ShortConv> for Mixer {
+    fn from(conv: ShortConv) -> Self {
+        Mixer::ShortConv(conv)
+    }
+}
+
+impl From<Mamba1> for Mixer {
+    fn from(mamba: Mamba1) -> Self {
+        Mixer::Mamba1(mamba)
+    }
+}
+
+impl From<Mamba2> for Mixer {
+    fn from(mamba: Mamba2) -> Self {
+        Mixer::Mamba2(mamba)
+    }
+}
+
+impl From<DeltaNet> for Mixer {
+    fn from(net: DeltaNet) -> Self {
+        Mixer::DeltaNet(net)
     }
 }

@@ -5,8 +5,8 @@ use std::{collections::HashMap, fmt};
 use ffai_checkpoint::{Checkpoint, Tensor};
 
 use crate::{
-    Attention, Keys, LatentAttention, LatentMatrices, Ledger, Mixer, Mlp, Moe, Norm, QkNorm, Result, Spec, Sublayer,
-    check::Binder,
+    Attention, CausalConv, DeltaNet, Keys, LatentAttention, LatentMatrices, Ledger, Mamba1, Mamba2, Mixer, Mlp, Moe,
+    Norm, QkNorm, Result, ShortConv, Spec, Sublayer, check::Binder,
 };
 
 /// The shape a role asks for.
@@ -123,6 +123,10 @@ impl Decls {
                     self.matrix(format!("{at}.gate"), input.width, hidden);
                     self.matrix(format!("{at}.down"), hidden, input.width);
                 }
+                Mixer::ShortConv(conv) => self.short_conv(&at, hidden, conv),
+                Mixer::Mamba1(mamba) => self.mamba1(&at, hidden, mamba),
+                Mixer::Mamba2(mamba) => self.mamba2(&at, hidden, mamba),
+                Mixer::DeltaNet(net) => self.delta(&at, hidden, net),
             }
             self.norm(format!("{at}.post_norm"), hidden, branch.post);
         }
@@ -173,6 +177,60 @@ impl Decls {
             }
         }
         self.linear(format!("{at}.o"), hidden, a.heads * a.value, a.bias);
+    }
+
+    /// The taps of each channel.
+    fn conv(&mut self, role: &str, channels: usize, conv: CausalConv) {
+        self.linear(role.to_owned(), channels, conv.kernel, conv.bias);
+    }
+
+    fn short_conv(&mut self, at: &str, hidden: usize, c: &ShortConv) {
+        for part in ["b", "c", "x"] {
+            self.linear(format!("{at}.{part}"), c.inner, hidden, c.bias);
+        }
+        self.conv(&format!("{at}.taps"), c.inner, c.conv);
+        self.linear(format!("{at}.o"), hidden, c.inner, c.bias);
+    }
+
+    fn mamba1(&mut self, at: &str, hidden: usize, m: &Mamba1) {
+        self.linear(format!("{at}.x"), m.inner, hidden, m.bias);
+        self.linear(format!("{at}.z"), m.inner, hidden, m.bias);
+        self.conv(&format!("{at}.taps"), m.inner, m.conv);
+        for (part, width) in [("dt_low", m.dt_rank), ("b", m.state), ("c", m.state)] {
+            self.matrix(format!("{at}.{part}"), width, m.inner);
+            self.norm(format!("{at}.{part}_norm"), width, m.norm);
+        }
+        self.linear(format!("{at}.dt"), m.inner, m.dt_rank, true);
+        self.matrix(format!("{at}.decay"), m.inner, m.state);
+        self.vector(format!("{at}.d"), m.inner);
+        self.linear(format!("{at}.o"), hidden, m.inner, m.bias);
+    }
+
+    fn mamba2(&mut self, at: &str, hidden: usize, m: &Mamba2) {
+        for (part, width) in [("z", m.inner()), ("xbc", m.conv_width()), ("dt", m.heads)] {
+            self.linear(format!("{at}.{part}"), width, hidden, m.bias);
+        }
+        self.conv(&format!("{at}.taps"), m.conv_width(), m.conv);
+        self.vector(format!("{at}.decay"), m.heads);
+        self.vector(format!("{at}.step"), m.heads);
+        self.vector(format!("{at}.d"), if m.d_per_channel { m.inner() } else { m.heads });
+        self.norm(format!("{at}.state_norm"), m.inner(), m.norm.map(|n| n.norm));
+        self.linear(format!("{at}.o"), hidden, m.inner(), m.bias);
+    }
+
+    fn delta(&mut self, at: &str, hidden: usize, d: &DeltaNet) {
+        let (keys, values) = d.widths();
+        let heads = d.v_heads;
+        for (part, width) in [("q", keys), ("k", keys), ("v", values), ("z", values), ("b", heads), ("a", heads)] {
+            self.matrix(format!("{at}.{part}"), width, hidden);
+        }
+        for (part, width) in [("q", keys), ("k", keys), ("v", values)] {
+            self.conv(&format!("{at}.{part}_taps"), width, d.conv);
+        }
+        self.vector(format!("{at}.decay"), heads);
+        self.vector(format!("{at}.step"), heads);
+        self.norm(format!("{at}.state_norm"), d.v_dim, Some(d.norm));
+        self.matrix(format!("{at}.o"), hidden, values);
     }
 
     fn mlp(&mut self, at: &str, hidden: usize, m: &Mlp) {

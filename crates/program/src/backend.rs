@@ -144,9 +144,9 @@ pub enum CompileError {
     },
     /// The model does not fit the memory.
     #[error(
-        "the model needs {}: weights {}, keys and values {}, buffers {}, scratch {}; {what} is {}: ask for a shorter context or fewer \
+        "the model needs {}: weights {}, keys and values {}, slots {}, buffers {}, scratch {}; {what} is {}: ask for a shorter context or fewer \
          requests at once, or take a smaller model",
-        mega(footprint.total()), mega(footprint.weights), mega(footprint.kv), mega(footprint.buffers), mega(footprint.scratch),
+        mega(footprint.total()), mega(footprint.weights), mega(footprint.kv), mega(footprint.slots), mega(footprint.buffers), mega(footprint.scratch),
         mega(*limit)
     )]
     Memory {

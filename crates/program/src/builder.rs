@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use ffai_model::{Groups, Norm, NormKind, Rope, Shape, WeightDecl};
 
 use crate::{
-    Buf, BufDecl, HeadMatrices, KvRef, NormW, NormWKind, Op, Program, Proj, Rows, StateGroup, Tagged, Values, W,
+    Buf, BufDecl, HeadMatrices, KvRef, NormW, NormWKind, Op, Program, Proj, Rows, SlotPart, SlotRef, StateGroup,
+    Tagged, Values, W,
 };
 
 /// Ids of experts are kept as f32, which is exact far beyond this.
@@ -18,6 +19,7 @@ pub struct Builder {
     weights: Vec<WeightDecl>,
     roles: HashMap<String, W>,
     states: Vec<StateGroup>,
+    slots: Vec<SlotPart>,
     ropes: Vec<Rope>,
     ops: Vec<Tagged>,
 }
@@ -89,6 +91,12 @@ impl Builder {
         self.ops.iter().find_map(of).unwrap_or_else(|| panic!("layer {layer} keeps no keys"))
     }
 
+    /// A part of so many f32 in the slot of each sequence, for the op of that tag.
+    pub fn slot(&mut self, tag: &str, width: usize) -> SlotRef {
+        self.slots.push(SlotPart { tag: tag.to_owned(), width });
+        SlotRef(self.slots.len() - 1)
+    }
+
     fn state(&mut self, kind: StateGroup) -> KvRef {
         let same = |g: &StateGroup| StateGroup { layers: 0, ..g.clone() } == kind;
         let group = match self.states.iter().position(same) {
@@ -123,11 +131,17 @@ impl Builder {
             weights: self.weights,
             ropes: self.ropes,
             states: self.states,
+            slots: self.slots,
             ops: self.ops,
             logits,
             vocab,
             context,
         }
+    }
+
+    /// Width of the parts that a norm is of, where its weight is that of one part.
+    pub fn part(&self, norm: NormW) -> usize {
+        self.cols(norm.weight)
     }
 
     pub(crate) fn width(&self, buf: Buf) -> usize {
@@ -156,7 +170,7 @@ impl Builder {
                 assert!(up.is_some() || up_bias.is_none(), "{tag}: a bias without its matrix");
             }
             Op::Route { .. } | Op::ExpertsUp { .. } | Op::ExpertsDown { .. } => self.check_experts(tag, op),
-            Op::Gate { x, gate } => {
+            Op::Gate { x, gate, .. } => {
                 assert!(self.width(*x).is_multiple_of(self.width(*gate)), "{tag}: gates for parts of a row");
                 assert_ne!(x, gate, "{tag}: a gate of itself");
             }
@@ -172,9 +186,18 @@ impl Builder {
                 self.check_norm(tag, *norm, *dim);
                 assert!(rope.is_none_or(|r| self.ropes[r.0].width <= *dim), "{tag}: rope wider than a head");
             }
-            Op::Norm { x, norm, add, out } => {
+            Op::Factors { x, parts } => {
+                assert_eq!(
+                    parts.iter().map(|(width, _)| width).sum::<usize>(),
+                    self.width(*x),
+                    "{tag}: parts of a row"
+                );
+            }
+            Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } => self.check_recurrent(tag, op),
+            Op::Norm { x, norm, part, add, out } => {
                 let len = self.cols(norm.weight);
                 self.check_norm(tag, Some(*norm), len);
+                assert!(*part > 0 && len.is_multiple_of(*part), "{tag}: parts of a norm");
                 assert!(self.width(*x).is_multiple_of(len), "{tag}: parts of a row");
                 assert_eq!(self.width(*x), self.width(*out), "{tag}: widths");
                 assert!(add.is_none_or(|a| self.width(a) == self.width(*out)), "{tag}: residual against out");
@@ -208,6 +231,58 @@ impl Builder {
             }
             Op::Gather { x, out } => assert_eq!(self.width(*x), self.width(*out), "{tag}: widths"),
         }
+    }
+
+    fn check_recurrent(&self, tag: &str, op: &Op) {
+        let vector = |w: W, len: usize, what: &str| {
+            assert_eq!(self.weights[w.0 as usize].shape, Shape::Vector { len }, "{tag}: {what}");
+        };
+        let width = |buf: &Buf, width: usize, what: &str| assert_eq!(self.width(*buf), width, "{tag}: {what}");
+        let (state, kept) = match op {
+            Op::Conv { x, taps, bias, out, state, .. } => {
+                let (channels, kernel) = self.weights[taps.0 as usize].shape.dims();
+                width(x, channels, "channels");
+                width(out, channels, "out");
+                assert_ne!(x, out, "{tag}: a convolution cannot overwrite its input");
+                assert!(kernel > 0, "{tag}: taps");
+                bias.iter().for_each(|bias| vector(*bias, channels, "bias"));
+                (state, (kernel - 1) * channels)
+            }
+            Op::Scan { x, dt, b, c, decay, d, out, state } => {
+                let (channels, kept) = self.weights[decay.0 as usize].shape.dims();
+                [x, dt, out].into_iter().for_each(|buf| width(buf, channels, "channels"));
+                [b, c].into_iter().for_each(|buf| width(buf, kept, "b and c"));
+                vector(*d, channels, "d");
+                (state, channels * kept)
+            }
+            Op::Ssd { xbc, dt, step, decay, d, heads, limits, out, state } => {
+                width(xbc, heads.width(), "x, b and c");
+                width(dt, heads.count, "dt");
+                width(out, heads.count * heads.dim, "out");
+                vector(*step, heads.count, "step");
+                vector(*decay, heads.count, "decay");
+                let of_channels = self.weights[d.0 as usize].shape == Shape::Vector { len: heads.count * heads.dim };
+                assert!(
+                    of_channels || self.weights[d.0 as usize].shape == Shape::Vector { len: heads.count },
+                    "{tag}: d"
+                );
+                assert!(heads.count.is_multiple_of(heads.groups), "{tag}: heads per group");
+                assert!(limits[0] <= limits[1], "{tag}: limits");
+                (state, heads.kept())
+            }
+            Op::Delta { q, k, v, b, a, step, decay, heads, out, state } => {
+                [q, k].into_iter().for_each(|buf| width(buf, heads.k * heads.k_dim, "q and k"));
+                [v, out].into_iter().for_each(|buf| width(buf, heads.v * heads.v_dim, "v and out"));
+                [b, a].into_iter().for_each(|buf| width(buf, heads.v, "b and a"));
+                vector(*step, heads.v, "step");
+                vector(*decay, heads.v, "decay");
+                assert!(heads.v.is_multiple_of(heads.k), "{tag}: value heads per key head");
+                (state, heads.kept())
+            }
+            _ => return,
+        };
+        assert_eq!(self.slots[state.0].width, kept, "{tag}: part of the slot");
+        assert_eq!(self.slots[state.0].tag, tag, "{tag}: whose part of the slot");
     }
 
     fn check_heads(&self, tag: &str, x: Buf, m: HeadMatrices, out: Buf) {
@@ -289,7 +364,7 @@ impl Builder {
         }
     }
 
-    fn cols(&self, w: W) -> usize {
+    pub(crate) fn cols(&self, w: W) -> usize {
         self.weights[w.0 as usize].shape.dims().1
     }
 }

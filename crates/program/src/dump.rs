@@ -4,7 +4,7 @@ use std::fmt;
 
 use ffai_model::Routing;
 
-use crate::{Buf, NormW, NormWKind, Op, Program, Proj, Rows, Values, W};
+use crate::{Buf, Gating, NormW, NormWKind, Op, Program, Proj, Rows, SlotRef, Values, W};
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -15,6 +15,10 @@ impl fmt::Display for Program {
                 Values::OfKeys(width) => format!(", values are the first {width} of keys"),
             };
             writeln!(f, "state {i}: kv of {} layers, {} heads of {}{values}{window}", g.layers, g.kv_heads, g.dim)?;
+        }
+        if !self.slots.is_empty() {
+            let parts: Vec<_> = self.slots.iter().map(|part| format!("{} {}", part.tag, part.width)).collect();
+            writeln!(f, "slot of {}: {}", self.slot_width(), parts.join(", "))?;
         }
         for buf in &self.bufs {
             let rows = if buf.rows == Rows::Step { "rows" } else { "wanted" };
@@ -51,6 +55,11 @@ impl Line<'_> {
             }
             None => self.b(x).to_owned(),
         }
+    }
+
+    /// The part of the slot that an op reads and writes.
+    fn state(&self, state: SlotRef) -> String {
+        format!("slot part {} of {}", state.0, self.0.slots[state.0].width)
     }
 
     fn times(&self, scale: f32) -> String {
@@ -134,10 +143,76 @@ impl fmt::Display for Line<'_> {
                 let grows = growth.map(|g| format!(", growing by {} from {}", g.beta, g.original)).unwrap_or_default();
                 write!(f, "{}: {} heads of {dim}, {rope}{grows}", self.x(*x, *norm), self.0.buf(*x).width / dim)
             }
-            Op::Gate { x, gate } => write!(f, "{} = sigmoid({}) . {}", self.b(*x), self.b(*gate), self.b(*x)),
-            Op::Norm { x, norm, add, out } => {
+            Op::Gate { x, gate, by } => {
+                let by = match by {
+                    Gating::Sigmoid => "sigmoid",
+                    Gating::Silu => "silu",
+                };
+                write!(f, "{} = {by}({}) . {}", self.b(*x), self.b(*gate), self.b(*x))
+            }
+            Op::Factors { x, parts } => {
+                let parts: Vec<_> = parts.iter().map(|(width, factor)| format!("{width} * {factor}")).collect();
+                write!(f, "{} = {}: {}", self.b(*x), self.b(*x), parts.join(", "))
+            }
+            Op::Conv { x, taps, bias, act, out, state } => {
+                let bias = bias.map(|b| format!(" + {}", self.w(b))).unwrap_or_default();
+                let (x, taps, shape) = (self.b(*x), self.w(*taps), self.0.weight(*taps).shape);
+                let conv = format!("conv({x}, {taps}{shape}){bias}");
+                let conv = act.map_or(conv.clone(), |act| format!("{act}({conv})"));
+                write!(f, "{} = {conv}, {}", self.b(*out), self.state(*state))
+            }
+            Op::Scan { x, dt, b, c, decay, d, out, state } => write!(
+                f,
+                "{} = scan({}, dt {}, b {}, c {}, {}{}, {}), {}",
+                self.b(*out),
+                self.b(*x),
+                self.b(*dt),
+                self.b(*b),
+                self.b(*c),
+                self.w(*decay),
+                self.0.weight(*decay).shape,
+                self.w(*d),
+                self.state(*state)
+            ),
+            Op::Ssd { xbc, dt, step, decay, d, heads, limits, out, state } => write!(
+                f,
+                "{} = ssd({}, dt {} + {} in {:?}, {}, {}, {} heads of {} x {}, {} groups), {}",
+                self.b(*out),
+                self.b(*xbc),
+                self.b(*dt),
+                self.w(*step),
+                limits,
+                self.w(*decay),
+                self.w(*d),
+                heads.count,
+                heads.dim,
+                heads.state,
+                heads.groups,
+                self.state(*state)
+            ),
+            Op::Delta { q, k, v, b, a, step, decay, heads, out, state } => write!(
+                f,
+                "{} = delta({}, {}, {}, b {}, a {} + {}, {}, {} key heads of {}, {} value heads of {}, {:?}), {}",
+                self.b(*out),
+                self.b(*q),
+                self.b(*k),
+                self.b(*v),
+                self.b(*b),
+                self.b(*a),
+                self.w(*step),
+                self.w(*decay),
+                heads.k,
+                heads.k_dim,
+                heads.v,
+                heads.v_dim,
+                heads.order,
+                self.state(*state)
+            ),
+            Op::Norm { x, norm, part, add, out } => {
                 let add = add.map(|a| format!(" + {}", self.b(a))).unwrap_or_default();
-                write!(f, "{} = {}{add}", self.b(*out), self.x(*x, Some(*norm)))
+                let len = self.0.weight(norm.weight).shape.dims().1;
+                let parts = if *part == len { String::new() } else { format!(", parts of {part}") };
+                write!(f, "{} = {}{parts}{add}", self.b(*out), self.x(*x, Some(*norm)))
             }
             Op::SoftCap { x, cap } => write!(f, "{} = {cap} * tanh({} / {cap})", self.b(*x), self.b(*x)),
             Op::RotateAppend { q, k, v, heads, q_norm, k_norm, rope, growth, kv } => {

@@ -34,10 +34,10 @@ pub use backend::{Backend, CompileError, Executable, Progress, StepError, Traced
 pub use builder::Builder;
 pub use lower::lower;
 pub use op::{
-    Buf, BufDecl, ExpertDown, ExpertUp, HeadMatrices, Heads, KvRef, NormW, NormWKind, Op, Program, Proj, RopeRef, Rows,
-    StateGroup, Tagged, Values, W,
+    Buf, BufDecl, DeltaHeads, ExpertDown, ExpertUp, Gating, HeadMatrices, Heads, KvRef, NormW, NormWKind, Op, Program,
+    Proj, RopeRef, Rows, SlotPart, SlotRef, SsdHeads, StateGroup, Tagged, Values, W,
 };
 pub use plan::{Footprint, KvLayout, Plan};
 pub use reference::Reference;
 pub use sample::{Sampling, Seen};
-pub use step::{Output, PageList, SampleInputs, SeqStep, StepInputs, Want, Wanted};
+pub use step::{Output, PageList, SampleInputs, SeqStep, SlotUse, StepInputs, Want, Wanted};

@@ -4,7 +4,11 @@
 //! Ops sit where fusion is natural: the norm before a product, its bias and its residual are fields. A backend that lacks a
 //! fusion runs two kernels.
 
+mod slot;
+
 use ffai_model::{Activation, Growth, Rope, Routing, WeightDecl};
+
+pub use slot::{DeltaHeads, SlotPart, SlotRef, SsdHeads};
 
 /// A buffer of the program, by index into [`Program::bufs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,6 +136,15 @@ pub struct KvRef {
     pub layer: usize,
 }
 
+/// What a gate is of its logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gating {
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `x / (1 + exp(-x))`.
+    Silu,
+}
+
 /// A rope, by index into [`Program::ropes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RopeRef(pub usize);
@@ -235,12 +248,14 @@ pub enum Op {
         /// `[rows, width]`.
         out: Buf,
     },
-    /// `x = sigmoid(gate) * x`, in place: element by element, or a gate for each part of the row where it is narrower.
+    /// `x = f(gate) * x`, in place: element by element, or a gate for each part of the row where it is narrower.
     Gate {
         /// What is gated.
         x: Buf,
         /// The logits of the gates; its width divides that of `x`.
         gate: Buf,
+        /// The function.
+        by: Gating,
     },
     /// `x[r] = x[r] * by[r, first..first + x.width]`, in place.
     Times {
@@ -258,12 +273,21 @@ pub enum Op {
         /// One number.
         by: W,
     },
-    /// `out = add + norm(x)`, over parts of a row as long as the norm's weight.
+    /// `x[r, part] = factor * x[r, part]`, in place, for each part and its factor: the parts make up a row.
+    Factors {
+        /// What is multiplied.
+        x: Buf,
+        /// Widths and factors.
+        parts: Vec<(usize, f32)>,
+    },
+    /// `out = add + norm(x)`, each part of a row by itself.
     Norm {
         /// The input.
         x: Buf,
-        /// The norm.
+        /// The norm. Its weight is as long as a part, or several: then it is repeated after those.
         norm: NormW,
+        /// Width of a part.
+        part: usize,
         /// The residual; may be the destination itself.
         add: Option<Buf>,
         /// The sum; may be the input.
@@ -359,6 +383,89 @@ pub enum Op {
         /// `[Step, heads.q * values]`, `values` being the width of a value: see [`StateGroup::values`].
         out: Buf,
     },
+    /// `out[t] = act(bias + sum over j of taps[.., j] * x[t - kernel + 1 + j])`, each channel by itself, over the rows of a sequence
+    /// in order. The part of the slot holds the last `kernel - 1` inputs.
+    Conv {
+        /// `[Step, channels]`.
+        x: Buf,
+        /// `[channels, kernel]`.
+        taps: W,
+        /// `[channels]`.
+        bias: Option<W>,
+        /// The activation, if any.
+        act: Option<Activation>,
+        /// `[Step, channels]`; not `x`.
+        out: Buf,
+        /// `(kernel - 1) * channels` numbers.
+        state: SlotRef,
+    },
+    /// A selective scan with a state `h` of `b.width` numbers for each channel, over the rows of a sequence in order: `dt =
+    /// softplus(dt)`, `h = exp(dt * decay) * h + dt * x * b`, `out = h . c + d * x` (Gu and Dao, 2023).
+    Scan {
+        /// `[Step, channels]`.
+        x: Buf,
+        /// `[Step, channels]`.
+        dt: Buf,
+        /// `[Step, state]`.
+        b: Buf,
+        /// `[Step, state]`.
+        c: Buf,
+        /// `[channels, state]`, all below 0.
+        decay: W,
+        /// `[channels]`.
+        d: W,
+        /// `[Step, channels]`.
+        out: Buf,
+        /// `channels * state` numbers.
+        state: SlotRef,
+    },
+    /// A selective scan with a state `S [dim, state]` for each head, over the rows of a sequence in order: `dt =
+    /// clamp(softplus(dt + step))`, `S = exp(dt * decay) * S + dt * x b^T`, `out = S c + d * x` (Dao and Gu, 2024).
+    Ssd {
+        /// `[Step, heads.width()]`: `x` of all heads, then `b` and `c` of all groups.
+        xbc: Buf,
+        /// `[Step, heads]`.
+        dt: Buf,
+        /// Added to `dt`, `[heads]`.
+        step: W,
+        /// `[heads]`, all below 0.
+        decay: W,
+        /// `[heads]`, or `[heads * dim]`.
+        d: W,
+        /// The heads.
+        heads: SsdHeads,
+        /// Bounds of `dt`.
+        limits: [f32; 2],
+        /// `[Step, heads * dim]`.
+        out: Buf,
+        /// [`SsdHeads::kept`] numbers.
+        state: SlotRef,
+    },
+    /// The gated delta rule with a state `S [k_dim, v_dim]` for each value head, over the rows of a sequence in order (Yang et al.,
+    /// 2024). With `q` and `k` of each head divided by `sqrt(sum of squares + 1e-6)`, and `q` by `sqrt(k_dim)` too: `S = exp(decay *
+    /// softplus(a + step)) * S`, `S = S + k (sigmoid(b) * (v - S^T k))^T`, `out = S^T q`.
+    Delta {
+        /// `[Step, heads.k * k_dim]`.
+        q: Buf,
+        /// `[Step, heads.k * k_dim]`.
+        k: Buf,
+        /// `[Step, heads.v * v_dim]`.
+        v: Buf,
+        /// `[Step, heads.v]`.
+        b: Buf,
+        /// `[Step, heads.v]`.
+        a: Buf,
+        /// Added to `a`, `[heads.v]`.
+        step: W,
+        /// `[heads.v]`, all below 0.
+        decay: W,
+        /// The heads.
+        heads: DeltaHeads,
+        /// `[Step, heads.v * v_dim]`.
+        out: Buf,
+        /// [`DeltaHeads::kept`] numbers.
+        state: SlotRef,
+    },
     /// `out[i] = x[the i-th wanted row]`.
     Gather {
         /// `[Step, width]`.
@@ -410,8 +517,10 @@ pub struct Program {
     pub weights: Vec<WeightDecl>,
     /// Rope tables.
     pub ropes: Vec<Rope>,
-    /// What a sequence carries along.
+    /// What a sequence carries along, more of it with each token.
     pub states: Vec<StateGroup>,
+    /// What a sequence carries along, always as much: the parts of a slot.
+    pub slots: Vec<SlotPart>,
     /// The ops, in order.
     pub ops: Vec<Tagged>,
     /// The buffer that holds the logits, `[Wanted, vocab]`.
@@ -431,6 +540,11 @@ impl Program {
     /// A weight's declaration.
     pub fn weight(&self, w: W) -> &WeightDecl {
         &self.weights[w.0 as usize]
+    }
+
+    /// f32 in a slot; 0 where sequences need none.
+    pub fn slot_width(&self) -> usize {
+        self.slots.iter().map(|part| part.width).sum()
     }
 
     /// The class of a sequence of at most `tokens` tokens, for the choice of rope tables: see [`Rope::length_class`].
@@ -466,10 +580,15 @@ impl Op {
             | Op::Route { out, .. }
             | Op::ExpertsUp { out, .. }
             | Op::ExpertsDown { out, .. }
+            | Op::Conv { out, .. }
+            | Op::Scan { out, .. }
+            | Op::Ssd { out, .. }
+            | Op::Delta { out, .. }
             | Op::Gather { out, .. } => vec![*out],
             Op::SoftCap { x, .. }
             | Op::Gate { x, .. }
             | Op::Times { x, .. }
+            | Op::Factors { x, .. }
             | Op::Scale { x, .. }
             | Op::Rotate { x, .. } => vec![*x],
             Op::Project { outs, .. } => outs.iter().map(|p| p.out).collect(),

@@ -17,6 +17,9 @@ pub struct Plan {
     pub page_tokens: usize,
     /// Pages, for each of the program's state groups.
     pub pages: Vec<usize>,
+    /// Slots; 0 where the program's sequences need none. [`Plan::new`] has one more than sequences in a step: for one that is read while
+    /// others wait.
+    pub slots: usize,
 }
 
 /// Bytes that a program needs under a plan.
@@ -26,6 +29,8 @@ pub struct Footprint {
     pub weights: u64,
     /// Keys and values.
     pub kv: u64,
+    /// Slots.
+    pub slots: u64,
     /// Activations.
     pub buffers: u64,
     /// What the backend keeps for itself: [`crate::Backend::footprint`].
@@ -45,6 +50,7 @@ impl Plan {
             context,
             page_tokens: Self::PAGE_TOKENS,
             pages: Vec::new(),
+            slots: if program.slots.is_empty() { 0 } else { seqs + 1 },
         };
         plan.pages = program.states.iter().map(|group| seqs * plan.pages_of(group, context)).collect();
         plan
@@ -73,6 +79,7 @@ impl Plan {
         Footprint {
             weights,
             kv: program.states.iter().zip(&self.pages).map(kv).sum::<u64>() * float,
+            slots: program.slot_width() as u64 * self.slots as u64 * float,
             buffers: buffers.sum::<u64>() * float,
             scratch: 0,
         }
@@ -90,7 +97,7 @@ impl Plan {
 impl Footprint {
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.weights + self.kv + self.buffers + self.scratch
+        self.weights + self.kv + self.slots + self.buffers + self.scratch
     }
 }
 

@@ -26,6 +26,25 @@ pub struct SeqStep {
     pub pages: Vec<PageList>,
     /// [`Program::length_class`] of the length the sequence was admitted with.
     pub length_class: usize,
+    /// Where its state is, if the program has slots; none if not.
+    pub slot: Option<SlotUse>,
+}
+
+/// The slots of a sequence in a step: its state is read from one and written to one, which may be another. So a state that is kept, a
+/// fork of one and a way back to one need no copy. Nobody else reads or writes the slot that a sequence writes in the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotUse {
+    /// The state behind the sequence's past; none where it has none, which is zeros.
+    pub read: Option<u32>,
+    /// Where the state behind the step's rows goes.
+    pub write: u32,
+}
+
+impl SlotUse {
+    /// One slot for a sequence with `past` tokens.
+    pub fn in_place(slot: u32, past: usize) -> SlotUse {
+        SlotUse { read: (past > 0).then_some(slot), write: slot }
+    }
 }
 
 /// The pages that a sequence holds of one state group: those of the first `first * page_tokens` tokens are gone, the others cover
@@ -93,7 +112,7 @@ pub enum Output {
 }
 
 impl StepInputs {
-    /// One new sequence on pages 0, 1, ..., with the logits of every row wanted.
+    /// One new sequence on pages 0, 1, ... and in slot 0, with the logits of every row wanted.
     pub fn prompt(program: &Program, plan: &Plan, tokens: &[u32]) -> StepInputs {
         let pages = PageList::from((0..tokens.len().div_ceil(plan.page_tokens) as u32).collect::<Vec<_>>());
         StepInputs {
@@ -104,6 +123,7 @@ impl StepInputs {
                 past: 0,
                 pages: vec![pages; program.states.len()],
                 length_class: program.length_class(tokens.len()),
+                slot: (!program.slots.is_empty()).then(|| SlotUse::in_place(0, 0)),
             }],
             want: (0..tokens.len()).map(|row| Wanted { row, what: Want::Logits }).collect(),
         }
@@ -136,7 +156,27 @@ impl StepInputs {
         if let Some(token) = self.tokens.iter().find(|t| **t as usize >= program.vocab) {
             return Err(StepError::Token { token: *token, vocab: program.vocab });
         }
-        self.seqs.iter().try_for_each(|seq| check_seq(seq, program, plan))
+        self.seqs.iter().try_for_each(|seq| check_seq(seq, program, plan))?;
+        self.check_slots(program, plan)
+    }
+
+    fn check_slots(&self, program: &Program, plan: &Plan) -> Result<(), StepError> {
+        for (i, seq) in self.seqs.iter().enumerate() {
+            ensure(seq.slot.is_none() == program.slots.is_empty(), || {
+                "sequences have slots if and only if the program has".to_owned()
+            })?;
+            let Some(SlotUse { read, write }) = seq.slot else { continue };
+            ensure(read.is_none() == (seq.past == 0), || "a state is read if and only if there is a past".to_owned())?;
+            ensure(read.into_iter().chain([write]).all(|slot| (slot as usize) < plan.slots), || {
+                format!("a slot past the end, the plan has {}", plan.slots)
+            })?;
+            let others = self.seqs.iter().enumerate().filter(|(j, _)| *j != i).filter_map(|(_, seq)| seq.slot);
+            let mut used = others.flat_map(|other| [Some(other.write), other.read]);
+            ensure(!used.any(|slot| slot == Some(write)), || {
+                format!("slot {write} is written, and used by another sequence of the step")
+            })?;
+        }
+        Ok(())
     }
 }
 

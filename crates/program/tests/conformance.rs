@@ -1,6 +1,6 @@
 //! The case table holds together, and the interpreter agrees with itself where it must.
 
-use ffai_program::{Backend, Output, Reference, Want, conform::cases};
+use ffai_program::{Backend, Output, Plan, Reference, SlotUse, StepInputs, Want, conform::cases};
 
 #[test]
 fn every_case_runs_on_the_interpreter_and_gives_finite_numbers() {
@@ -52,6 +52,43 @@ fn a_copied_page_holds_the_same_keys() {
         executable.step(&next).unwrap()
     };
     assert_eq!(run(true), run(false));
+}
+
+#[test]
+fn two_continuations_of_one_state_are_those_of_two_sequences() {
+    let case = cases().into_iter().find(|c| c.name.starts_with("delta of 2")).unwrap();
+    let plan = Plan { slots: 3, seqs: 2, ..case.plan.clone() };
+    let [first, next] = [&case.steps[0], &case.steps[1]];
+    let go_on = |step: &StepInputs, read: u32, write: u32| {
+        let mut step = step.clone();
+        step.seqs[0].slot = Some(SlotUse { read: Some(read), write });
+        step
+    };
+    let mut forked = Reference.compile(&case.program, &case.weights, &plan, &mut |_| {}).unwrap();
+    forked.step(first).unwrap();
+    let outputs = [(0, 1), (0, 2), (0, 0)].map(|(read, write)| forked.step(&go_on(next, read, write)).unwrap());
+    let mut alone = Reference.compile(&case.program, &case.weights, &plan, &mut |_| {}).unwrap();
+    alone.step(first).unwrap();
+    let expected = alone.step(&go_on(next, 0, 0)).unwrap();
+    assert!(outputs.iter().all(|output| *output == expected));
+}
+
+#[test]
+fn slots_that_contradict_each_other_are_refused() {
+    let case = cases().into_iter().find(|c| c.name.starts_with("ssd") && c.steps[0].seqs.len() > 1).unwrap();
+    let refused = |change: &dyn Fn(&mut StepInputs)| {
+        let mut step = case.steps[0].clone();
+        change(&mut step);
+        step.check(&case.program, &case.plan).unwrap_err().to_string()
+    };
+    let both = refused(&|step| step.seqs[1].slot = step.seqs[0].slot);
+    assert!(both.ends_with("slot 0 is written, and used by another sequence of the step"), "{both}");
+    let none = refused(&|step| step.seqs[0].slot = None);
+    assert!(none.ends_with("sequences have slots if and only if the program has"), "{none}");
+    let fresh = refused(&|step| step.seqs[0].slot = Some(SlotUse { read: Some(0), write: 0 }));
+    assert!(fresh.ends_with("a state is read if and only if there is a past"), "{fresh}");
+    let past = refused(&|step| step.seqs[0].slot = Some(SlotUse { read: None, write: 99 }));
+    assert!(past.contains("a slot past the end"), "{past}");
 }
 
 #[test]

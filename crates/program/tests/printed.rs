@@ -132,6 +132,12 @@ fn small_models_of_the_dense_families_print_as_they_did() {
 }
 
 #[test]
+fn small_models_with_states_print_as_they_did() {
+    let kinds = json!({"layer_types": ["conv", "conv", "full_attention", "conv"], "norm_eps": 1e-5});
+    check("small-lfm2", &small("lfm2", &kinds));
+}
+
+#[test]
 fn small_mixtures_print_as_they_did() {
     for (model_type, keys) in [
         ("mixtral", json!({"num_local_experts": 6, "num_experts_per_tok": 2})),

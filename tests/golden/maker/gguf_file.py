@@ -51,6 +51,14 @@ NAMES = [
     ("model.layers.#.self_attn.embed_q.", "blk.#.attn_k_b."),
     ("model.layers.#.self_attn.unembed_out.", "blk.#.attn_v_b."),
     ("model.layers.#.mlp.router.", "blk.#.ffn_gate_inp."),
+    ("model.embedding_norm.", "token_embd_norm."),
+    ("model.layers.#.operator_norm.", "blk.#.attn_norm."),
+    ("model.layers.#.ffn_norm.", "blk.#.ffn_norm."),
+    ("model.layers.#.self_attn.out_proj.", "blk.#.attn_output."),
+    ("model.layers.#.self_attn.q_layernorm.", "blk.#.attn_q_norm."),
+    ("model.layers.#.self_attn.k_layernorm.", "blk.#.attn_k_norm."),
+    *((f"model.layers.#.conv.{part}.", f"blk.#.shortconv.{part}.") for part in ("in_proj", "conv", "out_proj")),
+    *((f"model.layers.#.feed_forward.w{n}.", f"blk.#.ffn_{part}.") for n, part in ((1, "gate"), (2, "down"), (3, "up"))),
     *((f"model.layers.#.mlp.experts.{p}_proj.", f"blk.#.ffn_{p}_exps.") for p in EXPERTS),
     ("model.layers.#.mlp.gate.e_score_correction_bias", "blk.#.exp_probs_b.bias"),
     ("model.layers.#.mlp.gate.", "blk.#.ffn_gate_inp."),
@@ -100,6 +108,7 @@ COUNTS = {
     "q_lora_rank": "attention.q_lora_rank",
     "kv_lora_rank": "attention.kv_lora_rank",
     "qk_rope_head_dim": "rope.dimension_count",
+    "conv_L_cache": "shortconv.l_cache",
     "n_group": "expert_group_count",
     "topk_group": "expert_group_used_count",
 }
@@ -146,6 +155,8 @@ class Gguf:
         fused = {name: value for name, value in cut.items() if two_kinds.stays_fused(name)}
         single = {name: value for name, value in cut.items() if name not in fused}
         for name, value in {**stacked(single), **fused}.items():
+            if name.endswith(layouts.TAPS):
+                value = value[:, :, 0]
             heads = heads_permuted(config, name)
             target = gguf_name(name, architecture(config))
             kind = self._type(target, value)
@@ -162,7 +173,7 @@ class Gguf:
         return layouts.joined({**unstacked(stored, single), **stored}, weights, config)
 
     def _type(self, name: str, value: np.ndarray) -> Type:
-        if value.ndim == 1 or "ffn_gate_inp" in name or name.endswith(".bias"):
+        if value.ndim == 1 or name.endswith("conv.weight") or "ffn_gate_inp" in name or name.endswith(".bias"):
             return Type.F32
         return Type[next((kind for pattern, kind in self.types.items() if fnmatch(name, pattern)), self.main)]
 
@@ -198,11 +209,10 @@ class Gguf:
         writer.add_embedding_length(config["hidden_size"])
         writer.add_feed_forward_length(two_kinds.inner(config))
         writer.add_head_count(config["num_attention_heads"])
-        one_head = "kv_lora_rank" in config and not self.joint
-        writer.add_head_count_kv(1 if one_head else two_kinds.key_heads(config))
+        writer.add_head_count_kv(key_heads(config, self.joint))
         writer.add_rope_freq_base(config["rope_theta"])
-        if "rms_norm_eps" in config:
-            writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+        if eps := config.get("rms_norm_eps") or config.get("norm_eps"):
+            writer.add_layer_norm_rms_eps(eps)
         else:
             writer.add_layer_norm_eps(config.get("layer_norm_eps") or config["norm_epsilon"])
         if (scaling := config.get("rope_scaling")) and "yarn" in scaling.values():
@@ -240,6 +250,15 @@ class Gguf:
             writer.add_rope_dimension_count(head_dim(config))
         writer.add_file_type(FILE_TYPES[self.main])
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def key_heads(config: dict[str, Any], joint: bool) -> int | list[int]:
+    """Of all layers, or of each where some do not attend."""
+    if "kv_lora_rank" in config and not joint:
+        return 1
+    if "conv" in config.get("layer_types", []):
+        return [0 if kind == "conv" else config["num_key_value_heads"] for kind in config["layer_types"]]
+    return two_kinds.key_heads(config)
 
 
 def encode(name: str, value: np.ndarray, kind: Type) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""Weights that checkpoints of different writers cut differently: the last matrices of latent attention, and experts whose gate
-and up take turns."""
+"""Weights that checkpoints of different writers cut differently: the last matrices of latent attention, experts whose gate and up
+take turns, and taps of convolutions, [channels, 1, kernel] in transformers and [channels, kernel, 1] in MLX."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import numpy as np
 
 Weights = dict[str, np.ndarray]
 JOINT, KEYS, VALUES = "kv_b_proj", "embed_q", "unembed_out"
+TAPS = (".conv.weight", ".conv1d.weight")
 
 
 def split(weights: Weights, config: dict[str, Any], joint: bool = False) -> Weights:
@@ -19,6 +20,8 @@ def split(weights: Weights, config: dict[str, Any], joint: bool = False) -> Weig
             keys, values = np.split(heads, [config["qk_nope_head_dim"]], axis=1)
             out[f"{module}{KEYS}.weight"] = np.ascontiguousarray(keys.swapaxes(1, 2))
             out[f"{module}{VALUES}.weight"] = np.ascontiguousarray(values)
+        elif name.endswith(TAPS):
+            out[name] = value.swapaxes(1, 2).copy()
         elif takes_turns(config) and ".experts." in name:
             out |= _split_expert(name, value)
         else:
@@ -41,7 +44,7 @@ def joined(stored: Weights, like: Weights, config: dict[str, Any]) -> Weights:
 
     def value(name: str) -> np.ndarray:
         if name in stored:
-            return stored[name]
+            return stored[name].reshape(like[name].shape)
         if name.endswith(f"{JOINT}.weight"):
             module = name.removesuffix(f"{JOINT}.weight")
             keys, values = stored[f"{module}{KEYS}.weight"].swapaxes(1, 2), stored[f"{module}{VALUES}.weight"]

@@ -17,6 +17,7 @@ logging.getLogger("transformers").setLevel(logging.ERROR)
 torch.set_num_threads(1)
 
 Weights = dict[str, np.ndarray]
+WITHOUT_ATTENTION = ("mamba", "mamba2")
 
 
 def model(config: dict[str, Any]) -> torch.nn.Module:
@@ -56,6 +57,9 @@ def logits(
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     built.load_state_dict(state, strict=True)
     ids = torch.from_numpy(tokens.astype(np.int64))[None]
-    out = built(input_ids=ids, use_cache=False, output_attentions=True)
-    late = [attention[0, :, len(tokens) // 2 :].amax(-1).mean() for attention in out.attentions]
-    return out.logits[0].numpy(), float(torch.stack(late).mean())
+    attends = "num_attention_heads" in config and config["model_type"] not in WITHOUT_ATTENTION
+    out = built(input_ids=ids, use_cache=False, **({"output_attentions": True} if attends else {}))
+    # Models without attention have none, layers without it nothing or None.
+    attentions = [attention for attention in getattr(out, "attentions", None) or () if attention is not None]
+    late = [attention[0, :, len(tokens) // 2 :].amax(-1).mean() for attention in attentions]
+    return out.logits[0].numpy(), float(torch.stack(late).mean()) if late else float("nan")

@@ -5,7 +5,7 @@
 use serde_json::{Map, Number, Value, json};
 
 use super::gguf_kinds;
-use crate::gguf::Metadata;
+use crate::gguf::{self, Metadata};
 use crate::{Hparams, Result};
 
 /// What a row reads.
@@ -56,6 +56,7 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("nextn_predict_layers", "num_nextn_predict_layers", Count),
     ("attention.shared_kv_layers", "num_kv_shared_layers", Count),
     ("embedding_length_per_layer_input", "hidden_size_per_layer_input", Count),
+    ("shortconv.l_cache", "conv_L_cache", Count),
 ];
 
 /// Keys of the tokenizer.
@@ -101,6 +102,9 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     map.insert("model_type".into(), architecture.into());
     let kinds = gguf_kinds::translate(metadata, architecture, &has)?;
     for &(key, name, kind) in KEYS.iter().filter(|row| !kinds.contains_key(row.1)) {
+        if name == "num_key_value_heads" && key_heads_by_layer(metadata, architecture, &mut map)? {
+            continue;
+        }
         insert(&mut map, metadata, &format!("{architecture}.{key}"), name, kind)?;
     }
     drop_prediction_layers(&mut map);
@@ -135,6 +139,9 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     if let Some(types) = layer_types(metadata, architecture)? {
         map.insert("layer_types".into(), types);
     }
+    for &(_, flag, value) in SETTLED.iter().filter(|(name, ..)| *name == architecture) {
+        map.insert(flag.into(), value.into());
+    }
     for &(tensor, flag, present) in TENSOR_FLAGS {
         map.insert(flag.into(), (has(tensor) == present).into());
     }
@@ -147,6 +154,24 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
         map.insert("query_pre_attn_scalar".into(), scalar.into());
     }
     Ok(Hparams::from_gguf(metadata.file(), architecture, map))
+}
+
+/// Flags of configs whose consequences are in the file already.
+const SETTLED: &[(&str, &str, bool)] = &[("lfm2", "block_auto_adjust_ff_dim", false)];
+
+/// What `layer_types` of a config calls the layers without attention, which have no key heads in GGUF.
+const WITHOUT_ATTENTION: &[(&str, &str)] = &[("lfm2", "conv")];
+
+/// A number of key heads for each layer: the greatest, and the layers that have none. False where the file has one for all.
+fn key_heads_by_layer(metadata: &Metadata, architecture: &str, map: &mut Map<String, Value>) -> Result<bool> {
+    let Some((_, other)) = WITHOUT_ATTENTION.iter().find(|(name, _)| *name == architecture) else { return Ok(false) };
+    let Some(gguf::Value::Ints(heads)) = metadata.get(&format!("{architecture}.attention.head_count_kv")) else {
+        return Ok(false);
+    };
+    map.insert("num_key_value_heads".into(), heads.iter().copied().max().unwrap_or(0).into());
+    let name = |heads: &i64| if *heads == 0 { *other } else { "full_attention" };
+    map.insert("layer_types".into(), heads.iter().map(name).collect());
+    Ok(true)
 }
 
 /// `block_count` counts the layers that predict further tokens as well.

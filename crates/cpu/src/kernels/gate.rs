@@ -40,11 +40,13 @@ impl Kernel for Activate {
     }
 }
 
-/// `x = sigmoid(gate) * x`.
+/// `x = sigmoid(gate) * x`, or `x = silu(gate) * x`.
 pub(crate) struct Sigmoid {
     /// `[len]`, or one for all.
     pub(crate) gate: *const f32,
     pub(crate) each: bool,
+    /// Whether the logits are factors too.
+    pub(crate) silu: bool,
     /// `[len]`.
     pub(crate) x: *mut f32,
     pub(crate) len: usize,
@@ -61,15 +63,21 @@ impl Kernel for SigmoidGate {
         let mut at = 0;
         while at + S::LANES <= a.len {
             let gate = if a.each { S::load(a.gate.add(at)) } else { S::splat(*a.gate) };
-            S::store(a.x.add(at), S::div(S::load(a.x.add(at)), one_and_exp::<S>(gate, -1.0)));
+            S::store(a.x.add(at), gated::<S>(S::load(a.x.add(at)), gate, a.silu));
             at += S::LANES;
         }
         if at < a.len {
             let rest = a.len - at;
             let gate = if a.each { S::load_first(a.gate.add(at), rest) } else { S::splat(*a.gate) };
-            S::store_first(a.x.add(at), rest, S::div(S::load_first(a.x.add(at), rest), one_and_exp::<S>(gate, -1.0)));
+            S::store_first(a.x.add(at), rest, gated::<S>(S::load_first(a.x.add(at), rest), gate, a.silu));
         }
     }
+}
+
+#[inline(always)]
+unsafe fn gated<S: Simd>(x: S::V, gate: S::V, silu: bool) -> S::V {
+    let x = if silu { S::mul(x, gate) } else { x };
+    S::div(x, one_and_exp::<S>(gate, -1.0))
 }
 
 /// `x = cap * tanh(x / cap)`.
@@ -108,7 +116,7 @@ pub(super) unsafe fn soft_cap<S: Simd>(cap: f32, x: *mut f32, len: usize) {
 
 /// `act(gate) * up`, or `act(gate)` alone.
 #[inline(always)]
-unsafe fn activate<S: Simd>(act: Activation, x: S::V, up: Option<S::V>) -> S::V {
+pub(super) unsafe fn activate<S: Simd>(act: Activation, x: S::V, up: Option<S::V>) -> S::V {
     let y = match act {
         Activation::Silu => S::div(x, one_and_exp::<S>(x, -1.0)),
         // (1 + tanh(u)) / 2 = sigmoid(2 u)

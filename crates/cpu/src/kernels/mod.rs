@@ -12,11 +12,35 @@
 
 pub(crate) mod attend;
 pub(crate) mod blend;
+pub(crate) mod conv;
 pub(crate) mod decode;
+pub(crate) mod delta;
 pub(crate) mod dot;
 pub(crate) mod finish;
 pub(crate) mod gate;
 pub(crate) mod prepare;
 pub(crate) mod rotate;
+pub(crate) mod scan;
 pub(crate) mod source;
+pub(crate) mod ssd;
 pub(crate) mod tile;
+
+use crate::simd::Simd;
+
+/// Reads `n` floats, at most a vector; the others are 0.
+#[inline(always)]
+unsafe fn load<S: Simd>(p: *const f32, n: usize) -> S::V {
+    if n >= S::LANES { S::load(p) } else { S::load_first(p, n) }
+}
+
+/// Writes the first `n` floats of a vector.
+#[inline(always)]
+unsafe fn store<S: Simd>(p: *mut f32, n: usize, v: S::V) {
+    if n >= S::LANES { S::store(p, v) } else { S::store_first(p, n, v) }
+}
+
+/// `ln(1 + e^x)`
+#[inline(always)]
+fn softplus(x: f32) -> f32 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}

@@ -104,8 +104,9 @@ pub(crate) struct NormRow {
     pub(crate) x: *const f32,
     pub(crate) parts: usize,
     pub(crate) len: usize,
-    /// Its vectors are `[len]`.
+    /// Its vectors are `[weights, len]`, and are repeated after that many parts.
     pub(crate) norm: NormParts,
+    pub(crate) weights: usize,
     /// `[parts, len]` or null; may be `out`.
     pub(crate) add: *const f32,
     /// `[parts, len]`; may be `x`.
@@ -124,7 +125,10 @@ impl Kernel for NormKernel {
     unsafe fn run<S: Simd>(a: &NormRow) {
         for part in 0..a.parts {
             let at = part * a.len;
-            norm::<S>(a.x.add(at), a.norm, a.len, a.scratch);
+            let skip = part % a.weights * a.len;
+            let bias = if a.norm.bias.is_null() { a.norm.bias } else { a.norm.bias.add(skip) };
+            let own = NormParts { weight: a.norm.weight.add(skip), bias, ..a.norm };
+            norm::<S>(a.x.add(at), own, a.len, a.scratch);
             for i in 0..a.len {
                 let residual = if a.add.is_null() { 0.0 } else { *a.add.add(at + i) };
                 *a.out.add(at + i) = *a.scratch.add(i) + residual;

@@ -1,7 +1,7 @@
 //! `out = add + norm(x)`, `x = cap * tanh(x / cap)`, `x = sigmoid(gate) * x` and products in place, row by row.
 #![expect(unsafe_code, reason = "kernels work on raw parts")]
 
-use ffai_program::{Buf, StepInputs};
+use ffai_program::{Buf, Gating, StepInputs};
 
 use super::{Norm, Ready};
 use crate::kernels::gate::{Cap, Sigmoid};
@@ -15,6 +15,8 @@ const CHUNK: usize = 8;
 pub(crate) struct AddNorm {
     pub(crate) x: Buf,
     pub(crate) norm: Norm,
+    /// Width of a part; the norm's vectors are as long or longer.
+    pub(crate) part: usize,
     pub(crate) add: Option<Buf>,
     pub(crate) out: Buf,
 }
@@ -27,20 +29,21 @@ impl Ready for AddNorm {
 
 impl AddNorm {
     fn row(&self, machine: &Machine, thread: usize, row: usize) {
-        let (width, len) = (machine.buf(self.x).width, self.norm.weight.len());
+        let width = machine.buf(self.x).width;
         let scratch = &machine.scratch[thread].normed;
-        assert!(len <= scratch.len(), "room for a norm of {len}");
+        assert!(self.part <= scratch.len(), "room for a norm of {}", self.part);
         let at = |buf: Buf| machine.ptr(buf).wrapping_add(row * width);
         let args = NormRow {
             x: at(self.x),
-            parts: width / len,
-            len,
+            parts: width / self.part,
+            len: self.part,
             norm: self.norm.parts(),
+            weights: self.norm.weight.len() / self.part,
             add: self.add.map_or(std::ptr::null(), |add| at(add).cast_const()),
             out: at(self.out),
             scratch: scratch.ptr(),
         };
-        // SAFETY: the row lies in its buffers, which are equally wide and a multiple of `len` (the program's builder saw to it),
+        // SAFETY: the row lies in its buffers, which are equally wide and a multiple of the norm's vectors, as these are of a part (the program's builder saw to it),
         // and is this thread's, as is the scratch.
         unsafe { (machine.kernels.norm)(&args) };
     }
@@ -63,10 +66,11 @@ impl Ready for SoftCap {
     }
 }
 
-/// A sigmoid gate in place.
+/// A gate in place.
 pub(crate) struct Gate {
     pub(crate) x: Buf,
     pub(crate) gate: Buf,
+    pub(crate) by: Gating,
 }
 
 impl Ready for Gate {
@@ -78,8 +82,9 @@ impl Ready for Gate {
             for part in 0..parts {
                 let gate = machine.ptr(self.gate).wrapping_add(row * gates + part);
                 let x = machine.ptr(self.x).wrapping_add(row * width + part * len);
+                let sigmoid = Sigmoid { gate, each: gates == width, silu: self.by == Gating::Silu, x, len };
                 // SAFETY: the row lies in its buffers and is this thread's.
-                unsafe { (machine.kernels.sigmoid)(&Sigmoid { gate, each: gates == width, x, len }) };
+                unsafe { (machine.kernels.sigmoid)(&sigmoid) };
             }
         });
     }
@@ -102,6 +107,29 @@ impl Ready for Times {
                 // SAFETY: the row lies in its buffers, the factors end with it (the program's builder saw to it), and it is this
                 // thread's.
                 unsafe { *x.add(i) *= *by.add(i) };
+            }
+        });
+    }
+}
+
+/// A product in place with a number for each part of a row.
+pub(crate) struct Factors {
+    pub(crate) x: Buf,
+    /// Widths and factors.
+    pub(crate) parts: Vec<(usize, f32)>,
+}
+
+impl Ready for Factors {
+    fn run(&self, machine: &Machine, inputs: &StepInputs) {
+        let width = machine.buf(self.x).width;
+        each_row(machine, machine.rows(self.x, inputs), |_, row| {
+            let mut x = machine.ptr(self.x).wrapping_add(row * width);
+            for (len, factor) in &self.parts {
+                for i in 0..*len {
+                    // SAFETY: the parts make up the row (the program's builder saw to it), which is this thread's.
+                    unsafe { *x.add(i) *= factor };
+                }
+                x = x.wrapping_add(*len);
             }
         });
     }

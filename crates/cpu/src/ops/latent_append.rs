@@ -61,7 +61,7 @@ impl LatentAppend {
         assert!(len <= scratch.len(), "room for a norm of {len}");
         let x = machine.ptr(self.key).wrapping_add(row * self.heads.dim);
         let (norm, scratch) = (self.norm.parts(), scratch.ptr());
-        let args = NormRow { x, parts: 1, len, norm, add: std::ptr::null(), out: x, scratch };
+        let args = NormRow { x, parts: 1, len, norm, weights: 1, add: std::ptr::null(), out: x, scratch };
         // SAFETY: the row lies in its buffer and is this thread's, as is the scratch.
         unsafe { (machine.kernels.norm)(&args) };
     }

@@ -1,14 +1,15 @@
-//! A random model of four layers: one with a window and sinks, one with latent attention, one with a mixture; small enough for
-//! many runs.
+//! A random model of six layers: one with a window and sinks, one with latent attention, one with a mixture, two of everything with
+//! a state; small enough for many runs.
 
-use ffai_checkpoint::{Float, Storage};
+use ffai_checkpoint::{Float, Storage, Tensor};
 use ffai_cpu::Cpu;
 use ffai_model::{
-    Activation, Attention, Groups, Head, LatentAttention, LatentMatrices, Layer, Mixer, Mlp, Moe, Norm, Pairing,
-    QkNorm, Rope, Router, Routing, Score, Shape, Shared, Spec,
+    Activation, Attention, CausalConv, DeltaNet, Groups, Head, HeadOrder, LatentAttention, LatentMatrices, Layer,
+    Mamba1, Mamba2, Mixer, Mlp, Moe, Norm, Pairing, QkNorm, Rope, Router, Routing, Score, Shape, Shared, ShortConv,
+    Spec, StateNorm,
 };
 use ffai_program::conform::{Bag, Rng, random_tensor};
-use ffai_program::{Backend, Executable, Output, Plan, Program, SeqStep, StepInputs, Want, Wanted, lower};
+use ffai_program::{Backend, Executable, Output, Plan, Program, SeqStep, SlotUse, StepInputs, Want, Wanted, lower};
 
 pub(crate) const VOCAB: usize = 97;
 /// Tokens of the longest sequence.
@@ -26,6 +27,17 @@ pub(crate) struct Sequence {
     pub(crate) tokens: Vec<u32>,
     pub(crate) past: usize,
     pub(crate) pages: Vec<u32>,
+    /// Which of the sequences it is: its state goes from one of two slots to the other.
+    number: u32,
+    /// Where its state is.
+    pub(crate) state: Option<u32>,
+}
+
+impl Sequence {
+    fn slot(&self) -> SlotUse {
+        let first = 2 * self.number;
+        SlotUse { read: self.state, write: if self.state == Some(first) { first + 1 } else { first } }
+    }
 }
 
 impl Model {
@@ -35,7 +47,10 @@ impl Model {
         let mut rng = Rng(11);
         let mut weights = Bag::default();
         for decl in spec.weights() {
+            let small = Storage::Dense(Float::F32);
             let tensor = match decl.shape {
+                _ if decl.role.ends_with(".decay") => decay(&decl.role, decl.shape.dims(), &mut rng),
+                Shape::Matrix { rows, cols } if cols < 32 => random_tensor(&decl.role, small, rows, cols, &mut rng),
                 Shape::Matrix { rows, cols } => random_tensor(&decl.role, storage, rows, cols, &mut rng),
                 Shape::Vector { len } => random_tensor(&decl.role, Storage::Dense(Float::BF16), 1, len, &mut rng),
             };
@@ -44,7 +59,7 @@ impl Model {
         let program = lower(&spec);
         let plan = Plan::new(&program, 3, CONTEXT, 3 * CONTEXT);
         Model {
-            plan: Plan { wanted: 3 * CONTEXT, page_tokens: 16, pages: vec![3 * CONTEXT / 16; 3], ..plan },
+            plan: Plan { wanted: 3 * CONTEXT, page_tokens: 16, pages: vec![3 * CONTEXT / 16; 3], slots: 6, ..plan },
             program,
             weights,
         }
@@ -57,7 +72,7 @@ impl Model {
     /// A sequence on every third page, from page `n`.
     pub(crate) fn sequence(&self, n: usize, tokens: Vec<u32>) -> Sequence {
         let pages = (0..CONTEXT / self.plan.page_tokens).map(|p| (3 * p + n) as u32).collect();
-        Sequence { tokens, past: 0, pages }
+        Sequence { tokens, past: 0, pages, number: n as u32, state: None }
     }
 
     /// The next `rows` tokens of each sequence in one step; gives the logits of each row, as bits.
@@ -68,8 +83,9 @@ impl Model {
             inputs.positions.extend(taken.clone().map(|p| p as u32));
             inputs.tokens.extend(&seq.tokens[taken]);
             let pages = vec![seq.pages.clone().into(); self.program.states.len()];
-            inputs.seqs.push(SeqStep { rows: *rows, past: seq.past, pages, length_class: 0 });
-            seq.past += *rows;
+            let slot = (self.plan.slots > 0).then(|| seq.slot());
+            inputs.seqs.push(SeqStep { rows: *rows, past: seq.past, pages, length_class: 0, slot });
+            (seq.past, seq.state) = (seq.past + *rows, Some(seq.slot().write));
         }
         inputs.want = (0..inputs.rows()).map(|row| Wanted { row, what: Want::Logits }).collect();
         let mut outputs = run.step(&inputs).expect("a step that runs").into_iter();
@@ -132,10 +148,46 @@ fn spec() -> Spec {
             layer(Some(21), mlp.clone().into()),
             Layer::pre_norm(norm, [latent.into(), mlp.into()]),
             layer(None, mixture().into()),
+            Layer::pre_norm(norm, recurrent()),
+            Layer::pre_norm(norm, [mamba1()]),
         ],
         final_norm: norm,
         head: Head { tied: false, bias: false, scale: 1.0, cap: None },
     }
+}
+
+/// Numbers below 0.
+fn decay(role: &str, (rows, cols): (usize, usize), rng: &mut Rng) -> Tensor {
+    Tensor::from_f32(role, rows, cols, (0..rows * cols).map(|_| -rng.unit().exp()).collect())
+}
+
+/// One of each mixer with a state.
+fn recurrent() -> [Mixer; 3] {
+    let conv = CausalConv { kernel: 4, bias: true };
+    let norm = Norm::rms(1e-5);
+    let gated = StateNorm { norm, part: 96, gate_first: true };
+    [
+        ShortConv { inner: 256, conv: CausalConv { kernel: 3, bias: false }, bias: true }.into(),
+        Mamba2 {
+            heads: 12,
+            head_dim: 64,
+            groups: 2,
+            state: 128,
+            conv,
+            bias: false,
+            dt_limits: [0.0, 3.0],
+            d_per_channel: false,
+            norm: Some(gated),
+            factors: [1.0, 0.5, 2.0, 1.5, 0.7],
+        }
+        .into(),
+        DeltaNet { k_heads: 2, v_heads: 4, k_dim: 64, v_dim: 64, conv, norm, order: HeadOrder::Grouped }.into(),
+    ]
+}
+
+fn mamba1() -> Mixer {
+    let conv = CausalConv { kernel: 4, bias: true };
+    Mamba1 { inner: 256, state: 8, dt_rank: 256, conv, bias: false, norm: Some(Norm::rms(1e-5)) }.into()
 }
 
 /// Nine experts of which each row goes to three, and an MLP with a gate.

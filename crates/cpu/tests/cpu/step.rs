@@ -3,7 +3,7 @@
 use ffai_checkpoint::{Float, Storage, Tensor};
 use ffai_cpu::{Cpu, CpuError, CpuOptions, Level};
 use ffai_program::conform::Rng;
-use ffai_program::{Backend, Output, SampleInputs, Sampling, StepError, StepInputs, Want};
+use ffai_program::{Backend, Output, SampleInputs, Sampling, SlotUse, StepError, StepInputs, Want};
 
 use crate::model::{Model, tokens};
 use crate::{cpu, levels};
@@ -18,7 +18,7 @@ fn a_copied_page_serves_a_fork_as_the_page_itself_does() {
     let mut seq = model.sequence(0, tokens.clone());
     model.step(&mut *run, &mut [(&mut seq, 39)]);
     let mut fork = model.sequence(1, tokens);
-    fork.past = 39;
+    (fork.past, fork.state) = (39, seq.state);
     for group in 0..model.program.states.len() {
         for (from, to) in seq.pages.iter().zip(&fork.pages) {
             run.copy_page(group, *from, *to);
@@ -47,6 +47,7 @@ fn a_row_without_finite_logits_is_not_finite_and_harms_no_other_sequence() {
         let mut inputs = StepInputs::prompt(&model.program, &model.plan, &[1, 2, 3]);
         let mut other = StepInputs::prompt(&model.program, &model.plan, &[5, 6]);
         other.seqs[0].pages.iter_mut().for_each(|pages| *pages = vec![7].into());
+        other.seqs[0].slot = Some(SlotUse::in_place(1, 0));
         let alone = run.step(&inputs).unwrap();
         inputs.tokens.append(&mut other.tokens);
         inputs.positions.append(&mut other.positions);

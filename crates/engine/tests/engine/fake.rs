@@ -33,6 +33,7 @@ pub(crate) fn windowed(window: Option<usize>) -> Program {
         weights: Vec::new(),
         ropes: vec![Rope { width: 4, pairing: Pairing::Half, lengths }],
         states: vec![group.clone(), StateGroup { window, ..group }],
+        slots: Vec::new(),
         ops: Vec::new(),
         logits: Buf(0),
         vocab: VOCAB,
@@ -41,7 +42,7 @@ pub(crate) fn windowed(window: Option<usize>) -> Program {
 }
 
 pub(crate) fn plan() -> Plan {
-    Plan { rows: 8, wanted: 4, seqs: 4, context: 40, page_tokens: 4, pages: vec![40, 40] }
+    Plan { rows: 8, wanted: 4, seqs: 4, context: 40, page_tokens: 4, pages: vec![40, 40], slots: 0 }
 }
 
 pub(crate) fn engine(plan: &Plan, chunk: usize) -> Engine {

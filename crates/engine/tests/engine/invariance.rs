@@ -84,6 +84,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
             CONTEXT.div_ceil(page_tokens) + spare,
             ((rows + 4).div_ceil(page_tokens) + 1 + spare).min(CONTEXT.div_ceil(page_tokens) + spare),
         ],
+        slots: 0,
     })
 }
 

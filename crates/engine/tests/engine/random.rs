@@ -68,6 +68,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             context,
             page_tokens,
             pages: vec![pages.0, pages.1],
+            slots: 0,
         },
     )
 }

@@ -6,7 +6,7 @@ use crate::rope::RopeDefaults;
 use crate::{Activation, Attention, Head, Keys, Layer, Mlp, Moe, Norm, NormKind, Pairing, Result, Rope, Router, Spec};
 
 /// Bounds no real model comes near: a config beyond them is refused before anything is sized by it.
-const MOST: usize = 1 << 28;
+pub(super) const MOST: usize = 1 << 28;
 const MOST_LAYERS: usize = 4096;
 
 /// Sizes of a decoder, read from its config and checked.
@@ -67,7 +67,7 @@ impl Defaults {
 }
 
 /// Under which key a config says the norms' epsilon.
-const EPS: [&str; 3] = ["rms_norm_eps", "layer_norm_eps", "norm_epsilon"];
+const EPS: [&str; 5] = ["rms_norm_eps", "layer_norm_eps", "norm_epsilon", "norm_eps", "layer_norm_epsilon"];
 
 /// Under which key a config says the number of experts.
 const EXPERTS: [&str; 3] = ["num_experts", "num_local_experts", "n_routed_experts"];
@@ -228,7 +228,7 @@ fn epsilon(hp: &Hparams, default: f64) -> Result<f32> {
     Ok(eps as f32)
 }
 
-fn size(hp: &Hparams, key: &str, default: Option<usize>, most: usize) -> Result<usize> {
+pub(super) fn size(hp: &Hparams, key: &str, default: Option<usize>, most: usize) -> Result<usize> {
     match (hp.value(key), default) {
         (None, Some(default)) => Ok(default),
         _ => bounded(hp, key, hp.need_count(key)?, most),

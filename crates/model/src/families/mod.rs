@@ -11,6 +11,7 @@ mod glm4_moe;
 mod gpt_oss;
 mod granite;
 mod internlm2;
+mod lfm2;
 mod llama;
 mod mistral;
 mod mixtral;
@@ -122,6 +123,7 @@ pub const FAMILIES: &[Family] = &[
     Family::new("olmo3", "OLMo 3", olmo::olmo3).in_gguf_as("olmo2").names(olmo::HF, &[]),
     Family::new("glm4", "GLM 4", glm4::spec).adjacent().names(glm4::HF, glm4::GGUF),
     Family::new("ernie4_5", "ERNIE 4.5", ernie4_5::spec).adjacent(),
+    Family::new("lfm2", "LFM2", lfm2::spec).names(lfm2::HF, lfm2::GGUF),
     Family::new("starcoder2", "StarCoder 2", starcoder2::spec).names(starcoder2::HF, &[]),
     Family::new("cohere2", "Command R7B and A", cohere2::spec).adjacent().names(cohere2::HF, cohere2::GGUF),
     Family::new("gemma", "Gemma", gemma::gemma).names(gemma::HF_1, &[]),

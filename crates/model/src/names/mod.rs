@@ -37,6 +37,10 @@ pub enum Source {
     Columns(&'static str, &'static [&'static str]),
     /// It is a stack of a matrix for each head, one under the other.
     Heads(&'static str),
+    /// It is minus the exponential of the tensor.
+    MinusExp(&'static str),
+    /// It is the tensor, whose dimensions of length 1 do not count, or some rows of it, in which these roles lie one after the other.
+    Squeezed(&'static str, &'static [&'static str]),
 }
 
 /// Role pattern and where its weight comes from.
@@ -112,15 +116,18 @@ impl Names {
 
     fn found(&self, source: Source, indices: &[Option<&str>; 2]) -> Found {
         let (tensor, parts): (_, &[&str]) = match source {
-            Source::Whole(tensor) | Source::PlusOne(tensor) | Source::OverRoot(tensor) | Source::Heads(tensor) => {
-                (tensor, &[])
-            }
+            Source::Whole(tensor)
+            | Source::PlusOne(tensor)
+            | Source::OverRoot(tensor)
+            | Source::MinusExp(tensor)
+            | Source::Heads(tensor) => (tensor, &[]),
             Source::Ones => ("", &[]),
             Source::Rows(tensor, parts)
             | Source::Grouped(tensor, parts)
             | Source::Stack(tensor, parts)
             | Source::Turns(tensor, parts)
-            | Source::Columns(tensor, parts) => (tensor, parts),
+            | Source::Columns(tensor, parts)
+            | Source::Squeezed(tensor, parts) => (tensor, parts),
         };
         Found {
             source,

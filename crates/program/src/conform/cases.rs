@@ -2,14 +2,15 @@
 
 mod latent;
 mod per_layer;
+mod recurrent;
 
 use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage, Tensor};
 use ffai_model::{Activation, Growth, Pairing, Rope, Shape, WeightDecl};
 
 use super::{Bag, Case, Rng, experts, random::random_vector, random_tensor, storages};
 use crate::{
-    Buf, Builder, Heads, NormW, NormWKind, Op, PageList, Plan, Proj, RopeRef, Rows, SeqStep, StateGroup, StepInputs, W,
-    Want, Wanted,
+    Buf, Builder, Heads, NormW, NormWKind, Op, PageList, Plan, Proj, RopeRef, Rows, SeqStep, SlotUse, StateGroup,
+    StepInputs, W, Want, Wanted,
 };
 
 pub(super) const VOCAB: usize = 61;
@@ -18,7 +19,8 @@ pub(super) const F32: Storage = Storage::Dense(Float::F32);
 /// Every case.
 pub fn cases() -> Vec<Case> {
     let dense = [products(), combs(), embeddings(), gates(), projections(), norms(), caps()];
-    [dense.concat(), attentions(), latent::cases(), experts::cases(), per_layer::cases()].concat()
+    let others = [latent::cases(), experts::cases(), per_layer::cases(), recurrent::cases()];
+    [dense.concat(), attentions(), others.concat()].concat()
 }
 
 /// A case under construction: a builder that makes each weight it declares.
@@ -45,12 +47,16 @@ impl Maker {
         self.bag.0.insert(role.to_owned(), random_vector(role, len, mean, &mut self.rng));
     }
 
+    /// A matrix of plain numbers.
+    pub(super) fn numbers(&mut self, role: &str, rows: usize, cols: usize, value: impl FnMut() -> f32) {
+        let values = std::iter::repeat_with(value).take(rows * cols).collect();
+        self.bag.0.insert(role.to_owned(), Tensor::from_f32(role, rows, cols, values));
+        self.decls.push(WeightDecl { role: role.to_owned(), shape: Shape::Matrix { rows, cols } });
+    }
+
     /// A table of plain numbers: what [`Maker::builder`] makes at random unless it is there.
     pub(super) fn table(&mut self, name: &str, width: usize, value: impl FnMut() -> f32) {
-        let role = format!("table.{name}");
-        let values = std::iter::repeat_with(value).take(VOCAB * width).collect();
-        self.bag.0.insert(role.clone(), Tensor::from_f32(&role, VOCAB, width, values));
-        self.decls.push(WeightDecl { role, shape: Shape::Matrix { rows: VOCAB, cols: width } });
+        self.numbers(&format!("table.{name}"), VOCAB, width, value);
     }
 
     /// The builder, and a buffer filled from a plain table `[VOCAB, width]` for each (name, width).
@@ -82,26 +88,34 @@ impl Maker {
         let plan = Plan { page_tokens: 16, ..Plan::new(&program, seqs, longest.next_multiple_of(32), rows) };
         let pages = |group| seqs * plan.pages_of(group, plan.context) + 1;
         let plan = Plan { pages: program.states.iter().map(pages).collect(), ..plan };
-        let mut past = vec![0; seqs];
+        let slots = if program.slots.is_empty() { 0 } else { 2 * seqs };
+        let plan = Plan { slots, ..plan };
+        let mut past = vec![(0, 0); seqs];
         let steps = steps.iter().map(|rows| self.step(rows, &mut past, &program.states, &plan)).collect();
         Case { name, program, weights: self.bag, plan, steps }
     }
 
-    /// Pages are dealt out to the sequences in turn, so that no sequence has neighbouring ones. Those behind a window go round.
-    fn step(&mut self, rows: &[usize], past: &mut [usize], groups: &[StateGroup], plan: &Plan) -> StepInputs {
+    /// Pages are dealt out to the sequences in turn, so that no sequence has neighbouring ones. Those behind a window go round. Every
+    /// other sequence goes from one slot to another with each step. Of each, `past` is its tokens and its steps so far.
+    fn step(&mut self, rows: &[usize], past: &mut [(usize, usize)], groups: &[StateGroup], plan: &Plan) -> StepInputs {
         let mut inputs = StepInputs::default();
+        let seqs = past.len();
         for (i, &n) in rows.iter().enumerate().filter(|(_, n)| **n > 0) {
+            let (past, steps) = &mut past[i];
             let list = |group: &StateGroup| {
-                let first = group.first_seen(past[i]) / plan.page_tokens;
+                let first = group.first_seen(*past) / plan.page_tokens;
                 let each = plan.pages_of(group, plan.context);
-                let pages = first..(past[i] + n).div_ceil(plan.page_tokens);
-                PageList { first, pages: pages.map(|p| (p % each * past.len() + i) as u32).collect() }
+                let pages = first..(*past + n).div_ceil(plan.page_tokens);
+                PageList { first, pages: pages.map(|p| (p % each * seqs + i) as u32).collect() }
             };
             let lists = groups.iter().map(list).collect();
-            inputs.seqs.push(SeqStep { rows: n, past: past[i], pages: lists, length_class: 0 });
-            inputs.positions.extend((past[i]..past[i] + n).map(|p| p as u32));
+            let slot = |steps: usize| (i + if i.is_multiple_of(2) { steps % 2 * seqs } else { 0 }) as u32;
+            let slot = SlotUse { read: (*past > 0).then(|| slot(*steps - 1)), write: slot(*steps) };
+            let slot = (plan.slots > 0).then_some(slot);
+            inputs.seqs.push(SeqStep { rows: n, past: *past, pages: lists, length_class: 0, slot });
+            inputs.positions.extend((*past..*past + n).map(|p| p as u32));
             inputs.tokens.extend((0..n).map(|_| self.rng.below(VOCAB) as u32));
-            past[i] += n;
+            (*past, *steps) = (*past + n, *steps + 1);
         }
         let rows = inputs.tokens.len();
         let wanted = if rows > 2 { vec![0, rows - 1] } else { vec![rows - 1] };
@@ -323,7 +337,7 @@ fn norm_w(b: &Builder, turn: usize) -> NormW {
 
 /// Norms of whole rows and of parts of them, with and without a residual, into the input and elsewhere.
 fn norms() -> Vec<Case> {
-    let case = |(seed, (len, parts)): (usize, (usize, usize))| {
+    let case = |(seed, (len, parts, groups)): (usize, (usize, usize, usize))| {
         let mut m = Maker::new(seed);
         m.vector("norm", len, 1.0);
         m.vector("norm_bias", len, 0.0);
@@ -331,10 +345,12 @@ fn norms() -> Vec<Case> {
         let out = if seed.is_multiple_of(2) { x } else { b.buf("out", Rows::Step, len * parts) };
         let norm = norm_w(&b, seed);
         let add = [None, Some(add), Some(out).filter(|out| *out == x)][seed % 3];
-        b.push("norm".to_owned(), Op::Norm { x, norm, add, out });
-        m.case(format!("norm {seed} of {parts} x {len}"), b, (out, len * parts), &[&[1, 9]])
+        b.push("norm".to_owned(), Op::Norm { x, norm, part: len / groups, add, out });
+        let name = if groups == 1 { String::new() } else { format!(" in {groups}") };
+        m.case(format!("norm {seed} of {parts} x {len}{name}"), b, (out, len * parts), &[&[1, 9]])
     };
-    [(7, 1), (64, 1), (100, 3), (16, 4), (33, 1), (257, 2)].into_iter().enumerate().map(case).collect()
+    let sizes = [(7, 1, 1), (64, 1, 1), (100, 3, 1), (16, 4, 1), (33, 1, 1), (257, 2, 1), (96, 1, 3), (40, 2, 4)];
+    sizes.into_iter().enumerate().map(case).collect()
 }
 
 fn caps() -> Vec<Case> {

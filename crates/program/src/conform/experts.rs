@@ -5,7 +5,7 @@ use ffai_model::{Activation, Groups, Routing, Score};
 
 use super::Case;
 use super::cases::{F32, Maker, rms};
-use crate::{Builder, ExpertDown, ExpertUp, Op, Rows, W};
+use crate::{Builder, ExpertDown, ExpertUp, Gating, Op, Rows, W};
 
 /// Every case.
 pub(super) fn cases() -> Vec<Case> {
@@ -176,11 +176,17 @@ fn bias(b: &Builder, e: usize, name: &str, biased: bool) -> Option<W> {
 
 /// Gates for whole rows, for parts of them and for each element.
 fn gates() -> Vec<Case> {
-    let case = |(width, parts): (usize, usize)| {
+    let case = |(width, parts, by): (usize, usize, Gating)| {
         let mut m = Maker::new(width);
         let (mut b, [x, gate]) = m.builder([("x", width), ("gate", parts)]);
-        b.push("gate".to_owned(), Op::Gate { x, gate });
-        m.case(format!("gate of {width} by {parts}"), b, (x, width), &[&[1, 10]])
+        b.push("gate".to_owned(), Op::Gate { x, gate, by });
+        let name = match by {
+            Gating::Sigmoid => "gate",
+            Gating::Silu => "silu gate",
+        };
+        m.case(format!("{name} of {width} by {parts}"), b, (x, width), &[&[1, 10]])
     };
-    [(7, 1), (130, 1), (12, 4), (64, 64), (33, 33)].into_iter().map(case).collect()
+    let sigmoid = [(7, 1), (130, 1), (12, 4), (64, 64), (33, 33)].map(|(width, parts)| (width, parts, Gating::Sigmoid));
+    let silu = [(130, 1), (12, 4), (33, 33)].map(|(width, parts)| (width, parts, Gating::Silu));
+    sigmoid.into_iter().chain(silu).map(case).collect()
 }

@@ -43,7 +43,8 @@ fn queries_and_keys(b: &mut Builder, layer: usize, (x, q): (Buf, Buf), norm: Opt
     b.push(tag("qkv"), Op::Project { x, norm, outs });
     if let Some(v_norm) = a.v_norm {
         let norm = b.norm(&format!("{at}.v_norm"), v_norm);
-        b.push(tag("v_norm"), Op::Norm { x: if a.keys == Keys::Own { v } else { k }, norm, add: None, out: v });
+        let x = if a.keys == Keys::Own { v } else { k };
+        b.push(tag("v_norm"), Op::Norm { x, norm, part: b.part(norm), add: None, out: v });
     }
     let norm = |name: &str, whole: bool| {
         let qk = a.qk_norm.filter(|qk| qk.whole == whole);
@@ -52,7 +53,7 @@ fn queries_and_keys(b: &mut Builder, layer: usize, (x, q): (Buf, Buf), norm: Opt
     let (q_norm, k_norm) = (norm("q_norm", false), norm("k_norm", false));
     for (name, buf, norm) in [("q_norm", q, norm("q_norm", true)), ("k_norm", k, norm("k_norm", true))] {
         if let Some(norm) = norm {
-            b.push(tag(name), Op::Norm { x: buf, norm, add: None, out: buf });
+            b.push(tag(name), Op::Norm { x: buf, norm, part: b.part(norm), add: None, out: buf });
         }
     }
     let kv = b.kv(a.kv_heads, a.head_dim, a.window);

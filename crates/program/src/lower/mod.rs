@@ -5,6 +5,7 @@ mod latent;
 mod mlp;
 mod moe;
 mod per_layer;
+mod recurrent;
 
 use ffai_model::{Mixer, Norm, Spec, Sublayer};
 
@@ -82,7 +83,8 @@ impl Residual {
     fn finish(self, b: &mut Builder, tag: &str, sum: Sum, at: &str) {
         if let Some(post) = self.post {
             let norm = b.norm(&format!("{at}.post_norm"), post);
-            b.push(format!("{tag}.post"), Op::Norm { x: sum.out, norm, add: self.add, out: self.out });
+            let op = Op::Norm { x: sum.out, norm, part: b.part(norm), add: self.add, out: self.out };
+            b.push(format!("{tag}.post"), op);
         }
     }
 
@@ -116,12 +118,16 @@ fn residual_step(b: &mut Builder, layer: usize, x: Buf, spec: &Spec, sublayer: &
             Mixer::LatentAttention(a) => latent::lower(b, layer, x, norm, a, residual),
             Mixer::Mlp(m) => mlp::lower(b, layer, x, norm, m, residual),
             Mixer::Moe(m) => moe::lower(b, layer, x, norm, m, residual),
+            Mixer::ShortConv(c) => recurrent::short_conv(b, layer, x, norm, *c, residual),
+            Mixer::Mamba1(m) => recurrent::mamba1(b, layer, x, norm, *m, residual),
+            Mixer::Mamba2(m) => recurrent::mamba2(b, layer, x, norm, *m, residual),
+            Mixer::DeltaNet(d) => recurrent::delta(b, layer, x, norm, *d, residual),
             Mixer::PerLayerInput(p) => per_layer::lower(b, (layer, spec.layers.len()), x, norm, p, residual),
         }
     }
     let (Some(post), Some(first)) = (sublayer.post, sublayer.branches.first()) else { return out };
     let key = first.mixer.key();
     let norm = b.norm(&format!("layers.{layer}.{key}.sum_norm"), post);
-    b.push(format!("L{layer}.{key}.sum"), Op::Norm { x: out, norm, add: Some(x), out: x });
+    b.push(format!("L{layer}.{key}.sum"), Op::Norm { x: out, norm, part: spec.hidden, add: Some(x), out: x });
     x
 }

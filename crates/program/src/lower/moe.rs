@@ -3,7 +3,7 @@
 use ffai_model::{Moe, Shared};
 
 use super::{Residual, Sum, mlp};
-use crate::{Buf, Builder, ExpertDown, NormW, Op, Rows};
+use crate::{Buf, Builder, ExpertDown, Gating, NormW, Op, Rows};
 
 pub(super) fn lower(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, m: &Moe, residual: Residual) {
     let at = format!("layers.{layer}.moe");
@@ -52,7 +52,7 @@ fn shared(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, s: &Shared
         let gate = b.buf("shared_gate", Rows::Step, 1);
         let proj = b.proj(&format!("{at}.shared_gate"), gate);
         b.push(format!("{tag}.gate"), Op::Project { x, norm, outs: vec![proj] });
-        b.push(format!("{tag}.gated"), Op::Gate { x: inner, gate });
+        b.push(format!("{tag}.gated"), Op::Gate { x: inner, gate, by: Gating::Sigmoid });
     }
     let (proj, add) = (b.proj(&format!("{at}.shared.down"), sum.out), sum.next());
     b.push(format!("{tag}.down"), Op::Linear { x: inner, norm: None, proj, scale, add });

@@ -18,7 +18,7 @@ pub(super) fn inputs(b: &mut Builder, layers: usize, x: Buf, p: PerLayer) {
     let scale = 1.0 / (b.width(x) as f32).sqrt();
     b.push("per_layer.project".to_owned(), Op::Linear { x, norm: None, proj, scale, add: None });
     let norm = b.norm("per_layer.norm", p.norm);
-    b.push("per_layer.norm".to_owned(), Op::Norm { x: projected, norm, add: Some(out), out });
+    b.push("per_layer.norm".to_owned(), Op::Norm { x: projected, norm, part: p.width, add: Some(out), out });
 }
 
 /// One layer's part.

@@ -32,6 +32,16 @@ pub(super) struct NormValues {
 }
 
 impl NormValues {
+    /// The norms of so many parts of a row as the weight is long, each with its own.
+    pub(super) fn parts(&self, part: usize) -> Vec<NormValues> {
+        let one = |i: usize| NormValues {
+            weight: self.weight[i * part..][..part].to_vec(),
+            bias: self.bias.as_ref().map(|bias| bias[i * part..][..part].to_vec()),
+            ..*self
+        };
+        (0..self.weight.len() / part).map(one).collect()
+    }
+
     /// Norms one vector in place.
     pub(super) fn apply(&self, x: &mut [f32]) {
         if self.center {

@@ -5,13 +5,14 @@ mod attention;
 mod experts;
 mod latent;
 mod linear;
+mod recurrent;
 
 use ffai_checkpoint::Tensor;
 use ffai_model::Activation;
 
 use crate::{
-    Backend, Buf, CompileError, Executable, ExpertUp, KvLayout, NormW, NormWKind, Op, Output, Plan, Program, Progress,
-    Rows, StepError, StepInputs, Traced, W, Want, WeightSource, sample,
+    Backend, Buf, CompileError, Executable, ExpertUp, Gating, KvLayout, NormW, NormWKind, Op, Output, Plan, Program,
+    Progress, Rows, StepError, StepInputs, Traced, W, Want, WeightSource, sample,
 };
 
 /// The interpreter as a backend.
@@ -41,6 +42,7 @@ impl Backend for Reference {
             bufs: vec![Vec::new(); program.bufs.len()],
             kv: layouts.iter().zip(&plan.pages).map(|(l, pages)| vec![0.0; l.page() * pages]).collect(),
             layouts,
+            slots: vec![program.slots.iter().map(|part| vec![0.0; part.width]).collect(); plan.slots],
             tensors,
             program: program.clone(),
             plan: plan.clone(),
@@ -57,6 +59,8 @@ struct Interpreter {
     /// The pages of each state group.
     kv: Vec<Vec<f32>>,
     layouts: Vec<KvLayout>,
+    /// The parts of each slot.
+    slots: Vec<Vec<Vec<f32>>>,
 }
 
 impl Executable for Interpreter {
@@ -131,10 +135,18 @@ impl Interpreter {
             Op::Route { .. } => self.route(op),
             Op::ExpertsUp { .. } => self.experts_up(op),
             Op::ExpertsDown { .. } => self.experts_down(op),
-            Op::Gate { x, gate } => {
+            Op::Gate { x, gate, by } => {
                 let (width, gates) = (self.width(*x) / self.width(*gate), self.get(*gate).to_vec());
+                let factor = |g: f32| match by {
+                    Gating::Sigmoid => linear::sigmoid(g),
+                    Gating::Silu => g * linear::sigmoid(g),
+                };
                 let parts = self.bufs[x.0 as usize].chunks_exact_mut(width);
-                parts.zip(gates).for_each(|(part, g)| part.iter_mut().for_each(|x| *x *= linear::sigmoid(g)));
+                parts.zip(gates).for_each(|(part, g)| part.iter_mut().for_each(|x| *x *= factor(g)));
+            }
+            Op::Factors { x, parts } => {
+                let factors = parts.iter().flat_map(|(width, factor)| std::iter::repeat_n(factor, *width));
+                self.bufs[x.0 as usize].iter_mut().zip(factors.cycle()).for_each(|(x, factor)| *x *= factor);
             }
             Op::Times { x, by, first } => {
                 let (width, all) = (self.width(*x), self.width(*by));
@@ -152,8 +164,11 @@ impl Interpreter {
                     self.grow(*x, *growth, &inputs.positions);
                 }
             }
-            Op::Norm { x, norm, add, out } => {
-                let mut y = self.normed(*x, Some(*norm));
+            Op::Norm { x, norm, part, add, out } => {
+                let mut y = self.get(*x).to_vec();
+                let norm = self.norm(*norm);
+                let parts = norm.parts(*part);
+                y.chunks_exact_mut(*part).zip(parts.iter().cycle()).for_each(|(y, norm)| norm.apply(y));
                 if let Some(add) = add {
                     y.iter_mut().zip(self.get(*add)).for_each(|(y, a)| *y += a);
                 }
@@ -164,6 +179,10 @@ impl Interpreter {
             Op::HeadProject { x, matrices, out } => self.head_project(*x, *matrices, *out),
             Op::LatentAppend { .. } => self.latent_append(op, inputs),
             Op::Attend { .. } => self.attend(op, inputs),
+            Op::Conv { .. } => self.conv(op, inputs),
+            Op::Scan { .. } => self.scan(op, inputs),
+            Op::Ssd { .. } => self.ssd(op, inputs),
+            Op::Delta { .. } => self.delta(op, inputs),
             Op::Gather { x, out } => self.gather(*x, *out, inputs),
         }
     }
