@@ -130,10 +130,15 @@ fn experts(spec: &Spec, layer: usize) -> usize {
     branches.filter_map(|b| if let Mixer::Moe(moe) = &b.mixer { Some(moe.experts) } else { None }).next().unwrap_or(0)
 }
 
-/// Key heads of a layer's attention; they divide its rows of q, k and v.
-fn key_heads(spec: &Spec, layer: usize) -> Option<usize> {
-    let branches = spec.layers.get(layer)?.sublayers.iter().flat_map(|sublayer| &sublayer.branches);
-    branches.filter_map(|b| if let Mixer::Attention(a) = &b.mixer { Some(a.kv_heads) } else { None }).next()
+/// How many groups the rows of a layer's tensor come in: key heads, or query heads where each has a gate beside it.
+fn groups(spec: &Spec, layer: usize, found: &Found) -> Option<usize> {
+    let gated = found.parts.iter().any(|part| part.ends_with(".gate"));
+    let mut branches = spec.layers.get(layer)?.sublayers.iter().flat_map(|sublayer| &sublayer.branches);
+    branches.find_map(|branch| match &branch.mixer {
+        Mixer::Attention(a) => Some(if gated { a.heads } else { a.kv_heads }),
+        Mixer::DeltaNet(d) => Some(d.k_heads),
+        _ => None,
+    })
 }
 
 /// How many heads the latent attention of a layer has.
@@ -176,6 +181,8 @@ impl<'a> Binder<'a> {
             Source::Rows(..) => self.some_rows(&found, &ask),
             Source::Grouped(..) => self.grouped_rows(&found, &ask),
             Source::PlusOne(_) => self.changed(&found.tensor, &ask, |value| 1.0 + value),
+            Source::Centred(_) if self.is_folded() => self.whole(&found.tensor, &ask),
+            Source::Centred(_) => self.changed(&found.tensor, &ask, |value| 1.0 + value),
             Source::OverRoot(_) => {
                 let root = (ask.cols() as f32).sqrt();
                 self.changed(&found.tensor, &ask, |value| value / root)
@@ -237,10 +244,16 @@ impl<'a> Binder<'a> {
         Ok(if ask.is_vector() { tensor } else { tensor.rows_range(rows) })
     }
 
+    /// Whether MLX wrote the checkpoint, which keeps taps `[channels, kernel, 1]` and norms that are centred in others as they multiply.
+    fn is_folded(&self) -> bool {
+        let taps = |entry: &&Entry| entry.name.ends_with(".conv1d.weight");
+        self.checkpoint.entries().find(taps).is_some_and(|taps| taps.shape.last() == Some(&1))
+    }
+
     /// As [`Binder::some_rows`], for rows that come in a group for each key head.
     fn grouped_rows(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
         let (rows, total, role) = self.part(found, ask);
-        let groups = found.indices[0].and_then(|layer| key_heads(self.spec, layer)).unwrap_or(1);
+        let groups = found.indices[0].and_then(|layer| groups(self.spec, layer, found)).unwrap_or(1);
         let whole = Ask { role, shape: vec![total, ask.cols()], expert: None };
         Ok(self.whole(&found.tensor, &whole)?.comb(rows.start / groups, rows.len() / groups, total / groups))
     }

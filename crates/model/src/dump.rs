@@ -128,6 +128,9 @@ impl fmt::Display for Attention {
         if self.sinks {
             f.write_str(", sinks")?;
         }
+        if self.gated {
+            f.write_str(", gated")?;
+        }
         f.write_str(match (self.qkv_bias, self.out_bias) {
             (true, true) => ", biases",
             (true, false) => ", q, k and v biases",

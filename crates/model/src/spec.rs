@@ -169,6 +169,8 @@ pub struct Attention {
     pub head_dim: usize,
     /// Whether the q, k and v projections have biases.
     pub qkv_bias: bool,
+    /// Whether the output is multiplied by the sigmoid of a product of the input, as wide as the queries.
+    pub gated: bool,
     /// Whether the output projection has a bias.
     pub out_bias: bool,
     /// Where keys and values come from.

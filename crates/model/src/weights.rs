@@ -138,6 +138,9 @@ impl Decls {
     fn attention(&mut self, at: &str, hidden: usize, a: &Attention) {
         let (queries, keys) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
         self.linear(format!("{at}.q"), queries, hidden, a.qkv_bias);
+        if a.gated {
+            self.matrix(format!("{at}.gate"), queries, hidden);
+        }
         let (own_keys, own_values) = (!matches!(a.keys, Keys::OfLayer(_)), a.keys == Keys::Own);
         if own_keys {
             self.linear(format!("{at}.k"), keys, hidden, a.qkv_bias);

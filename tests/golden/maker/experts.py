@@ -22,7 +22,7 @@ RENAMED = {
     ],
 }
 # Whose checkpoints hold them as transformers does.
-FUSED_THERE = ("gemma4_text",)
+FUSED_THERE = ("gemma4_text", "qwen3_5_moe_text")
 # (gate, up, down) of one expert.
 USUAL = ("gate_proj", "up_proj", "down_proj")
 PARTS = {"mixtral": ("w1", "w3", "w2"), "phimoe": ("w1", "w3", "w2")}
@@ -80,6 +80,11 @@ def from_checkpoint(stored: Weights, names: list[str], config: dict[str, Any]) -
     return {name: value(name) for name in names}
 
 
+def switch(module: str) -> str:
+    """What mlx-lm calls a module of fused experts."""
+    return module.replace(".mlp.experts", ".mlp.switch_mlp") if ".mlp.experts" in module else f"{module}.switch_glu"
+
+
 def stacked(weights: Weights) -> Weights:
     """Experts as mlx-lm stacks them: `x.switch_mlp.gate_proj.weight`, [experts, rows, columns]."""
     out: Weights = {}
@@ -97,9 +102,9 @@ def stacked(weights: Weights) -> Weights:
         elif name.endswith(".experts.gate_up_proj"):
             module = name.removesuffix(".gate_up_proj")
             gate, up = np.split(value, 2, axis=1)
-            out |= {f"{module}.switch_glu.gate_proj.weight": gate, f"{module}.switch_glu.up_proj.weight": up}
+            out |= {f"{switch(module)}.gate_proj.weight": gate, f"{switch(module)}.up_proj.weight": up}
         elif name.endswith(".experts.down_proj"):
-            out[name.replace("down_proj", "switch_glu.down_proj.weight")] = value
+            out[f"{switch(name.removesuffix('.down_proj'))}.down_proj.weight"] = value
         else:
             out[name] = value
     ordered = lambda value: np.stack([v for _, v in sorted(value, key=lambda pair: pair[0])])  # noqa: E731
@@ -119,9 +124,9 @@ def unstacked(stacks: Weights, like: Weights) -> Weights:
             return np.concatenate(parts, axis=1)
         if name.endswith(".experts.gate_up_proj"):
             module = name.removesuffix(".gate_up_proj")
-            return np.concatenate([stacks[f"{module}.switch_glu.{part}_proj.weight"] for part in ("gate", "up")], axis=1)
+            return np.concatenate([stacks[f"{switch(module)}.{part}_proj.weight"] for part in ("gate", "up")], axis=1)
         if name.endswith(".experts.down_proj"):
-            return stacks[name.replace("down_proj", "switch_glu.down_proj.weight")]
+            return stacks[f"{switch(name.removesuffix('.down_proj'))}.down_proj.weight"]
         return stacks[name.replace("output_linear", "switch_mlp.down_proj")]
 
     return {name: value(name) for name in like}

@@ -53,6 +53,10 @@ class Mlx:
         stored: dict[str, np.ndarray] = {}
         entries: dict[str, Any] = {}
         cut = layouts.split(weights, config, self.joint)
+        # What mlx-lm adds to norms when it converts these.
+        folds = config["model_type"].startswith(("qwen3_next", "qwen3_5"))
+        folded = {n for n in cut if folds and n.endswith("norm.weight") and not n.endswith("linear_attn.norm.weight")}
+        cut = {name: value + 1 if name in folded else value for name, value in cut.items()}
         for name, value in stacked(cut).items():
             module = name.removesuffix(".weight")
             array = mx.array(value).astype(MX[self.dtype])
@@ -75,7 +79,8 @@ class Mlx:
             if self.entries == "all" or (self.entries == "changed" and setting != self._default()):
                 entries[module] = self._params(setting)
         self._write_files(folder, config, {**self._params(self._default()), **entries}, tensors)
-        return layouts.joined(unstacked(stored, cut), weights, config)
+        plain = {name: value - 1 if name in folded else value for name, value in unstacked(stored, cut).items()}
+        return layouts.joined(plain, weights, config)
 
     def _default(self) -> Setting:
         return self.micro or (self.bits, self.group)

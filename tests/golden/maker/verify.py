@@ -70,6 +70,11 @@ KNOWN = [
     ("gemma4_text/per_layer_config", "mlx-lm knows no per_layer_config"),
     ("gemma4/*", "mlx-lm reads vocab_size beside text_config"),
     ("phimoe/gguf*", "transformers reads no GGUF of it"),
+    ("qwen3_5*_text/*", "mlx-lm knows only the models of several towers"),
+    ("qwen3_5/*", "mlx-lm refuses the tensors of other towers"),
+    ("qwen3_5_moe/*", "mlx-lm refuses the tensors of other towers"),
+    ("qwen3_next/bf16", "mlx-lm adds one to norms in bf16 (1e-2)"),
+    ("qwen3_next/dense_layers", "mlx-lm adds one to norms in bf16, and always divides gates by their sum"),
     ("phi3/gguf_longrope*", "transformers reads no factors of LongRoPE from GGUF"),
 ]
 

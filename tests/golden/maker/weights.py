@@ -25,7 +25,8 @@ def random_weights(shapes: dict[str, tuple[int, ...]], rng: np.random.Generator)
 
 def from_zero(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Norms that are kept as their weight minus one."""
-    return {name: value - 1 if name.endswith("norm.weight") else value for name, value in weights.items()}
+    centred = lambda name: name.endswith("norm.weight") and not name.endswith("linear_attn.norm.weight")  # noqa: E731
+    return {name: value - 1 if centred(name) else value for name, value in weights.items()}
 
 
 def _random(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

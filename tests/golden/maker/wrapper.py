@@ -9,7 +9,8 @@ import numpy as np
 
 PREFIX = "language_model."
 TOWER = {"vision_tower.patch_conv.weight": (4, 3)}
-PROJECTORS = {"gemma4": {"embed_vision.embedding_projection.weight": (6, 4)}}
+QWEN = {"visual.merger.norm.weight": (4,), "mtp.fc.weight": (6, 4)}
+PROJECTORS = {"qwen3_5": QWEN, "qwen3_5_moe": QWEN, "gemma4": {"embed_vision.embedding_projection.weight": (6, 4)}}
 PROJECTOR = {"multi_modal_projector.linear_1.weight": (6, 4)}
 
 
@@ -35,6 +36,8 @@ class Wrapped:
 
         def named(name: str) -> str:
             # What transformers writes has the head beside the towers, not within them.
+            if self.prefix != PREFIX and name.startswith("lm_head."):
+                return name
             return self.prefix + (name if self.prefix == PREFIX else name.removeprefix("model."))
 
         stored = self.inner.write(folder, outer, {**{named(name): value for name, value in weights.items()}, **tower})

@@ -121,6 +121,7 @@ fn spec() -> Spec {
             kv_heads: 2,
             head_dim: 16,
             qkv_bias: false,
+            gated: window.is_some(),
             out_bias: true,
             keys: ffai_model::Keys::Own,
             v_norm: None,

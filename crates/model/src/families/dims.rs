@@ -108,6 +108,7 @@ impl Dims {
             kv_heads: self.kv_heads,
             head_dim: self.head_dim,
             qkv_bias: false,
+            gated: false,
             out_bias: false,
             keys: Keys::Own,
             v_norm: None,

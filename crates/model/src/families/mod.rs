@@ -19,6 +19,7 @@ mod olmo;
 mod phi3;
 mod phimoe;
 mod qwen;
+mod qwen_next;
 mod seed;
 mod smollm3;
 mod starcoder2;
@@ -124,6 +125,26 @@ pub const FAMILIES: &[Family] = &[
     Family::new("glm4", "GLM 4", glm4::spec).adjacent().names(glm4::HF, glm4::GGUF),
     Family::new("ernie4_5", "ERNIE 4.5", ernie4_5::spec).adjacent(),
     Family::new("lfm2", "LFM2", lfm2::spec).names(lfm2::HF, lfm2::GGUF),
+    Family::new("qwen3_next", "Qwen 3 Next", qwen_next::next)
+        .not_in_gguf()
+        .names(qwen_next::HF_NEXT, &[])
+        .ignoring(qwen_next::IGNORED),
+    Family::new("qwen3_5_text", "Qwen 3.5 (text)", qwen_next::dense)
+        .not_in_gguf()
+        .names(qwen_next::HF, &[])
+        .ignoring(qwen_next::IGNORED),
+    Family::new("qwen3_5", "Qwen 3.5 (text part)", qwen_next::dense)
+        .not_in_gguf()
+        .names(qwen_next::HF, &[])
+        .ignoring(qwen_next::IGNORED),
+    Family::new("qwen3_5_moe_text", "Qwen 3.5 (mixtures, text)", qwen_next::mixture)
+        .not_in_gguf()
+        .names(qwen_next::HF, &[])
+        .ignoring(qwen_next::IGNORED),
+    Family::new("qwen3_5_moe", "Qwen 3.5 (mixtures, text part)", qwen_next::mixture)
+        .not_in_gguf()
+        .names(qwen_next::HF, &[])
+        .ignoring(qwen_next::IGNORED),
     Family::new("starcoder2", "StarCoder 2", starcoder2::spec).names(starcoder2::HF, &[]),
     Family::new("cohere2", "Command R7B and A", cohere2::spec).adjacent().names(cohere2::HF, cohere2::GGUF),
     Family::new("gemma", "Gemma", gemma::gemma).names(gemma::HF_1, &[]),

@@ -21,10 +21,13 @@ pub enum Source {
     Whole(&'static str),
     /// It is some rows of the tensor, in which these roles lie one after the other.
     Rows(&'static str, &'static [&'static str]),
-    /// As [`Source::Rows`], but in a group for each key head: its part of each of these roles lies one after the other.
+    /// As [`Source::Rows`], but in a group for each key head (for each query head, where one of the roles is a gate): its part of each of
+    /// these roles lies one after the other.
     Grouped(&'static str, &'static [&'static str]),
     /// It is the tensor plus one.
     PlusOne(&'static str),
+    /// It is the tensor plus one, unless the checkpoint has taps of convolutions as MLX keeps them: then it is the tensor.
+    Centred(&'static str),
     /// It is the tensor over the square root of its length.
     OverRoot(&'static str),
     /// It is one everywhere, and no tensor.
@@ -118,6 +121,7 @@ impl Names {
         let (tensor, parts): (_, &[&str]) = match source {
             Source::Whole(tensor)
             | Source::PlusOne(tensor)
+            | Source::Centred(tensor)
             | Source::OverRoot(tensor)
             | Source::MinusExp(tensor)
             | Source::Heads(tensor) => (tensor, &[]),

@@ -3,7 +3,7 @@
 use ffai_model::{Attention, Keys};
 
 use super::Residual;
-use crate::{Buf, Builder, Heads, KvRef, NormW, Op, RopeRef, Rows};
+use crate::{Buf, Builder, Gating, Heads, KvRef, NormW, Op, RopeRef, Rows};
 
 pub(super) fn lower(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, a: &Attention, residual: Residual) {
     let at = format!("layers.{layer}.attn");
@@ -15,8 +15,16 @@ pub(super) fn lower(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, 
         Keys::Own | Keys::AreValues => queries_and_keys(b, layer, (x, q), norm, a),
     };
     let out = b.buf("heads", Rows::Step, heads.q * heads.dim);
+    let gate = a.gated.then(|| b.buf("gate", Rows::Step, heads.q * heads.dim));
+    if let Some(gate) = gate {
+        let outs = vec![b.proj(&format!("{at}.gate"), gate)];
+        b.push(tag("gate"), Op::Project { x, norm, outs });
+    }
     let sinks = a.sinks.then(|| b.w(&format!("{at}.sinks")));
     b.push(tag("attend"), Op::Attend { q, heads, kv, scale: a.scale, cap: a.cap, window: a.window, sinks, out });
+    if let Some(gate) = gate {
+        b.push(tag("gated"), Op::Gate { x: out, gate, by: Gating::Sigmoid });
+    }
     residual.end(b, &tag("o"), out, &format!("{at}.o"), &at);
 }
 

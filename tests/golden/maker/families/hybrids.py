@@ -4,6 +4,8 @@
 from ..case import DROP, Case
 from ..gguf_file import Gguf
 from ..mlx import Mlx
+from ..plain import Plain
+from ..wrapper import Wrapped
 from .dense import BLOCKS, COMMON, G32, NEW
 from .tables import plain_cases
 
@@ -24,7 +26,72 @@ LFM2 = {
 }
 LFM2_MIXED = Mlx(4, 32, "bf16", {"*.w2": (6, 32), "*embed_tokens": (8, 32), "*.conv.out_proj": (8, 32)})
 
+QWEN = {
+    **COMMON,
+    "full_attention_interval": 2,
+    "head_dim": 8,
+    "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 6,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_value_head_dim": 5,
+    "num_hidden_layers": 3,
+    "partial_rotary_factor": 0.5,
+    "tie_word_embeddings": False,
+}
+EXPERTS = {
+    "decoder_sparse_step": 1,
+    "hidden_size": 16,
+    "mlp_only_layers": [],
+    "moe_intermediate_size": 12,
+    "norm_topk_prob": True,
+    "num_experts": 6,
+    "num_experts_per_tok": 2,
+    "shared_expert_intermediate_size": 12,
+}
+WIDE = {
+    "head_dim": 16,
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "layer_types": ["linear_attention", "full_attention"],
+    "linear_key_head_dim": 32,
+    "linear_num_key_heads": 1,
+    "linear_num_value_heads": 2,
+    "linear_value_head_dim": 32,
+    "num_hidden_layers": 2,
+    "num_key_value_heads": 1,
+    "tie_word_embeddings": True,
+    "vocab_size": 72,
+}
+WIDE_EXPERTS = {**WIDE, "moe_intermediate_size": 32, "num_experts": 4, "shared_expert_intermediate_size": 32}
+FOUR = Mlx(4, 32, "bf16", {"*.mlp.gate": (8, 32), "*.shared_expert_gate": (8, 32), "*.down_proj": (6, 32)})
+SILENT = {"layer_types": DROP, "full_attention_interval": 2, "partial_rotary_factor": DROP}
+
+
 CASES: list[Case] = [
+    *plain_cases("qwen3_5_text", {**QWEN, "model_type": "qwen3_5_text"}, {
+        "bf16": ({}, "bf16", 24),
+        "interval": ({**SILENT, "linear_num_value_heads": 2, "head_dim": 16}, "f32", 24),
+        "mlx_4bit_g32": (WIDE, FOUR, 24),
+    }),
+    *plain_cases("qwen3_5", {**QWEN, "model_type": "qwen3_5_text"}, {
+        "bf16": ({}, Wrapped("qwen3_5", Plain("bf16"), "model.language_model."), 24),
+        "mlx_4bit_g32": (WIDE, Wrapped("qwen3_5", FOUR), 24),
+    }),
+    *plain_cases("qwen3_5_moe_text", {**QWEN, **EXPERTS, "model_type": "qwen3_5_moe_text"}, {
+        "bf16": ({}, "bf16", 24),
+        "mlx_4bit_g32": (WIDE_EXPERTS, FOUR, 24),
+    }),
+    *plain_cases("qwen3_5_moe", {**QWEN, **EXPERTS, "model_type": "qwen3_5_moe_text"}, {
+        "bf16": ({}, Wrapped("qwen3_5_moe", Plain("bf16"), "model.language_model."), 24),
+        "mlx_4bit_g32": (WIDE_EXPERTS, Wrapped("qwen3_5_moe", FOUR), 24),
+    }),
+    *plain_cases("qwen3_next", {**QWEN, **EXPERTS, "model_type": "qwen3_next"}, {
+        "bf16": ({}, "bf16", 24),
+        "dense_layers": ({"mlp_only_layers": [1], "norm_topk_prob": False}, "bf16", 24),
+        "mlx_4bit_g32": (WIDE_EXPERTS, FOUR, 24),
+    }),
     *plain_cases(
         "lfm2",
         LFM2,

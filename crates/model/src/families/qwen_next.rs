@@ -1,0 +1,174 @@
+//! Qwen 3 Next and 3.5: delta nets, and gated attention in every fourth layer. Norms are kept minus one, but for those of delta nets.
+//! Reference: transformers `modeling_qwen3_next.py`, `modeling_qwen3_5.py`, `modeling_qwen3_5_moe.py`.
+
+use ffai_checkpoint::Hparams;
+
+use super::dims::{MOST, size};
+use super::{Defaults, Dims};
+use crate::names::{
+    Row,
+    Source::{Centred, Grouped, MinusExp, Rows, Squeezed, Stack, Whole},
+};
+use crate::{Attention, CausalConv, DeltaNet, HeadOrder, Layer, Mixer, Moe, QkNorm, Result, Router, Shared, Spec};
+
+const QUERIES: &[&str] = &["layers.{i}.attn.q", "layers.{i}.attn.gate"];
+const TAPS: &[&str] = &["layers.{i}.delta.q_taps", "layers.{i}.delta.k_taps", "layers.{i}.delta.v_taps"];
+const QKV: &[&str] = &["layers.{i}.delta.q", "layers.{i}.delta.k", "layers.{i}.delta.v"];
+const QKVZ: &[&str] = &["layers.{i}.delta.q", "layers.{i}.delta.k", "layers.{i}.delta.v", "layers.{i}.delta.z"];
+const BA: &[&str] = &["layers.{i}.delta.b", "layers.{i}.delta.a"];
+const GATE: &[&str] = &["layers.{i}.moe.experts.{e}.gate"];
+const UP: &[&str] = &["layers.{i}.moe.experts.{e}.up"];
+const GATE_UP: &[&str] = &["layers.{i}.moe.experts.{e}.gate", "layers.{i}.moe.experts.{e}.up"];
+const DOWN: &[&str] = &["layers.{i}.moe.experts.{e}.down"];
+
+/// Products in a group for each key head.
+pub(super) const HF_NEXT: &[&[Row]] = &[
+    COMMON,
+    &[
+        ("layers.{i}.delta.q", Grouped("model.layers.{i}.linear_attn.in_proj_qkvz.weight", QKVZ)),
+        ("layers.{i}.delta.k", Grouped("model.layers.{i}.linear_attn.in_proj_qkvz.weight", QKVZ)),
+        ("layers.{i}.delta.v", Grouped("model.layers.{i}.linear_attn.in_proj_qkvz.weight", QKVZ)),
+        ("layers.{i}.delta.z", Grouped("model.layers.{i}.linear_attn.in_proj_qkvz.weight", QKVZ)),
+        ("layers.{i}.delta.b", Grouped("model.layers.{i}.linear_attn.in_proj_ba.weight", BA)),
+        ("layers.{i}.delta.a", Grouped("model.layers.{i}.linear_attn.in_proj_ba.weight", BA)),
+    ],
+];
+
+/// Products one after the other, and experts fused.
+pub(super) const HF: &[&[Row]] = &[
+    COMMON,
+    &[
+        ("layers.{i}.delta.q", Rows("model.layers.{i}.linear_attn.in_proj_qkv.weight", QKV)),
+        ("layers.{i}.delta.k", Rows("model.layers.{i}.linear_attn.in_proj_qkv.weight", QKV)),
+        ("layers.{i}.delta.v", Rows("model.layers.{i}.linear_attn.in_proj_qkv.weight", QKV)),
+        ("layers.{i}.delta.z", Whole("model.layers.{i}.linear_attn.in_proj_z.weight")),
+        ("layers.{i}.delta.b", Whole("model.layers.{i}.linear_attn.in_proj_b.weight")),
+        ("layers.{i}.delta.a", Whole("model.layers.{i}.linear_attn.in_proj_a.weight")),
+        ("layers.{i}.moe.experts.{e}.gate", Stack("model.layers.{i}.mlp.experts.gate_up_proj", GATE_UP)),
+        ("layers.{i}.moe.experts.{e}.gate", Stack("model.layers.{i}.mlp.switch_mlp.gate_proj.weight", GATE)),
+        ("layers.{i}.moe.experts.{e}.up", Stack("model.layers.{i}.mlp.experts.gate_up_proj", GATE_UP)),
+        ("layers.{i}.moe.experts.{e}.up", Stack("model.layers.{i}.mlp.switch_mlp.up_proj.weight", UP)),
+        ("layers.{i}.moe.experts.{e}.down", Stack("model.layers.{i}.mlp.experts.down_proj", DOWN)),
+        ("layers.{i}.moe.experts.{e}.down", Stack("model.layers.{i}.mlp.switch_mlp.down_proj.weight", DOWN)),
+    ],
+];
+
+const COMMON: &[Row] = &[
+    ("final_norm", Centred("model.norm.weight")),
+    ("layers.{i}.attn.norm", Centred("model.layers.{i}.input_layernorm.weight")),
+    ("layers.{i}.attn.q", Grouped("model.layers.{i}.self_attn.q_proj.weight", QUERIES)),
+    ("layers.{i}.attn.gate", Grouped("model.layers.{i}.self_attn.q_proj.weight", QUERIES)),
+    ("layers.{i}.attn.q_norm", Centred("model.layers.{i}.self_attn.q_norm.weight")),
+    ("layers.{i}.attn.k_norm", Centred("model.layers.{i}.self_attn.k_norm.weight")),
+    ("layers.{i}.delta.norm", Centred("model.layers.{i}.input_layernorm.weight")),
+    ("layers.{i}.delta.q_taps", Squeezed("model.layers.{i}.linear_attn.conv1d.weight", TAPS)),
+    ("layers.{i}.delta.k_taps", Squeezed("model.layers.{i}.linear_attn.conv1d.weight", TAPS)),
+    ("layers.{i}.delta.v_taps", Squeezed("model.layers.{i}.linear_attn.conv1d.weight", TAPS)),
+    ("layers.{i}.delta.decay", MinusExp("model.layers.{i}.linear_attn.A_log")),
+    ("layers.{i}.delta.step", Whole("model.layers.{i}.linear_attn.dt_bias")),
+    ("layers.{i}.delta.state_norm", Whole("model.layers.{i}.linear_attn.norm.weight")),
+    ("layers.{i}.delta.o", Whole("model.layers.{i}.linear_attn.out_proj.weight")),
+    ("layers.{i}.mlp.norm", Centred("model.layers.{i}.post_attention_layernorm.weight")),
+    ("layers.{i}.moe.norm", Centred("model.layers.{i}.post_attention_layernorm.weight")),
+];
+
+const TOWER: &str = "only text is read: no vision tower";
+const MORE: &str = "only the next token is predicted: no layers for more";
+
+pub(super) const IGNORED: &[(&str, &str)] = &[
+    ("model.visual.*", TOWER),
+    ("visual.*", TOWER),
+    ("vision_tower.*", TOWER),
+    ("model.vision_tower.*", TOWER),
+    ("mtp.*", MORE),
+    ("model.mtp.*", MORE),
+    ("language_model.mtp.*", MORE),
+];
+
+const DEFAULTS: Defaults = Defaults { head_dim: Some(256), partial: 0.25, ..Defaults::USUAL };
+
+/// Qwen 3 Next.
+pub(super) fn next(hp: &Hparams) -> Result<Spec> {
+    let defaults = Defaults { heads: Some(16), kv_heads: Some(2), vocab: Some(151_936), ..DEFAULTS };
+    let dims = Dims::from_config(hp, defaults)?;
+    let normalise = hp.flag("norm_topk_prob")?.unwrap_or(true);
+    let moe = moe(hp, &dims, [512, 10], normalise)?;
+    let step = hp.count("decoder_sparse_step")?.unwrap_or(1).max(1);
+    let dense = hp.counts("mlp_only_layers")?.unwrap_or_default();
+    let is_dense = |i: usize| dense.contains(&i) || !(i + 1).is_multiple_of(step);
+    let mlp = (0..dims.layers).any(is_dense).then(|| dims.mlp(hp)).transpose()?;
+    decoder(hp, &dims, |i| match &mlp {
+        Some(mlp) if is_dense(i) => mlp.clone().into(),
+        _ => moe.clone().into(),
+    })
+}
+
+/// Qwen 3.5 with MLPs.
+pub(super) fn dense(hp: &Hparams) -> Result<Spec> {
+    let text = hp.object("text_config")?;
+    let hp = text.as_ref().unwrap_or(hp);
+    let defaults = Defaults { heads: Some(16), kv_heads: Some(4), vocab: Some(248_320), ..DEFAULTS };
+    let dims = Dims::from_config(hp, defaults)?;
+    let mlp = dims.mlp(hp)?;
+    decoder(hp, &dims, |_| mlp.clone().into())
+}
+
+/// Qwen 3.5 with mixtures.
+pub(super) fn mixture(hp: &Hparams) -> Result<Spec> {
+    let text = hp.object("text_config")?;
+    let hp = text.as_ref().unwrap_or(hp);
+    let defaults = Defaults { heads: Some(16), kv_heads: Some(2), vocab: Some(248_320), ..DEFAULTS };
+    let dims = Dims::from_config(hp, defaults)?;
+    let moe = moe(hp, &dims, [256, 8], true)?;
+    decoder(hp, &dims, |_| moe.clone().into())
+}
+
+fn moe(hp: &Hparams, dims: &Dims, sizes: [usize; 2], normalise: bool) -> Result<Moe> {
+    let mlp = dims.mlp_of(hp, "shared_expert_intermediate_size")?;
+    let shared = Some(Shared { mlp, gated: true });
+    Ok(Moe { shared, ..dims.moe(hp, "moe_intermediate_size", sizes, Router::softmax(normalise))? })
+}
+
+fn decoder(hp: &Hparams, dims: &Dims, channel: impl Fn(usize) -> Mixer) -> Result<Spec> {
+    if hp.flag("attention_bias")?.unwrap_or(false) {
+        return Err(hp.invalid("attention_bias", "false, the only value that is supported").into());
+    }
+    let qk_norm = Some(QkNorm { norm: dims.norm, whole: false });
+    let attention = Attention { qk_norm, gated: true, ..dims.attention() };
+    let delta = delta(hp, dims)?;
+    let attends = attends(hp, dims.layers)?;
+    dims.decoder(hp, |i| {
+        let mixer: Mixer = if attends[i] { attention.clone().into() } else { delta.into() };
+        Layer::pre_norm(dims.norm, [mixer, channel(i)])
+    })
+}
+
+fn delta(hp: &Hparams, dims: &Dims) -> Result<DeltaNet> {
+    let k_heads = size(hp, "linear_num_key_heads", Some(16), 1 << 16)?;
+    let v_heads = size(hp, "linear_num_value_heads", Some(32), 1 << 16)?;
+    if !v_heads.is_multiple_of(k_heads) {
+        return Err(hp.invalid("linear_num_value_heads", format!("a multiple of {k_heads} key heads")).into());
+    }
+    let kernel = size(hp, "linear_conv_kernel_dim", Some(4), 1 << 10)?;
+    Ok(DeltaNet {
+        k_heads,
+        v_heads,
+        k_dim: size(hp, "linear_key_head_dim", Some(128), MOST >> 16)?,
+        v_dim: size(hp, "linear_value_head_dim", Some(128), MOST >> 16)?,
+        conv: CausalConv { kernel, bias: false },
+        norm: dims.norm,
+        order: HeadOrder::Grouped,
+    })
+}
+
+/// Which layers attend; the others are delta nets.
+fn attends(hp: &Hparams, layers: usize) -> Result<Vec<bool>> {
+    let Some(types) = hp.texts("layer_types")? else {
+        let every = hp.count("full_attention_interval")?.unwrap_or(4).max(1);
+        return Ok((0..layers).map(|i| (i + 1).is_multiple_of(every)).collect());
+    };
+    if types.len() != layers || types.iter().any(|kind| kind != "linear_attention" && kind != "full_attention") {
+        return Err(hp.invalid("layer_types", format!("{layers} times linear_attention or full_attention")).into());
+    }
+    Ok(types.iter().map(|kind| kind == "full_attention").collect())
+}
