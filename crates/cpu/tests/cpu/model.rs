@@ -115,7 +115,7 @@ fn spec() -> Spec {
         scale: 0.2,
         matrices: LatentMatrices::Joint,
     };
-    let layer = |window, mixer: Mixer| {
+    let layer = |window: Option<usize>, mixer: Mixer| {
         let attention = Attention {
             heads: 16,
             kv_heads: 2,
