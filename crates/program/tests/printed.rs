@@ -135,6 +135,8 @@ fn small_models_of_the_dense_families_print_as_they_did() {
 fn small_models_with_states_print_as_they_did() {
     let kinds = json!({"layer_types": ["conv", "conv", "full_attention", "conv"], "norm_eps": 1e-5});
     check("small-lfm2", &small("lfm2", &kinds));
+    let scans = json!({"num_heads": 4, "head_dim": 32, "n_groups": 2, "state_size": 16, "time_step_limit": [0.0, 0.5]});
+    check("small-mamba2", &small("mamba2", &scans));
     let delta = json!({"head_dim": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
         "linear_value_head_dim": 12, "moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2,
         "shared_expert_intermediate_size": 48});

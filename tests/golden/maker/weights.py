@@ -7,6 +7,7 @@ import numpy as np
 # (name, gain): std of a matrix is gain / sqrt(input width), so that activations keep their size at any width.
 GAINS = [
     ("*embed_tokens.weight", 2.0),
+    ("backbone.embeddings.weight", 2.0),
     ("lm_head.weight", 2.0),
     ("*.q_proj.weight", 1.7),
     ("*.k_proj.weight", 1.7),
@@ -35,7 +36,7 @@ def _random(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.n
         # Far from 0, so that no channel is lost; q and k norms decide how sharp attention is.
         mean = 1.4 if name.endswith(("q_norm.weight", "k_norm.weight")) else 1.0
         return np.maximum(mean + NORM_SPREAD * values, 0.2).astype(np.float32)
-    if name.endswith(("layernorm_1.weight", "layernorm_2.weight", "scale", "_scalar")):
+    if name.endswith(("layernorm_1.weight", "layernorm_2.weight", "scale", "_scalar", "norm_f.weight", ".D")):
         return np.maximum(1.0 + NORM_SPREAD * values, 0.2).astype(np.float32)
     if name.endswith(".bias"):
         return np.float32(BIAS_STD) * values

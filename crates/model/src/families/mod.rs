@@ -13,6 +13,7 @@ mod granite;
 mod internlm2;
 mod lfm2;
 mod llama;
+mod mamba2;
 mod mistral;
 mod mixtral;
 mod olmo;
@@ -145,6 +146,7 @@ pub const FAMILIES: &[Family] = &[
         .not_in_gguf()
         .names(qwen_next::HF, &[])
         .ignoring(qwen_next::IGNORED),
+    Family::new("mamba2", "Mamba 2", mamba2::spec).not_in_gguf().names(mamba2::HF, &[]),
     Family::new("starcoder2", "StarCoder 2", starcoder2::spec).names(starcoder2::HF, &[]),
     Family::new("cohere2", "Command R7B and A", cohere2::spec).adjacent().names(cohere2::HF, cohere2::GGUF),
     Family::new("gemma", "Gemma", gemma::gemma).names(gemma::HF_1, &[]),

@@ -69,7 +69,40 @@ FOUR = Mlx(4, 32, "bf16", {"*.mlp.gate": (8, 32), "*.shared_expert_gate": (8, 32
 SILENT = {"layer_types": DROP, "full_attention_interval": 2, "partial_rotary_factor": DROP}
 
 
+MAMBA2 = {
+    "model_type": "mamba2",
+    "bos_token_id": 0,
+    "conv_kernel": 4,
+    "eos_token_id": 0,
+    "expand": 2,
+    "head_dim": 6,
+    "hidden_act": "silu",
+    "hidden_size": 12,
+    "intermediate_size": 24,
+    "layer_norm_epsilon": 1e-05,
+    "n_groups": 2,
+    "num_heads": 4,
+    "num_hidden_layers": 2,
+    "chunk_size": 8,
+    "pad_token_id": 0,
+    "state_size": 10,
+    "tie_word_embeddings": False,
+    "time_step_limit": [0.0, float("inf")],
+    "time_step_rank": 1,
+    "torch_dtype": True,
+    "use_bias": False,
+    "use_conv_bias": True,
+    "vocab_size": 67,
+}
+MAMBA2_WIDE = {"head_dim": 32, "hidden_size": 32, "intermediate_size": 64, "n_groups": 1, "num_heads": 2, "state_size": 32}
+
+
 CASES: list[Case] = [
+    *plain_cases("mamba2", MAMBA2, {
+        "bf16": ({}, "bf16", 24),
+        "limits": ({"time_step_limit": [0.3, 1.1], "use_bias": True, "n_groups": 1}, "f32", 24),
+        "mlx_4bit_g32": (MAMBA2_WIDE, Mlx(4, 32, "bf16", {"*.out_proj": (8, 32)}), 24),
+    }),
     *plain_cases("qwen3_5_text", {**QWEN, "model_type": "qwen3_5_text"}, {
         "bf16": ({}, "bf16", 24),
         "interval": ({**SILENT, "linear_num_value_heads": 2, "head_dim": 16}, "f32", 24),

@@ -1,0 +1,78 @@
+//! Mamba 2: scans alone. Reference: transformers `modeling_mamba2.py`.
+
+use ffai_checkpoint::Hparams;
+
+use super::dims::size;
+use super::{Defaults, Dims};
+use crate::names::{
+    Row,
+    Source::{MinusExp, Rows, Squeezed, Whole},
+};
+use crate::{CausalConv, Layer, Mamba2, Result, Spec, StateNorm};
+
+const IN: &[&str] = &["layers.{i}.ssm.z", "layers.{i}.ssm.xbc", "layers.{i}.ssm.dt"];
+const IN_BIAS: &[&str] = &["layers.{i}.ssm.z_bias", "layers.{i}.ssm.xbc_bias", "layers.{i}.ssm.dt_bias"];
+
+pub(super) const HF: &[&[Row]] = &[&[
+    ("embed", Whole("backbone.embeddings.weight")),
+    ("final_norm", Whole("backbone.norm_f.weight")),
+    ("layers.{i}.ssm.norm", Whole("backbone.layers.{i}.norm.weight")),
+    ("layers.{i}.ssm.z", Rows("backbone.layers.{i}.mixer.in_proj.weight", IN)),
+    ("layers.{i}.ssm.xbc", Rows("backbone.layers.{i}.mixer.in_proj.weight", IN)),
+    ("layers.{i}.ssm.dt", Rows("backbone.layers.{i}.mixer.in_proj.weight", IN)),
+    ("layers.{i}.ssm.z_bias", Rows("backbone.layers.{i}.mixer.in_proj.bias", IN_BIAS)),
+    ("layers.{i}.ssm.xbc_bias", Rows("backbone.layers.{i}.mixer.in_proj.bias", IN_BIAS)),
+    ("layers.{i}.ssm.dt_bias", Rows("backbone.layers.{i}.mixer.in_proj.bias", IN_BIAS)),
+    ("layers.{i}.ssm.taps", Squeezed("backbone.layers.{i}.mixer.conv1d.weight", &[])),
+    ("layers.{i}.ssm.taps_bias", Whole("backbone.layers.{i}.mixer.conv1d.bias")),
+    ("layers.{i}.ssm.decay", MinusExp("backbone.layers.{i}.mixer.A_log")),
+    ("layers.{i}.ssm.step", Whole("backbone.layers.{i}.mixer.dt_bias")),
+    ("layers.{i}.ssm.d", Whole("backbone.layers.{i}.mixer.D")),
+    ("layers.{i}.ssm.state_norm", Whole("backbone.layers.{i}.mixer.norm.weight")),
+    ("layers.{i}.ssm.o", Whole("backbone.layers.{i}.mixer.out_proj.weight")),
+    ("layers.{i}.ssm.o_bias", Whole("backbone.layers.{i}.mixer.out_proj.bias")),
+]];
+
+const DEFAULTS: Defaults =
+    Defaults { context: 1 << 20, heads: Some(1), vocab: Some(32_768), eps: 1e-5, ..Defaults::USUAL };
+const MOST_WIDTH: usize = 1 << 20;
+
+pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
+    // The width of a scan's head is under the key that means an attention's elsewhere.
+    let dims = Dims::from_config(hp, DEFAULTS)?;
+    if !matches!(hp.text("hidden_act")?, None | Some("silu" | "swish")) {
+        return Err(hp.invalid("hidden_act", "silu").into());
+    }
+    let heads = size(hp, "num_heads", Some(128), MOST_WIDTH)?;
+    let head_dim = size(hp, "head_dim", Some(64), MOST_WIDTH)?;
+    let groups = size(hp, "n_groups", Some(8), heads)?;
+    if !heads.is_multiple_of(groups) {
+        return Err(hp.invalid("n_groups", format!("a divisor of num_heads = {heads}")).into());
+    }
+    let kernel = size(hp, "conv_kernel", Some(4), 1 << 10)?;
+    let conv = CausalConv { kernel, bias: hp.flag("use_conv_bias")?.unwrap_or(true) };
+    let norm = StateNorm { norm: dims.norm, part: heads * head_dim / groups, gate_first: true };
+    let mamba = Mamba2 {
+        heads,
+        head_dim,
+        groups,
+        state: size(hp, "state_size", Some(128), MOST_WIDTH)?,
+        conv,
+        bias: hp.flag("use_bias")?.unwrap_or(false),
+        dt_limits: limits(hp)?,
+        d_per_channel: false,
+        norm: Some(norm),
+        factors: [1.0; 5],
+    };
+    let spec = dims.decoder(hp, |_| Layer::pre_norm(dims.norm, [mamba.into()]))?;
+    Ok(Spec { ropes: Vec::new(), ..spec })
+}
+
+/// Bounds of `dt`, of which the upper may be infinite.
+fn limits(hp: &Hparams) -> Result<[f32; 2]> {
+    let Some(limits) = hp.floats("time_step_limit")? else { return Ok([0.0, f32::INFINITY]) };
+    match limits[..] {
+        [low, high] if low <= high => Ok([low as f32, high as f32]),
+        _ => Err(hp.invalid("time_step_limit", "two numbers, the lower first").into()),
+    }
+}
