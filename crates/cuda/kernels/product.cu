@@ -1,10 +1,11 @@
 // The product of one to four rows of activations with matrices of one tiled storage: what decoding spends its time on.
 //
-// A block of WARPS warps takes `slots` blocks of 16 rows one after the other; its warps share the columns of each, tile by tile.
-// Weights go from memory to registers DEPTH tiles ahead, the first of them before the kernel waits for its predecessor. Activations
-// are split into two 16-bit floats, high and low part, which are two columns of the tensor cores' operand: nearly f32 at no cost.
-// The root mean square divides in the end, so nothing waits for it. What no earlier kernel writes (weights, norms, biases) is read
-// before the kernel waits, and the residual while the activations are on their way.
+// A block of WARPS warps takes several blocks of 16 rows one after the other; its warps share the columns of each: PER tiles side by
+// side are one warp's, in chunks of CHUNK without a branch. Two chunks are on their way from memory to registers, the first of them
+// since before the kernel waited for its predecessor. Activations are split into two 16-bit floats, high and low part, which are two
+// columns of the tensor cores' operand: nearly f32 at no cost. Each warp splits what it needs itself, so that none waits for another
+// before it multiplies. The root mean square divides in the end, so nothing waits for it. What no earlier kernel writes (weights,
+// norms, biases) is read before the kernel waits, and the residual while the activations are on their way.
 //
 // With EXPERTS a row of threads' blocks takes one row of activations and one expert that it goes to: matrices are stacks of those of
 // all experts, each padded to whole blocks of rows. Which expert that is an earlier kernel wrote, so nothing is read before the wait.
@@ -17,33 +18,41 @@
 #define THREADS (WARPS * 32)
 #define MOST_ROWS 4
 #define TILES ((COLS + 63) / 64)
-#define STRIDE (TILES * 64 + 16)
-// Pieces of four columns that a thread splits of a row of activations.
-#define PIECES ((TILES * 16 + THREADS - 1) / THREADS)
+#define PER ((TILES + WARPS - 1) / WARPS)
+#define CHUNKS ((PER + CHUNK - 1) / CHUNK)
+// A warp's tiles with those that fill its last chunk: their activations are zeros.
+#define SHARE (CHUNKS * CHUNK)
+#define EVEN (WARPS * SHARE == TILES)
+// Eight halves more than whole lines, so that high and low parts lie in different banks.
+#define STRIDE (WARPS * SHARE * 64 + 8)
+// Pieces of four columns that a lane splits of a row of activations.
+#define PIECES ((SHARE * 16 + 31) / 32)
+// As many as are fetched before the first is split: registers are few.
+#define AT_ONCE (PIECES < 6 ? PIECES : (PIECES + 1) / 2 < 6 ? (PIECES + 1) / 2 : 5)
 // Few enough to keep the norm's weights of all pieces.
 #define KEEPS_NORM (NORM == NORM_RMS && PIECES <= 4)
 
-#if DENSE
-#define GROUPS 1
-#define SUM_COLS 64
-#if BRAIN
-// bf16 has the range of f32.
+// f16 ends at 65504, activations need not: they are multiplied by INPUT_FACTOR. Low parts are as large as high ones. bf16 has the
+// range of f32.
+#if DENSE && BRAIN
 #define LOW_FACTOR 1.0f
 #define INPUT_FACTOR 1.0f
 #else
 #define LOW_FACTOR 2048.0f
 #define INPUT_FACTOR 0.00390625f
 #endif
+#if DENSE
+#define GROUPS 1
+#define NEEDS_SUMS 0
 #else
 #define GROUPS (GROUP >= 64 ? 1 : 64 / GROUP)
-#define SUM_COLS (64 / GROUPS)
-// f16 ends at 65504, activations need not: they are multiplied by INPUT_FACTOR. Low parts are as large as high ones.
-#define LOW_FACTOR 2048.0f
-#define INPUT_FACTOR 0.00390625f
+#define NEEDS_SUMS (HAS_BIAS || !FLOATS)
 #endif
+// Products of a group.
+#define STEPS (4 / GROUPS)
+#define SUMS (WARPS * SHARE * GROUPS)
 // Only byte scales have a factor of the whole matrix.
 #define SCALED (!DENSE && (SCALES == BYTE_E8M0 || SCALES == BYTE_E4M3))
-#define SUMS (TILES * 64 / SUM_COLS)
 
 struct Part {
     Tiles matrix;
@@ -56,7 +65,7 @@ struct Part {
 struct Flight {
     Codes codes;
 #if !DENSE
-    Raw scales[2][GROUPS];
+    RawPair scales[GROUPS];
 #endif
 };
 
@@ -83,7 +92,7 @@ INLINE const Part &part_of(const Parts &parts, int &block) {
     return parts.part[p];
 }
 
-// Where a block of rows begins: this lane's codes, and its scales of rows g and g + 8.
+// Where a block of rows begins for a warp: its codes, and the scales of this lane's rows g and g + 8.
 struct Row {
     const u8 *codes;
 #if !DENSE
@@ -95,7 +104,7 @@ INLINE Row row_of(const Tiles &m, int block, int lane) {
     Row r;
     r.codes = m.codes + (u64)block * TILES * TILE_BYTES;
 #if !DENSE
-    r.scales = scales_of_block(m.scales, block, lane >> 2);
+    r.scales = scales_of_lane(m.scales, block, lane >> 2);
 #endif
     return r;
 }
@@ -105,55 +114,66 @@ INLINE Flight begin_flight(const Row &r, int tile, int lane) {
     f.codes = load_codes(r.codes + tile * TILE_BYTES, lane);
 #if !DENSE
 #pragma unroll
-    for (int i = 0; i < GROUPS; i++) {
-        int group = GROUP >= 64 ? tile / (GROUP / 64) : tile * GROUPS + i;
-        f.scales[0][i] = load_scale(r.scales, 0, group, 0);
-        f.scales[1][i] = load_scale(r.scales, 0, group, 8);
-    }
+    for (int i = 0; i < GROUPS; i++) f.scales[i] = load_scales(r.scales, GROUP >= 64 ? tile / (GROUP / 64) : tile * GROUPS + i);
 #endif
     return f;
 }
 
-// Sums of rows g and g + 8 of a block for sequence t, before factors that all tiles share.
+// Sums of rows g and g + 8 of a block: of a dense matrix for the high and low parts of sequence t, in two chains of products; else of
+// codes times scales, and of biases, before factors that all tiles share.
 struct Sums {
-    float d[4];
+#if DENSE
+    float d[2][4];
+#else
+    float codes[2], biases[2];
+#endif
 };
 
-INLINE void multiply(Sums &sums, const Flight &f, const Input &x, const Masks &masks, int tile, int lane, bool column, float factor) {
-    const u16 *b = x.parts + (lane >> 2) * STRIDE + tile * 64 + (lane & 3) * 4;
+// `x` are the parts of the tile's activations for this lane's column, `sums` theirs by group for sequence t.
+INLINE void multiply(Sums &to, const Flight &f, const u16 *x, const float *sums, const Masks &masks) {
+    uint4 first = *(const uint4 *)x, second = *(const uint4 *)(x + 8);
+    u32 b[8] = {first.x, first.y, first.z, first.w, second.x, second.y, second.z, second.w};
 #if DENSE
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-        uint2 v = column ? *(const uint2 *)(b + 16 * j) : make_uint2(0, 0);
         uint4 a = f.codes.words[j];
 #if BRAIN
-        mma_bf16(sums.d, a.x, a.y, a.z, a.w, v.x, v.y);
+        mma_bf16(to.d[j & 1], a.x, a.y, a.z, a.w, b[2 * j], b[2 * j + 1]);
 #else
-        mma_f16(sums.d, a.x, a.y, a.z, a.w, v.x, v.y);
+        mma_f16(to.d[j & 1], a.x, a.y, a.z, a.w, b[2 * j], b[2 * j + 1]);
 #endif
     }
 #else
-    const float *group_sums = x.sums + (lane & 3) * SUMS + tile * GROUPS;
 #pragma unroll
     for (int i = 0; i < GROUPS; i++) {
-        // Two chains of products: each waits only for half of the others.
-        float d[4] = {}, e[4] = {};
+        float d[4] = {};
 #pragma unroll
-        for (int j = i * 4 / GROUPS; j < (i + 1) * 4 / GROUPS; j++) {
-            uint2 v = column ? *(const uint2 *)(b + 16 * j) : make_uint2(0, 0);
+        for (int j = i * STEPS; j < (i + 1) * STEPS; j++) {
             u32 a[4];
             fragments(f.codes, masks, j, a);
-            mma_f16(j & 1 ? e : d, a[0], a[1], a[2], a[3], v.x, v.y);
+            mma_f16(d, a[0], a[1], a[2], a[3], b[2 * j], b[2 * j + 1]);
         }
+        float sum = NEEDS_SUMS ? sums[i] : 0.0f;
 #pragma unroll
-        for (int k = 0; k < 4; k++) d[k] += e[k];
-        float sum = group_sums[i];
-        Affine low = decode_scale(f.scales[0][i], factor), high = decode_scale(f.scales[1][i], factor);
-        float first = (d[0] + d[1] * (1.0f / LOW_FACTOR)) - OFFSET_F16 * sum;
-        float second = (d[2] + d[3] * (1.0f / LOW_FACTOR)) - OFFSET_F16 * sum;
-        sums.d[0] += low.scale * FLOAT_FACTOR * first + low.bias * sum;
-        sums.d[2] += high.scale * (FLOAT_FACTOR / ROW8) * second + high.bias * sum;
+        for (int high = 0; high < 2; high++) {
+            // What every code is too large by; where biases are a multiple of the scale, they are in it.
+            const float offset = FLOATS ? 0.0f : OFFSET_F16 + (HAS_BIAS ? 0.0f : (float)CENTER) * (high ? ROW8 : 1.0f);
+            Affine a = decode_scale(raw_of(f.scales[i], high), 1.0f);
+            float product = d[2 * high] + d[2 * high + 1] * (1.0f / LOW_FACTOR) - offset * sum;
+            to.codes[high] += a.scale * product;
+            if (HAS_BIAS) to.biases[high] += a.bias * sum;
+        }
     }
+#endif
+}
+
+// The sum of row g or g + 8; `factor` is the whole matrix's.
+INLINE float total_of(const Sums &s, int high, float factor) {
+#if DENSE
+    float low = s.d[0][2 * high + 1] + s.d[1][2 * high + 1];
+    return s.d[0][2 * high] + s.d[1][2 * high] + low * (1.0f / LOW_FACTOR);
+#else
+    return s.codes[high] * (factor * FLOAT_FACTOR / (high ? ROW8 : 1.0f)) + s.biases[high];
 #endif
 }
 
@@ -172,17 +192,6 @@ INLINE float split(float value, u32 &high, u32 &low) {
 #endif
 }
 
-INLINE float block_sum(float value, float *scratch) {
-    value = warp_sum(value);
-    __syncthreads();
-    if ((threadIdx.x & 31) == 0) scratch[threadIdx.x >> 5] = value;
-    __syncthreads();
-    float sum = 0.0f;
-#pragma unroll
-    for (int w = 0; w < WARPS; w++) sum += scratch[w];
-    return sum;
-}
-
 INLINE float4 four_at(const float *x, int at) {
 #if COLS % 4 == 0
     return at < COLS ? *(const float4 *)(x + at) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -192,25 +201,31 @@ INLINE float4 four_at(const float *x, int at) {
 #endif
 }
 
-// Splits a row of activations into shared memory; gives the thread's share of its sum of squares (for NORM_RMS).
-INLINE float stage(const float *x, Norm norm, const float4 *kept, int row, Input to, float *scratch) {
+// The column of a lane's piece in a row of activations; past the end where the piece only fills a chunk.
+INLINE int column_of(int warp, int lane, int piece) {
+    int i = lane + piece * 32, tile = i >> 4;
+    return tile < PER ? (warp * PER + tile) * 64 + (i & 15) * 4 : COLS;
+}
+
+// Splits a warp's columns of a row of activations into shared memory, in the order in which `multiply` wants them; gives the lane's
+// share of its sum of squares (for NORM_RMS).
+INLINE float stage(const float *x, const Norm &norm, const float4 *kept, int row, const Input &to, int warp, int lane) {
     float squares = 0.0f;
 #if NORM == NORM_LAYER
-    float sum = 0.0f, mean, factor;
-    for (int i = threadIdx.x; i < COLS; i += THREADS) sum += x[i];
-    mean = block_sum(sum, scratch) / COLS;
-    for (int i = threadIdx.x; i < COLS; i += THREADS) squares += (x[i] - mean) * (x[i] - mean);
-    factor = rsqrtf(block_sum(squares, scratch) / COLS + norm.eps);
+    Scale scale = scale_of(norm, x, COLS);
 #endif
-    u16 *high = to.parts + 2 * row * STRIDE, *low = high + STRIDE;
-    float4 pieces[PIECES];
-#pragma unroll
-    for (int p = 0; p < PIECES; p++) pieces[p] = four_at(x, (threadIdx.x + p * THREADS) * 4);
+    u16 *high = to.parts + 2 * row * STRIDE + warp * SHARE * 64, *low = high + STRIDE;
+    float4 pieces[AT_ONCE];
 #pragma unroll
     for (int p = 0; p < PIECES; p++) {
-        int at = (threadIdx.x + p * THREADS) * 4;
-        if (at >= TILES * 64) break;
-        float v[4] = {pieces[p].x, pieces[p].y, pieces[p].z, pieces[p].w};
+        if (p % AT_ONCE == 0) {
+#pragma unroll
+            for (int q = 0; q < AT_ONCE; q++)
+                if (p + q < PIECES) pieces[q] = four_at(x, column_of(warp, lane, p + q));
+        }
+        int i = lane + p * 32, at = column_of(warp, lane, p);
+        float4 piece = pieces[p % AT_ONCE];
+        float v[4] = {piece.x, piece.y, piece.z, piece.w};
         u32 h[4], l[4];
         float sum = 0.0f;
 #if NORM != NORM_NONE
@@ -218,22 +233,26 @@ INLINE float stage(const float *x, Norm norm, const float4 *kept, int row, Input
         float w[4] = {weights.x, weights.y, weights.z, weights.w};
 #endif
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
+        for (int k = 0; k < 4; k++) {
 #if NORM == NORM_RMS
-            squares += v[i] * v[i];
-            v[i] *= w[i];
+            squares += v[k] * v[k];
+            v[k] *= w[k];
 #elif NORM == NORM_LAYER
-            if (at + i < COLS) v[i] = (v[i] - mean) * factor * w[i] + (norm.bias ? norm.bias[at + i] : 0.0f);
+            if (at + k < COLS) v[k] = (v[k] - scale.mean) * scale.factor * w[k] + (norm.bias ? norm.bias[at + k] : 0.0f);
 #endif
-            sum += split(v[i] * INPUT_FACTOR, h[i], l[i]);
+            sum += split(v[k] * INPUT_FACTOR, h[k], l[k]);
         }
-        *(uint2 *)(high + at) = make_uint2(h[0] | h[1] << 16, h[2] | h[3] << 16);
-        *(uint2 *)(low + at) = make_uint2(l[0] | l[1] << 16, l[2] | l[3] << 16);
-#if !DENSE
-        u32 active = __activemask();
+        // Piece 4 j + t of a tile is the operand of product j for the lanes t.
+        int place = (i >> 4) * 64 + (i & 3) * 16 + (i >> 2 & 3) * 4;
+        bool inside = (p + 1) * 32 <= SHARE * 16 || i < SHARE * 16;
+        if (inside) {
+            *(uint2 *)(high + place) = make_uint2(h[0] | h[1] << 16, h[2] | h[3] << 16);
+            *(uint2 *)(low + place) = make_uint2(l[0] | l[1] << 16, l[2] | l[3] << 16);
+        }
+#if NEEDS_SUMS
 #pragma unroll
-        for (int step = 1; step < SUM_COLS / 4; step <<= 1) sum += __shfl_xor_sync(active, sum, step);
-        if (threadIdx.x % (SUM_COLS / 4) == 0) to.sums[row * SUMS + at / SUM_COLS] = sum;
+        for (int step = 1; step < 16 / GROUPS; step <<= 1) sum += __shfl_xor_sync(FULL, sum, step);
+        if (inside && i % (16 / GROUPS) == 0) to.sums[row * SUMS + warp * SHARE * GROUPS + i / (16 / GROUPS)] = sum;
 #endif
     }
     return squares;
@@ -277,8 +296,8 @@ INLINE Finish place_output(const Parts &parts, int i, int outputs, int rows, int
 
 INLINE void read_residual(Finish &f) { f.residual = f.add ? *f.add : 0.0f; }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    product(const __grid_constant__ Parts parts, const float *x, int rows, Norm norm, int slots, int blocks, Act act
+extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
+    product(const __grid_constant__ Parts parts, const float *x, int rows, Norm norm, int each, int more, Act act
 #if EXPERTS
             , Experts experts
 #endif
@@ -287,7 +306,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     __shared__ float warp_squares[MOST_ROWS][WARPS];
     let_next_begin();
     Input input = {(u16 *)shared, (float *)((u16 *)shared + 2 * rows * STRIDE)};
-    float *results = input.sums + (DENSE ? 0 : MOST_ROWS * SUMS);
+    float *results = input.sums + NEEDS_SUMS * MOST_ROWS * SUMS;
     Chosen chosen = {};
 #if EXPERTS
     wait_for_previous();
@@ -297,105 +316,94 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     chosen.block = chosen.place * experts.blocks;
     x += (u64)(chosen.pair / experts.per_input) * COLS;
 #endif
-    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, first = blockIdx.x * slots;
-    int mine = (TILES - warp + WARPS - 1) / WARPS;
-    int have = min(slots, blocks - first);
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    // The first blocks of threads take one block of rows, or pair of them, more.
+    const int per = GATED ? 2 : 1;
+    int block_index = blockIdx.x, extra = min(block_index, more);
+    int first = (block_index * each + extra) * per, have = (each + (block_index < more)) * per;
 #if GATED
     // Slots 2 n and 2 n + 1 are block n of the gate and of the other matrix.
-#define PLACE(slot, m, block)                                                                                          \
+#define PLACE(slot, m, block)                                                                                              \
     const Part &m = parts.part[(slot) & 1];                                                                                \
     int block = (first + (slot)) >> 1;
 #else
-#define PLACE(slot, m, block)                                                                                          \
-    int block = first + (slot);                                                                                         \
+#define PLACE(slot, m, block)                                                                                              \
+    int block = first + (slot);                                                                                            \
     const Part &m = part_of(parts, block);
 #endif
-    int total = have * mine;
-    Flight ring[DEPTH];
-    int next_slot = 0, next_tile = warp;
-    Row next = {};
-    if (total > 0) {
+    Flight ring[2][CHUNK];
+    int next_slot = 0, next_chunk = 0;
+    Row next;
+    {
         PLACE(0, m, block)
         next = row_of(m.matrix, chosen.block + block, lane);
     }
-#define TAKE_OFF(flight)                                                                                               \
-    flight = begin_flight(next, next_tile, lane);                                                                       \
-    next_tile += WARPS;                                                                                                 \
-    if (next_tile >= TILES) {                                                                                           \
-        next_tile = warp, next_slot++;                                                                                  \
-        if (next_slot < have) {                                                                                         \
-            PLACE(next_slot, m, block)                                                                                  \
-            next = row_of(m.matrix, chosen.block + block, lane);                                                                       \
-        }                                                                                                               \
-    }
+    auto take_off = [&](Flight *chunk) {
+        if (next_slot >= have) return;
 #pragma unroll
-    for (int d = 0; d < DEPTH; d++) {
-        if (d < total) {
-            TAKE_OFF(ring[d])
+        for (int i = 0; i < CHUNK; i++) {
+            int tile = warp * PER + next_chunk * CHUNK + i;
+            chunk[i] = begin_flight(next, EVEN ? tile : min(tile, TILES - 1), lane);
         }
-    }
+        if (++next_chunk < CHUNKS) return;
+        next_chunk = 0;
+        if (++next_slot >= have) return;
+        PLACE(next_slot, m, block)
+        next = row_of(m.matrix, chosen.block + block, lane);
+    };
+    take_off(ring[0]);
+    take_off(ring[1]);
     float4 kept[PIECES];
 #if KEEPS_NORM
 #pragma unroll
-    for (int p = 0; p < PIECES; p++) kept[p] = four_at(norm.weight, (threadIdx.x + p * THREADS) * 4);
+    for (int p = 0; p < PIECES; p++) kept[p] = four_at(norm.weight, column_of(warp, lane, p));
 #endif
     // The output that this thread will finish first: most threads have no other.
-    const int per = GATED ? 2 : 1;
     int outputs = have / per * 16 * rows;
     Finish own = place_output(parts, threadIdx.x, outputs, rows, first, per, chosen);
     if (!EXPERTS) wait_for_previous();
     read_residual(own);
-    float squares[MOST_ROWS];
 #pragma unroll
     for (int row = 0; row < MOST_ROWS; row++) {
         if (row >= rows) break;
-        squares[row] = stage(x + (u64)row * COLS, norm, kept, row, input, warp_squares[0]);
-    }
+        float squares = stage(x + (u64)row * COLS, norm, kept, row, input, warp, lane);
 #if NORM == NORM_RMS
-#pragma unroll
-    for (int row = 0; row < MOST_ROWS; row++) {
-        if (row >= rows) break;
-        float sum = warp_sum(squares[row]);
-        if (lane == 0) warp_squares[row][warp] = sum;
+        squares = warp_sum(squares);
+        if (lane == 0) warp_squares[row][warp] = squares;
+#endif
     }
-#endif
-    __syncthreads();
-    bool column = (lane >> 2) < 2 * rows;
-    const Masks masks = masks_of_codes((u32)rows >> 16);
-    int slot = 0, tile = warp;
+    __syncwarp();
+    const Masks masks = masks_of_codes();
+    // Columns and sequences that do not exist repeat others, and are not looked at.
+    const u16 *parts_of_lane = input.parts + (lane >> 2) % (2 * rows) * STRIDE + warp * SHARE * 64 + (lane & 3) * 16;
+    const float *sums_of_lane = input.sums + min(lane & 3, rows - 1) * SUMS + warp * SHARE * GROUPS;
+    int slot = 0, chunk = 0;
     Sums sums = {};
-    float factor = 1.0f;
-#if SCALED && EXPERTS
-    float factors[2] = {experts.factors[0][chosen.place], experts.factors[GATED][chosen.place]};
-#endif
-    for (int n = 0; n < total; n += DEPTH) {
+    auto work = [&](const Flight *flights) {
 #pragma unroll
-        for (int d = 0; d < DEPTH; d++) {
-            if (n + d >= total) break;
-#if SCALED && EXPERTS
-            factor = GATED && (slot & 1) ? factors[1] : factors[0];
-#elif SCALED
-            {
-                PLACE(slot, m, block)
-                factor = m.matrix.scales.factor;
-            }
-#endif
-            multiply(sums, ring[d], input, masks, tile, lane, column, factor);
-            if (n + d + DEPTH < total) {
-                TAKE_OFF(ring[d])
-            }
-            tile += WARPS;
-            if (tile >= TILES) {
-#if DENSE
-                sums.d[0] += sums.d[1] * (1.0f / LOW_FACTOR);
-                sums.d[2] += sums.d[3] * (1.0f / LOW_FACTOR);
-#endif
-                float *to = results + (slot * WARPS + warp) * 64 + (lane >> 2) * 4 + (lane & 3);
-                to[0] = sums.d[0], to[32] = sums.d[2];
-                sums = {};
-                tile = warp, slot++;
-            }
+        for (int i = 0; i < CHUNK; i++) {
+            int tile = chunk * CHUNK + i;
+            multiply(sums, flights[i], parts_of_lane + tile * 64, sums_of_lane + tile * GROUPS, masks);
         }
+        if (++chunk < CHUNKS) return;
+        float factor = 1.0f;
+#if SCALED && EXPERTS
+        factor = experts.factors[GATED && (slot & 1)][chosen.place];
+#elif SCALED
+        PLACE(slot, m, block)
+        factor = m.matrix.scales.factor;
+#endif
+        float *to = results + (slot * WARPS + warp) * 64 + (lane >> 2) * 4 + (lane & 3);
+        to[0] = total_of(sums, 0, factor), to[32] = total_of(sums, 1, factor);
+        sums = {};
+        chunk = 0, slot++;
+    };
+    while (slot < have) {
+        work(ring[0]);
+        take_off(ring[0]);
+        if (slot >= have) break;
+        work(ring[1]);
+        take_off(ring[1]);
     }
     __syncthreads();
     for (int i = threadIdx.x; i < outputs; i += THREADS) {
@@ -414,9 +422,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #pragma unroll
         for (int p = 0; p < per; p++) {
 #pragma unroll
-            for (int w = 0; w < WARPS; w++) {
-                if (w < TILES) value[p] += results[((own.slot + p) * WARPS + w) * 64 + own.lane_row * 4 + own.seq];
-            }
+            for (int w = 0; w < WARPS; w++)
+                value[p] += results[((own.slot + p) * WARPS + w) * 64 + own.lane_row * 4 + own.seq];
             value[p] = value[p] * rms + own.bias[p];
         }
         if (!own.to) continue;

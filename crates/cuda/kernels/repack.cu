@@ -38,16 +38,16 @@ extern "C" __global__ void repack_codes(From from, u8 *tiles, int tiles_per_row,
 extern "C" __global__ void repack_scales(From from, Stored *to, u32 *supers, int blocks, int groups) {
     u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (u64)blocks * groups * 16) return;
-    int row = (int)(i % 16), group = (int)(i / 16 % groups), block = (int)(i / 16 / groups);
+    int row = row_at_place((int)(i % 16)), group = (int)(i / 16 % groups), block = (int)(i / 16 / groups);
     int at = block * 16 + row;
     bool there = at < from.rows && group * GROUP < from.cols;
     const u8 *data = from.data + at * from.row_bytes;
     Stored zero = {};
     to[i] = there ? raw_scale(data, from.scales + at * from.scale_bytes, from.biases + at * from.bias_bytes, group) : zero;
-#if SCALES == K_MIN || SCALES == K_SIGNED
+#if HAS_SUPERS
     const int per = 256 / GROUP;
     if (group % per == 0) {
-        u64 place = ((u64)block * (groups / per) + group / per) * 16 + row;
+        u64 place = ((u64)block * (groups / per) + group / per) * 16 + i % 16;
         supers[place] = there ? raw_super(data, group / per) : 0;
     }
 #endif

@@ -51,7 +51,7 @@ fn of_layout(layout: Layout) -> Vec<Entry> {
         Layout::Dense { .. } => {
             entries.push(("expand.cu", options));
             entries.push(("repack_dense.cu", layout.options()));
-            entries.extend(products(layout, 3));
+            entries.extend(products(layout, 2));
         }
         Layout::Codes(codes) => {
             entries.push(("expand.cu", options));
@@ -68,10 +68,10 @@ fn is_kind(layout: Layout) -> bool {
 }
 
 /// A product of wide rows, one behind a norm, and a gated one; a width that is no multiple of a warp's share; those of experts.
-fn products(layout: Layout, depth: usize) -> Vec<Entry> {
+fn products(layout: Layout, chunk: usize) -> Vec<Entry> {
     let product = |(cols, warps, norm, gated, experts): (usize, usize, u8, u8, u8)| {
         let mut options = layout.options();
-        options.extend([define("COLS", cols), define("WARPS", warps), define("DEPTH", depth)]);
+        options.extend([define("COLS", cols), define("WARPS", warps), define("CHUNK", chunk)]);
         options.extend([define("NORM", norm), define("GATED", gated), define("EXPERTS", experts)]);
         ("product.cu", options)
     };

@@ -62,9 +62,19 @@ struct Masks {
     u32 low, high;
 };
 
-// `zero` is one that the compiler cannot know; otherwise it would make the masks anew for each use.
-INLINE Masks masks_of_codes(u32 zero) {
-    return {(PLANE4 ? 0x000f000fu : 0x00030003u) ^ zero, (PLANE4 ? 0x00f000f0u : 0x000c000cu) ^ zero};
+INLINE Masks masks_of_codes() {
+    Masks m;
+    // The compiler must not see through it, or it makes two instructions of each use.
+    asm volatile("mov.u32 %0, %1;" : "=r"(m.low) : "n"(PLANE4 ? 0x000f000f : 0x00030003));
+    asm volatile("mov.u32 %0, %1;" : "=r"(m.high) : "n"(PLANE4 ? 0x00f000f0 : 0x000c000c));
+    return m;
+}
+
+// (w & mask) | EXPONENT in one instruction.
+INLINE u32 with_exponent(u32 w, u32 mask) {
+    u32 pair;
+    asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(pair) : "r"(w), "r"(mask), "n"(EXPONENT));
+    return pair;
 }
 
 INLINE void fragments(const Codes &c, const Masks &m, int j, u32 a[4]) {
@@ -88,10 +98,10 @@ INLINE void fragments(const Codes &c, const Masks &m, int j, u32 a[4]) {
 #else
 #if PLANE4
     u32 four = c.words[j], next = four >> 8;
-    a[0] = (four & m.low) | EXPONENT;
-    a[1] = (four & m.high) | EXPONENT;
-    a[2] = (next & m.low) | EXPONENT;
-    a[3] = (next & m.high) | EXPONENT;
+    a[0] = with_exponent(four, m.low);
+    a[1] = with_exponent(four, m.high);
+    a[2] = with_exponent(next, m.low);
+    a[3] = with_exponent(next, m.high);
 #endif
 #if PLANE2
     u32 two = c.words[PLANE4 * 4 + (j >> 1)] >> (8 * (j & 1));
@@ -102,10 +112,10 @@ INLINE void fragments(const Codes &c, const Masks &m, int j, u32 a[4]) {
     a[3] |= (two << 2) & 0x03000300u;
 #else
     u32 next = two >> 4;
-    a[0] = (two & m.low) | EXPONENT;
-    a[1] = (two & m.high) | EXPONENT;
-    a[2] = (next & m.low) | EXPONENT;
-    a[3] = (next & m.high) | EXPONENT;
+    a[0] = with_exponent(two, m.low);
+    a[1] = with_exponent(two, m.high);
+    a[2] = with_exponent(next, m.low);
+    a[3] = with_exponent(next, m.high);
 #endif
 #endif
 #if PLANE1

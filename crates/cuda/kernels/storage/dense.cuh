@@ -18,7 +18,7 @@ INLINE Codes load_codes(const u8 *tile, int lane) {
 // Integer codes need masks.
 struct Masks {};
 
-INLINE Masks masks_of_codes(u32) { return {}; }
+INLINE Masks masks_of_codes() { return {}; }
 
 // Which half-word of its tile a number is: `row` below 16, `col` below 64.
 INLINE int place_of(int row, int col) {

@@ -6,13 +6,13 @@ use ffai_program::Buf;
 
 use super::gate_up::combine;
 use super::input::Input;
-use super::product::{FEW_ROWS, Output, PartArgs, PartsArgs, SharedSize, bare};
+use super::product::{Geometry, Output, PartArgs, PartsArgs, bare};
 use super::{ActArgs, NormArgs, Ready, address};
 use crate::CudaError;
 use crate::compile::Compiler;
-use crate::kernels::{Grid, Kernel, Library, args, define};
+use crate::kernels::{Grid, Kernel, Library, args};
 use crate::machine::{EXPERT_ROWS, Machine, Shape};
-use crate::matrix::{Matrix, TILE_COLS, Trouble};
+use crate::matrix::{Matrix, Trouble};
 use crate::memory::Memory;
 use crate::storage::Layout;
 
@@ -52,16 +52,7 @@ pub(crate) struct Experts {
 struct Product {
     kernel: Kernel,
     /// None for f32.
-    tiled: Option<Tiled>,
-}
-
-#[derive(Clone, Copy)]
-struct Tiled {
-    warps: usize,
-    slots: usize,
-    /// Blocks of rows of one expert, of both matrices where they are multiplied.
-    blocks: usize,
-    shared: usize,
+    tiled: Option<Geometry>,
 }
 
 /// `Experts` of `epilogue.cuh`.
@@ -117,39 +108,21 @@ impl Product {
         norm: NormArgs,
         gated: bool,
     ) -> Result<Product, Trouble> {
-        let sums_per_tile = match matrix.layout {
-            Layout::Plain => {
-                return Ok(Product { kernel: library.kernel("plain.cu", "plain_experts", &[])?, tiled: None });
-            }
-            Layout::Dense { .. } => 0,
-            Layout::Codes(codes) => TILE_COLS / codes.group.min(TILE_COLS),
-        };
-        let (card, tiles, per) = (library.card(), matrix.tiles_per_row(), if gated { 2 } else { 1 });
-        let warps = if tiles <= 16 { 4 } else { 8 };
+        if matrix.layout == Layout::Plain {
+            return Ok(Product { kernel: library.kernel("plain.cu", "plain_experts", &[])?, tiled: None });
+        }
+        let (card, per) = (library.card(), if gated { 2 } else { 1 });
+        let warps = if matrix.tiles_per_row() <= 16 { 4 } else { 8 };
         // As many blocks of threads as may run at once when a step has one row.
-        let slots = (matrix.blocks() * per_row).div_ceil(3 * card.multiprocessors).clamp(1, 32 / per) * per;
-        let depth = match matrix.layout {
-            Layout::Codes(codes) if codes.bits <= 4 && codes.group >= TILE_COLS => 8,
-            Layout::Codes(_) => 4,
-            _ => 3,
-        };
-        let sums = FEW_ROWS * tiles * sums_per_tile * 4;
-        let shared = SharedSize { tiles, sums, results: slots * warps * 64 * 4 }.bytes(1);
+        let places = (3 * card.multiprocessors / per_row).max(1);
+        let geometry = Geometry::new(matrix, per * matrix.blocks(), gated, warps, places);
+        let shared = geometry.shared(1);
         if shared + 1024 > card.shared_memory {
             return Err(Trouble::Odd(format!("rows of {} do not fit into shared memory", matrix.cols)));
         }
-        let mut options = matrix.layout.options();
-        options.extend([
-            define("COLS", matrix.cols),
-            define("WARPS", warps),
-            define("DEPTH", depth.min(tiles.div_ceil(warps) * slots).max(2)),
-            define("NORM", norm.kind()),
-            define("GATED", u8::from(gated)),
-            define("EXPERTS", 1),
-        ]);
-        let kernel = library.kernel("product.cu", "product", &options)?;
+        let kernel = library.kernel("product.cu", "product", &geometry.options(matrix, norm, true))?;
         kernel.allow_shared(shared)?;
-        Ok(Product { kernel, tiled: Some(Tiled { warps, slots, blocks: per * matrix.blocks(), shared }) })
+        Ok(Product { kernel, tiled: Some(geometry) })
     }
 
     /// Multiplies with the first of these stacks, or with both at once.
@@ -182,14 +155,10 @@ impl Product {
         for (part, (stack, out)) in parts.part.iter_mut().zip(stacks) {
             *part = PartArgs { matrix: stack.matrix.tiles(), to: stack.output(*out), first: 0 };
         }
-        let (one, slots, blocks) = (1i32, tiled.slots as i32, tiled.blocks as i32);
-        let grid = Grid {
-            blocks: [tiled.blocks.div_ceil(tiled.slots), w.pairs, 1],
-            threads: tiled.warps * 32,
-            shared: tiled.shared,
-        };
+        let (one, each, more) = (1i32, tiled.each, tiled.more);
+        let grid = Grid { blocks: [tiled.grid, w.pairs, 1], threads: tiled.warps * 32, shared: tiled.shared(1) };
         // SAFETY: as above, with whole blocks of tiles for each expert; the block has its shared memory.
-        unsafe { self.kernel.launch(&m.stream, grid, args![parts, w.x, one, w.norm, slots, blocks, w.act, chosen]) }
+        unsafe { self.kernel.launch(&m.stream, grid, args![parts, w.x, one, w.norm, each, more, w.act, chosen]) }
     }
 }
 

@@ -19,6 +19,8 @@ const GEMM_STAGES: usize = 3;
 /// Columns of a block of `gemm.cu`.
 const GEMM_COLS: usize = 128;
 const PARTS: usize = 3;
+/// Registers of a lane for the codes and scales of a chunk of tiles.
+const CHUNK_REGISTERS: usize = 32;
 
 /// Where a product goes: `Output` of `epilogue.cuh`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,51 +75,86 @@ impl Part {
 #[derive(Debug)]
 pub(crate) struct Few {
     kernel: Kernel,
-    warps: usize,
-    slots: usize,
-    blocks: usize,
+    geometry: Geometry,
     /// Rows that fit the shared memory of a block.
     most_rows: usize,
-    shared_of: SharedSize,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SharedSize {
-    pub(super) tiles: usize,
-    pub(super) sums: usize,
-    pub(super) results: usize,
-}
-
-impl SharedSize {
-    pub(super) fn bytes(self, rows: usize) -> usize {
-        2 * rows * (self.tiles * TILE_COLS + 16) * 2 + self.sums + self.results
-    }
-}
-
-/// How a product of few rows is spread over the card.
+/// How a product of few rows is spread over the card, and over the warps of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Geometry {
+pub(super) struct Geometry {
     /// Warps of a block; they share the columns of a block of rows.
-    warps: usize,
-    /// Blocks of rows that a block takes one after the other.
-    slots: usize,
-    /// Tiles that a warp reads ahead.
-    depth: usize,
+    pub(super) warps: usize,
+    /// Tiles of a chunk, of which two are on their way.
+    chunk: usize,
+    /// Tiles of all warps of a row, with those that fill chunks.
+    tiles: usize,
+    /// Bytes of the sums of a row of activations.
+    sums: usize,
+    /// Blocks of threads.
+    pub(super) grid: usize,
+    /// Blocks of rows, or pairs of them, that each takes one after the other ...
+    pub(super) each: i32,
+    /// ... and how many blocks take one more.
+    pub(super) more: i32,
+    /// Blocks of rows of a pair.
+    per: usize,
 }
 
 impl Geometry {
-    fn new(layout: Layout, tiles: usize, blocks: usize, gated: bool, multiprocessors: usize) -> Geometry {
+    /// For `blocks` blocks of rows on a card that runs `places` blocks of threads at once; two of rows are one `gated` pair.
+    pub(super) fn new(matrix: &Matrix, blocks: usize, gated: bool, warps: usize, places: usize) -> Geometry {
         let per = if gated { 2 } else { 1 };
-        let places = 2 * multiprocessors;
-        // A block that takes few rows shares their columns among many warps: what counts is how soon the last one ends.
-        let warps = if blocks <= places { 16 } else { 8 };
-        let slots = (blocks / per).div_ceil(places).min(32 / per) * per;
-        let most = match layout {
-            Layout::Codes(codes) if codes.bits <= 4 && codes.group >= TILE_COLS => 8,
-            Layout::Codes(_) => 4,
-            _ => 3,
+        let units = blocks / per;
+        let grid = places.clamp(1, units.max(1));
+        let share = matrix.tiles_per_row().div_ceil(warps);
+        let (registers, groups) = match matrix.layout {
+            Layout::Codes(codes) => {
+                let groups = (TILE_COLS / codes.group.min(TILE_COLS)).max(1);
+                let supers = if codes.scales.has_supers() { 2 } else { 0 };
+                (codes.bits + groups * ((2 * codes.scales.size()).div_ceil(4) + supers), groups)
+            }
+            _ => (16, 0),
         };
-        Geometry { warps, slots, depth: most.min(tiles.div_ceil(warps) * slots).max(2) }
+        // Rows that are wide need some for the activations.
+        let most = (CHUNK_REGISTERS / registers).clamp(1, if share > 8 { 4 } else { 8 });
+        // As few tiles as can be that only fill a chunk, and then as few chunks.
+        let padded = |chunk: usize| share.div_ceil(chunk) * chunk;
+        let chunk = (1..=most).rev().min_by_key(|chunk| padded(*chunk)).unwrap_or(1);
+        let tiles = warps * padded(chunk);
+        let sums = FEW_ROWS * tiles * groups * 4;
+        Geometry { warps, chunk, tiles, sums, grid, each: (units / grid) as i32, more: (units % grid) as i32, per }
+    }
+
+    /// For a matrix or several that are read once each, on all of a card.
+    fn of_card(matrix: &Matrix, blocks: usize, gated: bool, multiprocessors: usize) -> Geometry {
+        // A block that takes few rows shares their columns among many warps: what counts is how soon the last one ends. More than one
+        // block of 16 warps has no room.
+        let units = if gated { blocks / 2 } else { blocks };
+        match units <= multiprocessors {
+            true => Geometry::new(matrix, blocks, gated, 16, multiprocessors),
+            false => Geometry::new(matrix, blocks, gated, 8, 2 * multiprocessors),
+        }
+    }
+
+    /// Bytes of shared memory for so many rows of activations.
+    pub(super) fn shared(&self, rows: usize) -> usize {
+        let slots = (self.each as usize + usize::from(self.more > 0)) * self.per;
+        2 * rows * (self.tiles * TILE_COLS + 8) * 2 + self.sums + slots * self.warps * 64 * 4
+    }
+
+    /// What the kernel is compiled with.
+    pub(super) fn options(&self, matrix: &Matrix, norm: NormArgs, experts: bool) -> Vec<String> {
+        let mut options = matrix.layout.options();
+        options.extend([
+            define("COLS", matrix.cols),
+            define("WARPS", self.warps),
+            define("CHUNK", self.chunk),
+            define("NORM", norm.kind()),
+            define("GATED", u8::from(self.per == 2)),
+            define("EXPERTS", u8::from(experts)),
+        ]);
+        options
     }
 }
 
@@ -132,27 +169,12 @@ impl Few {
         gated: bool,
     ) -> Result<Option<Few>, CudaError> {
         let card = library.card();
-        let tiles = matrix.tiles_per_row();
-        let Geometry { warps, slots, depth } = Geometry::new(matrix.layout, tiles, blocks, gated, card.multiprocessors);
-        let sums = match matrix.layout {
-            Layout::Codes(codes) => FEW_ROWS * tiles * (TILE_COLS / codes.group.min(TILE_COLS)) * 4,
-            _ => 0,
-        };
-        let shared_of = SharedSize { tiles, sums, results: slots * warps * 64 * 4 };
-        let most_rows = (1..=FEW_ROWS).rev().find(|rows| shared_of.bytes(*rows) + 1024 <= card.shared_memory);
-        let Some(most_rows) = most_rows else { return Ok(None) };
-        let mut options = matrix.layout.options();
-        options.extend([
-            define("COLS", matrix.cols),
-            define("WARPS", warps),
-            define("DEPTH", depth),
-            define("NORM", norm.kind()),
-            define("GATED", u8::from(gated)),
-            define("EXPERTS", 0),
-        ]);
-        let kernel = library.kernel("product.cu", "product", &options)?;
-        kernel.allow_shared(shared_of.bytes(most_rows))?;
-        Ok(Some(Few { kernel, warps, slots, blocks, most_rows, shared_of }))
+        let geometry = Geometry::of_card(matrix, blocks, gated, card.multiprocessors);
+        let fits = |rows: &usize| geometry.shared(*rows) + 1024 <= card.shared_memory;
+        let Some(most_rows) = (1..=FEW_ROWS).rev().find(fits) else { return Ok(None) };
+        let kernel = library.kernel("product.cu", "product", &geometry.options(matrix, norm, false))?;
+        kernel.allow_shared(geometry.shared(most_rows))?;
+        Ok(Some(Few { kernel, geometry, most_rows }))
     }
 
     /// Multiplies `rows` rows from `x` on with up to three matrices.
@@ -178,13 +200,12 @@ impl Few {
                 blocks += matrix.blocks() as i32;
             }
             let x = x + (first * cols * 4) as u64;
-            let (n, slots, blocks) = (rows as i32, self.slots as i32, self.blocks as i32);
-            let grid = Grid {
-                shared: self.shared_of.bytes(rows),
-                ..Grid::new(self.blocks.div_ceil(self.slots), self.warps * 32)
-            };
+            let Geometry { each, more, .. } = self.geometry;
+            let n = rows as i32;
+            let grid =
+                Grid { shared: self.geometry.shared(rows), ..Grid::new(self.geometry.grid, self.geometry.warps * 32) };
             // SAFETY: the matrices have those blocks of rows, the buffers those rows, the block its shared memory.
-            unsafe { self.kernel.launch(&m.stream, grid, args![all, x, n, norm, slots, blocks, act])? };
+            unsafe { self.kernel.launch(&m.stream, grid, args![all, x, n, norm, each, more, act])? };
         }
         Ok(())
     }
