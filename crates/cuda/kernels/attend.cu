@@ -5,7 +5,8 @@
 //
 // A block of threads takes one row, one key head with GROUP of its query heads, and one of several ranges of keys. LANES lanes share
 // a key, VEC of its coordinates at a time, so a warp has 32 / LANES keys in flight; each such team keeps its own running softmax, and
-// only the end brings teams, warps and ranges together. The last range of a row to finish writes the result.
+// only the end brings teams, warps and ranges together. Where the ranges of a row are one cluster, they read each other's results and
+// each writes some of the outputs; else the last range to finish writes all.
 //
 // Values are as wide as keys; or, where VALUES is less than DIM, they are the first coordinates of the keys.
 #include "attend.cuh"
@@ -76,7 +77,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     attend(const __grid_constant__ Rotation rotation, Scores scores, Step step, Layer layer, float *out, float *partials,
            u32 *arrived) {
     __shared__ float results[WARPS][GROUP][VALUES];
-    __shared__ Partial states[WARPS][GROUP];
+    __shared__ Partial states[WARPS][GROUP], joined[GROUP];
     __shared__ float shares[GROUP][MOST_RANGES], totals[GROUP];
     __shared__ bool last;
     int q_heads = rotation.heads.q, kv_heads = rotation.heads.kv;
@@ -195,7 +196,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     __syncthreads();
     // The warps of the block. A range's result: VALUES sums, the largest score, the total.
     u64 slot = (u64)row * q_heads + head;
-    bool alone = used == 1;
+    bool clustered = blocks_of_cluster() > 1, alone = used == 1 && !clustered;
     for (int i = threadIdx.x; i < heads * VALUES; i += WARPS * 32) {
         int h = i / VALUES, d = i % VALUES;
         float sink = alone && scores.sinks ? scores.sinks[head + h] : NEG_INF, most = sink;
@@ -209,6 +210,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
         }
         if (alone) {
             out[(slot + h) * VALUES + d] = sum / total;
+        } else if (clustered) {
+            // Nobody else reads what this thread replaces.
+            results[0][h][d] = sum;
+            if (d == 0) joined[h] = {most, total};
         } else {
             float *to = partials + ((slot + h) * ranges + range) * (VALUES + 2);
             to[d] = sum;
@@ -216,6 +221,31 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
         }
     }
     if (alone) return;
+    if (clustered) {
+        meet_cluster();
+        for (int i = (warp * used + range) * 32 + lane; i < heads * VALUES; i += WARPS * used * 32) {
+            int h = i / VALUES, d = i % VALUES;
+            float sink = scores.sinks ? scores.sinks[head + h] : NEG_INF, most = sink;
+            float mosts[CLUSTER], totals_of[CLUSTER], sums[CLUSTER];
+#pragma unroll
+            for (int r = 0; r < CLUSTER; r++) {
+                u32 rank = min(r, used - 1);
+                mosts[r] = read_shared_of(&joined[h].most, rank), totals_of[r] = read_shared_of(&joined[h].total, rank);
+                sums[r] = read_shared_of(&results[0][h][d], rank);
+                most = fmaxf(most, mosts[r]);
+            }
+            float sum = 0.0f, total = share(sink, most);
+#pragma unroll
+            for (int r = 0; r < CLUSTER; r++) {
+                float own = r < used ? share(mosts[r], most) : 0.0f;
+                sum = fmaf(sums[r], own, sum), total = fmaf(totals_of[r], own, total);
+            }
+            out[(slot + h) * VALUES + d] = sum / total;
+        }
+        // Others may still read.
+        meet_cluster();
+        return;
+    }
     __threadfence();
     __syncthreads();
     u32 *count = arrived + (u64)row * gridDim.x + blockIdx.x;

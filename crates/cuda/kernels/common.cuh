@@ -139,6 +139,35 @@ INLINE void wait_for_previous() {
 #endif
 }
 
+// Clusters: blocks that run at the same time and read each other's shared memory.
+INLINE int blocks_of_cluster() {
+#if __CUDA_ARCH__ >= 900
+    u32 count;
+    asm("mov.u32 %0, %%cluster_nctarank;" : "=r"(count));
+    return (int)count;
+#else
+    return 1;
+#endif
+}
+
+// Waits for all threads of the cluster that have not ended.
+INLINE void meet_cluster() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
+#endif
+}
+
+// What stands at the place of `own` in the shared memory of a block of the cluster.
+INLINE float read_shared_of(const float *own, u32 rank) {
+    float value = 0.0f;
+#if __CUDA_ARCH__ >= 900
+    u32 at;
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(at) : "r"(shared_address(own)), "r"(rank));
+    asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(at));
+#endif
+    return value;
+}
+
 INLINE float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
 
 INLINE float gelu_tanh(float x) {

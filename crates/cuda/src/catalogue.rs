@@ -10,7 +10,7 @@ use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 use crate::Arch;
 use crate::cache::Kernels;
 use crate::kernels::{FILES, define, source};
-use crate::machine::MOST_RANGES;
+use crate::machine::{CLUSTER, MOST_RANGES};
 use crate::nvrtc::tests::{roots, said_aloud};
 use crate::storage::Layout;
 
@@ -88,7 +88,7 @@ fn products(layout: Layout, chunk: usize) -> Vec<Entry> {
 
 fn attend([dim, values, vec, lanes, group]: [usize; 5], kv: usize, fused: usize) -> Entry {
     let shape = [("DIM", dim), ("VALUES", values), ("VEC", vec), ("LANES", lanes), ("GROUP", group), ("WARPS", 8)];
-    let rest = [("MOST_RANGES", MOST_RANGES), ("KV_F32", kv), ("FUSED", fused)];
+    let rest = [("MOST_RANGES", MOST_RANGES), ("CLUSTER", CLUSTER), ("KV_F32", kv), ("FUSED", fused)];
     ("attend.cu", shape.into_iter().chain(rest).map(|(name, value)| define(name, value)).collect())
 }
 

@@ -107,7 +107,7 @@ impl Library {
             }
         };
         let function = module.load_function(name).map_err(CudaError::driver("find a kernel"))?;
-        Ok(Kernel { function, name, dependent: self.card.arch >= Arch { major: 9, minor: 0 } })
+        Ok(Kernel { function, name, hopper: self.card.arch >= Arch { major: 9, minor: 0 } })
     }
 }
 
@@ -116,8 +116,8 @@ impl Library {
 pub(crate) struct Kernel {
     function: CudaFunction,
     name: &'static str,
-    /// Whether it may be set up while the one before it still runs.
-    dependent: bool,
+    /// Whether it may be set up while the one before it still runs, and blocks may form clusters.
+    hopper: bool,
 }
 
 /// How many blocks of how many threads.
@@ -156,6 +156,11 @@ impl Kernel {
         self.function.set_attribute(attribute, bytes as i32).map_err(CudaError::driver("give a kernel shared memory"))
     }
 
+    /// Whether blocks may form clusters.
+    pub(crate) fn has_clusters(&self) -> bool {
+        self.hopper
+    }
+
     /// Puts the kernel on the stream.
     ///
     /// # Safety
@@ -170,11 +175,38 @@ impl Kernel {
         grid: Grid,
         args: &mut [*mut c_void],
     ) -> Result<(), CudaError> {
-        let mut attribute = sys::CUlaunchAttribute {
-            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
-            pad: [0; 4],
-            value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
-        };
+        // SAFETY: the caller's promise.
+        unsafe { self.launch_clusters(stream, grid, 1, args) }
+    }
+
+    /// The same, with each `cluster` blocks that follow each other in the grid's third direction as one cluster. Only cards of which
+    /// [`Kernel::has_clusters`] is true run more than one block in a cluster.
+    ///
+    /// # Safety
+    /// As [`Kernel::launch`].
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) unsafe fn launch_clusters(
+        &self,
+        stream: &CudaStream,
+        grid: Grid,
+        cluster: usize,
+        args: &mut [*mut c_void],
+    ) -> Result<(), CudaError> {
+        use sys::CUlaunchAttributeID as Id;
+        let attribute = |id, value| sys::CUlaunchAttribute { id, pad: [0; 4], value };
+        let cluster_dim = sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: 1, y: 1, z: cluster as u32 };
+        let mut attributes = [
+            attribute(
+                Id::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+                sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+            ),
+            attribute(
+                Id::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+                sys::CUlaunchAttributeValue { clusterDim: cluster_dim },
+            ),
+        ];
         let [x, y, z] = grid.blocks.map(|n| n as u32);
         let config = sys::CUlaunchConfig {
             gridDimX: x,
@@ -185,8 +217,8 @@ impl Kernel {
             blockDimZ: 1,
             sharedMemBytes: grid.shared as u32,
             hStream: stream.cu_stream(),
-            attrs: &raw mut attribute,
-            numAttrs: u32::from(self.dependent),
+            attrs: attributes.as_mut_ptr(),
+            numAttrs: if self.hopper { 1 + u32::from(cluster > 1) } else { 0 },
         };
         // SAFETY: the configuration and the arguments live until the call returns; the rest is the caller's promise.
         let code = unsafe {

@@ -26,6 +26,10 @@ pub(crate) const EXPERT_ROWS: usize = 256;
 const EXPAND_BYTES: usize = 256 << 20;
 /// Keys that are worth a range of their own.
 const RANGE_KEYS: usize = 64;
+/// Ranges that read each other's results, where the card can: as many blocks as every such card lets form a cluster.
+pub(crate) const CLUSTER: usize = 8;
+/// Keys of a range that are worth a cluster's quick end.
+const CLUSTER_KEYS: usize = 192;
 
 /// The machine that ops run on.
 pub(crate) struct Machine {
@@ -159,6 +163,7 @@ impl Shape {
         let longest = inputs.seqs.iter().map(|s| s.past + s.rows).max().unwrap_or(1);
         let rows = inputs.rows();
         let ranges = longest.div_ceil(RANGE_KEYS).next_power_of_two().min(MOST_RANGES);
+        let ranges = if longest <= CLUSTER * CLUSTER_KEYS { ranges.min(CLUSTER) } else { ranges };
         Shape {
             rows,
             wanted: inputs.want.len(),

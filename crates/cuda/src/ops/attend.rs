@@ -9,7 +9,7 @@ use super::rotate::{LayerArgs, Rotate, RotationArgs};
 use super::{Ready, address};
 use crate::CudaError;
 use crate::kernels::{Grid, Kernel, Library, args, define};
-use crate::machine::{Gather, MOST_RANGES, Machine, Shape};
+use crate::machine::{CLUSTER, Gather, MOST_RANGES, Machine, Shape};
 use crate::memory::Memory;
 
 /// Warps of a block of `attend.cu`.
@@ -72,7 +72,7 @@ impl Attend {
         let kv = define("KV_F32", u8::from(kv_f32));
         let shape =
             [("DIM", dim), ("VALUES", values), ("VEC", vec), ("LANES", lanes), ("GROUP", group), ("WARPS", WARPS)];
-        let shape: Vec<_> = shape.into_iter().chain([("MOST_RANGES", MOST_RANGES)]).collect();
+        let shape: Vec<_> = shape.into_iter().chain([("MOST_RANGES", MOST_RANGES), ("CLUSTER", CLUSTER)]).collect();
         let kernel = |fused: bool| {
             let options = shape.iter().map(|(n, v)| define(n, v)).chain([kv.clone(), define("FUSED", u8::from(fused))]);
             library.kernel("attend.cu", "attend", &options.collect::<Vec<_>>())
@@ -110,9 +110,17 @@ impl Attend {
         let (partials, arrived) = (m.scratch.partials.at(), m.scratch.arrived.at());
         let blocks = p.heads.kv * (p.heads.q / p.heads.kv).div_ceil(self.group);
         let grid = Grid { blocks: [blocks, shape.rows, shape.ranges], ..Grid::new(1, WARPS * 32) };
+        let cluster = if kernel.has_clusters() && shape.ranges <= CLUSTER { shape.ranges } else { 1 };
         // SAFETY: the buffers have the step's rows, the page tables cover every place, and the scratch has room for the ranges of
         // all heads (`Needs`), for a shape has several ranges only for few rows.
-        unsafe { kernel.launch(&m.stream, grid, args![rotation, *scores, step, layer, out, partials, arrived]) }
+        unsafe {
+            kernel.launch_clusters(
+                &m.stream,
+                grid,
+                cluster,
+                args![rotation, *scores, step, layer, out, partials, arrived],
+            )
+        }
     }
 
     fn by_tiles(&self, m: &Machine, shape: &Shape, kernel: &Kernel, scores: &Scores) -> Result<(), CudaError> {
