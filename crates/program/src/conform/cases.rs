@@ -277,6 +277,15 @@ fn attentions() -> Vec<Case> {
             cases.push(attention(Heads { q, kv, dim }, steps, cases.len()));
         }
     }
+    // Decoding over so many keys, without a window, that a card shares them among blocks: with sinks, with a cap, with neither.
+    let long: [(usize, usize, usize, &[&[usize]]); 4] = [
+        (4, 2, 64, &[&[130, 70], &[1, 1], &[1, 1]]),
+        (8, 2, 64, &[&[130, 70], &[1, 1], &[1, 1]]),
+        (2, 1, 128, &[&[600], &[1], &[1]]),
+        (2, 1, 16, &[&[1560], &[1]]),
+    ];
+    let long = long.into_iter().zip([12, 28, 60, 20]);
+    cases.extend(long.map(|((q, kv, dim, steps), seed)| attention(Heads { q, kv, dim }, steps, seed)));
     cases
 }
 
