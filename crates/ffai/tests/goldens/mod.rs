@@ -7,7 +7,7 @@ use std::{
 
 use ffai_checkpoint::{Checkpoint, Float, Storage};
 use ffai_model::Weights;
-use ffai_program::{Backend, Output, Plan, StepInputs, conform::relative_error, lower};
+use ffai_program::{Backend, CompileError, Output, Plan, StepInputs, conform::relative_error, lower};
 
 struct Golden {
     tokens: Vec<u32>,
@@ -43,22 +43,22 @@ fn golden(folder: &Path) -> Golden {
     }
 }
 
-/// Logits of all tokens in one step, and whether all matrices are plain f32.
-fn logits(folder: &Path, backend: &dyn Backend, tokens: &[u32]) -> (Vec<f32>, bool) {
+/// Logits of all tokens in one step, and whether all matrices are plain f32; or why the backend refuses the model.
+fn logits(folder: &Path, backend: &dyn Backend, tokens: &[u32]) -> Result<(Vec<f32>, bool), CompileError> {
     let fail = |e: &dyn std::error::Error| -> ! { panic!("{}: {e}", folder.display()) };
     let checkpoint = checkpoint(folder);
     let spec = ffai_model::spec(&checkpoint).unwrap_or_else(|e| fail(&e));
     let weights = Weights::bind(&spec, &checkpoint).unwrap_or_else(|e| fail(&e));
     let program = lower(&spec);
     let plan = Plan::for_tokens(&program, tokens.len());
-    let mut executable = backend.compile(&program, &weights, &plan, &mut |_| {}).unwrap_or_else(|e| fail(&e));
+    let mut executable = backend.compile(&program, &weights, &plan, &mut |_| {})?;
     let outputs = executable.step(&StepInputs::prompt(&program, &plan, tokens)).unwrap_or_else(|e| fail(&e));
     let rows = outputs.into_iter().flat_map(|o| match o {
         Output::Logits(row) => row,
         other => panic!("logits were wanted, got {other:?}"),
     });
     let plain = weights.iter().all(|(_, t)| t.storage() == Storage::Dense(Float::F32));
-    (rows.collect(), plain)
+    Ok((rows.collect(), plain))
 }
 
 /// Share of the positions with a clear winner at which both agree on it. Clear: 0.05 standard deviations ahead.
@@ -78,14 +78,22 @@ fn agreement(a: &[f32], b: &[f32], vocab: usize) -> f64 {
     f64::from(equal as u32) / f64::from(decided.max(1))
 }
 
-/// Compares every golden; collects all failures so that one look shows them.
-pub(crate) fn compare_all(backend: &dyn Backend, bound: impl Fn(bool) -> f64) {
+/// Compares every golden; collects all failures so that one look shows them. Gives the models that the backend refuses, with reasons:
+/// it names an op that it lacks.
+pub(crate) fn compare_all(backend: &dyn Backend, bound: impl Fn(bool) -> f64) -> Vec<String> {
     let folders = folders();
     assert!(folders.len() > 60, "only {} goldens were found", folders.len());
-    let mut failures = Vec::new();
+    let (mut failures, mut refused) = (Vec::new(), Vec::new());
     for folder in folders {
         let golden = golden(&folder);
-        let (got, plain) = logits(&folder, backend, &golden.tokens);
+        let (got, plain) = match logits(&folder, backend, &golden.tokens) {
+            Ok(got) => got,
+            Err(error @ CompileError::Unsupported { .. }) => {
+                refused.push(format!("{}: {error}", folder.display()));
+                continue;
+            }
+            Err(error) => panic!("{}: {error}", folder.display()),
+        };
         let (error, agreement) = (relative_error(&got, &golden.logits), agreement(&got, &golden.logits, golden.vocab));
         println!("{}: error {error:.1e}, agreement {agreement:.2}", folder.display());
         if error > bound(plain) || agreement < 0.95 {
@@ -93,4 +101,5 @@ pub(crate) fn compare_all(backend: &dyn Backend, bound: impl Fn(bool) -> f64) {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+    refused
 }
