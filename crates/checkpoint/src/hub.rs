@@ -26,6 +26,7 @@ pub use cached::{CachedModel, cached};
 pub(crate) use cached::{folders, measured};
 pub(crate) use digest::hex;
 pub use environment::{CacheDirs, Patience, Proxy, Remote, Token, software_roots};
+pub use disk::free_space;
 pub use error::HubError;
 pub use event::FetchEvent;
 use http::{Client, Failure};

@@ -312,6 +312,19 @@ impl Tensor {
         }
     }
 
+    /// The bytes of one row as they are stored: numbers or codes, scales, biases; what a storage lacks is empty.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn stored_row(&self, row: usize) -> [&[u8]; 3] {
+        [&self.data, &self.scales, &self.biases].map(|bytes| self.part(bytes, row))
+    }
+
+    /// What scales are multiplied by: 1 unless there is a global scale.
+    pub fn factor(&self) -> f32 {
+        self.factor
+    }
+
     /// All numbers, row after row.
     pub fn to_f32(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.rows * self.cols];

@@ -92,7 +92,7 @@ impl Source<'_> {
         let left = missing.iter().map(|file| file.size - self.cache.arrived(file));
         let need = left.fold(0u64, u64::saturating_add);
         let folder = self.cache.folder();
-        match disk::free(folder) {
+        match disk::free_space(folder) {
             Some(free) if free < need => Err(HubError::Full { folder: folder.into(), need, free: Some(free) }),
             _ => Ok(()),
         }

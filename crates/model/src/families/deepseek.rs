@@ -3,14 +3,17 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
-use crate::names::{Row, gguf, hf};
+use super::{Defaults, Dims, OwnWidth};
+use crate::names::{Row, gguf, hf, moe};
 use crate::rope::RopeDefaults;
 use crate::{
     Groups, LatentAttention, LatentMatrices, Layer, Moe, Norm, Pairing, Result, Router, Routing, Score, Shared, Spec,
 };
 
-pub(super) const HF: &[&[Row]] = &[hf::LATENT];
+pub(super) const HF: &[&[Row]] = &[hf::LATENT, moe::SHARED_EXPERTS];
+/// The router is no module; mlx-lm splits the joint matrix of keys and values when it loads it.
+pub(super) const WIDTHS: &[(&str, OwnWidth)] =
+    &[("layers.{i}.moe.router", OwnWidth::Plain), ("layers.{i}.attn.kv_b", OwnWidth::Plain)];
 pub(super) const GGUF: &[&[Row]] = &[gguf::LATENT];
 
 /// Of the norms inside attention, whatever the config says of others.

@@ -4,9 +4,10 @@ use ffai_checkpoint::Hparams;
 
 use super::deepseek::{self, Mixture};
 use super::{Defaults, Dims};
-use crate::names::{Row, gguf};
+use crate::names::{Row, gguf, moe};
 use crate::{Attention, Layer, Mixer, QkNorm, Result, Spec};
 
+pub(super) const HF: &[&[Row]] = &[moe::SHARED_EXPERTS];
 pub(super) const GGUF: &[&[Row]] = &[gguf::NORM_AFTER_ATTENTION];
 
 const DEFAULTS: Defaults = Defaults { context: 131_072, kv_heads: Some(8), eps: 1e-5, partial: 0.5, ..Defaults::USUAL };

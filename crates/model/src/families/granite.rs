@@ -3,11 +3,20 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use super::{Defaults, Dims, OwnWidth};
 use crate::names::{Row, moe};
 use crate::{Attention, Branch, Head, Layer, Mixer, Result, Router, Spec};
 
 const DEFAULTS: Defaults = Defaults { context: 2048, ..Defaults::USUAL };
+
+/// Matrices whose groups are too small for the scales of few bits, and the router.
+pub(super) const WIDTHS: &[(&str, OwnWidth)] = &[
+    ("head", OwnWidth::Bits8),
+    ("layers.{i}.attn.o", OwnWidth::Bits8),
+    ("layers.{i}.mlp.down", OwnWidth::Bits8),
+    ("layers.{i}.moe.router", OwnWidth::Bits8),
+    ("layers.{i}.moe.experts.{e}.down", OwnWidth::Bits8),
+];
 
 pub(super) const HF_MOE: &[&[Row]] = &[moe::GRANITE];
 

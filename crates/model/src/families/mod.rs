@@ -28,7 +28,7 @@ mod table;
 
 use ffai_checkpoint::{Checkpoint, Hparams, Layout};
 
-use crate::names::{Row, gguf, hf};
+use crate::names::{Row, gguf, hf, pattern};
 use crate::{Error, Pairing, Result, Rope, Spec, rope_freqs, stored};
 pub(crate) use dims::{Defaults, Dims};
 pub use table::table;
@@ -57,7 +57,23 @@ pub struct Family {
     pub ignored: &'static [(&'static str, &'static str)],
     /// What becomes of a rope once the factors of its frequencies, which GGUF keeps as tensors, are in it.
     pub gguf_rope: fn(Rope) -> Rope,
+    /// Role patterns of matrices that mlx-lm quantizes otherwise than the rest of a model.
+    pub widths: &'static [(&'static str, OwnWidth)],
 }
+
+/// How mlx-lm quantizes a matrix that it does not treat as the rest of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnWidth {
+    /// Never: it is not the weight of a module that can be quantized.
+    Plain,
+    /// Affine in 8 bits with groups of 64, unless a recipe decides.
+    Bits8,
+}
+
+/// A router that is no module of its own.
+const PLAIN_ROUTER: &[(&str, OwnWidth)] = &[("layers.{i}.moe.router", OwnWidth::Plain)];
+/// A router in which rounding would change who is chosen.
+const ROUTER_IN_8_BITS: &[(&str, OwnWidth)] = &[("layers.{i}.moe.router", OwnWidth::Bits8)];
 
 impl Family {
     const fn new(model_type: &'static str, title: &'static str, spec: fn(&Hparams) -> Result<Spec>) -> Family {
@@ -73,6 +89,7 @@ impl Family {
             gguf: &[],
             ignored: &[],
             gguf_rope: |rope| rope,
+            widths: &[],
         }
     }
 
@@ -103,6 +120,16 @@ impl Family {
         self.in_gguf && self.gguf_name.unwrap_or(self.model_type) == architecture
     }
 
+    /// How mlx-lm quantizes the matrix with this role, where it has a rule of its own.
+    pub fn own_width(&self, role: &str) -> Option<OwnWidth> {
+        let pattern = pattern(role);
+        self.widths.iter().find(|(own, _)| *own == pattern).map(|(_, width)| *width)
+    }
+
+    const fn quantizing(self, widths: &'static [(&'static str, OwnWidth)]) -> Family {
+        Family { widths, ..self }
+    }
+
     const fn ignoring(self, ignored: &'static [(&'static str, &'static str)]) -> Family {
         Family { ignored, ..self }
     }
@@ -119,7 +146,7 @@ pub const FAMILIES: &[Family] = &[
     Family::new("seed_oss", "Seed-OSS", seed::spec).names(&[], &[gguf::NORM_AFTER_ATTENTION]),
     Family::new("smollm3", "SmolLM 3", smollm3::spec).adjacent(),
     Family::new("phi3", "Phi 3, 3.5 and 4", phi3::spec).names(phi3::HF, phi3::GGUF),
-    Family::new("granite", "Granite 3", granite::granite).adjacent(),
+    Family::new("granite", "Granite 3", granite::granite).adjacent().quantizing(granite::WIDTHS),
     Family::new("internlm2", "InternLM 2 and 2.5", internlm2::spec).adjacent().names(internlm2::HF, &[]),
     Family::new("olmo2", "OLMo 2", olmo::olmo2).names(olmo::HF, &[]),
     Family::new("olmo3", "OLMo 3", olmo::olmo3).in_gguf_as("olmo2").names(olmo::HF, &[]),
@@ -156,32 +183,44 @@ pub const FAMILIES: &[Family] = &[
     Family::new("gemma4_text", "Gemma 4 (text)", gemma4::spec)
         .in_gguf_as("gemma4")
         .names(gemma4::HF, gemma4::GGUF)
-        .ignoring(gemma4::IGNORED),
+        .ignoring(gemma4::IGNORED)
+        .quantizing(ROUTER_IN_8_BITS),
     Family::new("gemma4", "Gemma 4 (text part)", gemma4::spec)
         .names(gemma4::HF, gemma4::GGUF)
-        .ignoring(gemma4::IGNORED),
+        .ignoring(gemma4::IGNORED)
+        .quantizing(ROUTER_IN_8_BITS),
     Family::new("mixtral", "Mixtral", mixtral::spec).in_gguf_as("llama").names(mixtral::HF, &[]),
     Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe).in_gguf_as("qwen2moe"),
-    Family::new("qwen3_moe", "Qwen 3 (mixtures)", qwen::qwen3_moe).in_gguf_as("qwen3moe"),
+    Family::new("qwen3_moe", "Qwen 3 (mixtures)", qwen::qwen3_moe)
+        .in_gguf_as("qwen3moe")
+        .quantizing(ROUTER_IN_8_BITS),
     Family::new("deepseek_v3", "DeepSeek V3 and R1", deepseek::spec)
         .adjacent()
         .in_gguf_as("deepseek2")
         .names(deepseek::HF, deepseek::GGUF)
-        .ignoring(hf::MORE_TOKENS),
-    Family::new("gpt_oss", "gpt-oss", gpt_oss::spec).in_gguf_as("gpt-oss").names(gpt_oss::HF, gpt_oss::GGUF),
+        .ignoring(hf::MORE_TOKENS)
+        .quantizing(deepseek::WIDTHS),
+    Family::new("gpt_oss", "gpt-oss", gpt_oss::spec)
+        .in_gguf_as("gpt-oss")
+        .names(gpt_oss::HF, gpt_oss::GGUF)
+        .quantizing(ROUTER_IN_8_BITS),
     Family::new("olmoe", "OLMoE", olmo::olmoe),
-    Family::new("granitemoe", "Granite 3 (mixtures)", granite::granitemoe).adjacent().names(granite::HF_MOE, &[]),
+    Family::new("granitemoe", "Granite 3 (mixtures)", granite::granitemoe)
+        .adjacent()
+        .names(granite::HF_MOE, &[])
+        .quantizing(granite::WIDTHS),
     Family::new("phimoe", "Phi 3.5 MoE", phimoe::spec)
         .names(phimoe::HF, &[])
         .with_factors_of_gguf(phimoe::by_short_factors),
     Family::new("glm4_moe", "GLM 4.5 and 4.6", glm4_moe::spec)
         .in_gguf_as("glm4moe")
-        .names(&[], glm4_moe::GGUF)
-        .ignoring(hf::MORE_TOKENS),
+        .names(glm4_moe::HF, glm4_moe::GGUF)
+        .ignoring(hf::MORE_TOKENS)
+        .quantizing(PLAIN_ROUTER),
 ];
 
 /// The family of that `model_type`, or of that name in GGUF.
-pub(crate) fn named(model_type: &str) -> Option<&'static Family> {
+pub fn named(model_type: &str) -> Option<&'static Family> {
     let own = FAMILIES.iter().find(|family| family.model_type == model_type);
     own.or_else(|| FAMILIES.iter().find(|family| family.gguf_name == Some(model_type)))
 }

@@ -39,12 +39,12 @@ pub(super) const IGNORED: &[(&str, &str)] = &[
     ("model.rotary_emb.inv_freq", "rope frequencies are computed from the config"),
 ];
 
+/// The prefixes that mlx-lm saves where there are several towers.
+pub(super) const MLX_WRAPPER: &[(&str, &str)] =
+    &[("model.", "language_model.model."), ("lm_head.", "language_model.lm_head.")];
+
 /// Where checkpoints of several towers keep the language model: what stands in for the prefixes of the tables.
-pub(super) const WRAPPERS: &[&[(&str, &str)]] = &[
-    &[],
-    &[("model.", "language_model.model."), ("lm_head.", "language_model.lm_head.")],
-    &[("model.", "model.language_model.")],
-];
+pub(super) const WRAPPERS: &[&[(&str, &str)]] = &[&[], MLX_WRAPPER, &[("model.", "model.language_model.")]];
 
 /// Tensors of towers that read no text.
 pub(crate) const TOWERS: &[(&str, &str)] = &[

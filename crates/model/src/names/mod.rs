@@ -93,6 +93,30 @@ impl Names {
         names
     }
 
+    /// The tables of a family in safetensors, for a checkpoint that is yet to be written. `wrapped`: the names begin as mlx-lm has
+    /// them for a language model among other towers.
+    pub fn to_write(family: &Family, wrapped: bool) -> Names {
+        let names = Names::of(Layout::HuggingFace, family, |_| false);
+        Names { wrapper: if wrapped { hf::MLX_WRAPPER } else { &[] }, ..names }
+    }
+
+    /// Where mlx-lm saves the weight with this role: experts in the stack of a module; what may lie in several other places where it
+    /// was read from, else in the first of them.
+    pub fn saved(&self, role: &str, read: Option<&Found>) -> Option<Found> {
+        let (pattern, indices) = split(role);
+        let sources = self.roles.get(pattern.as_str())?;
+        let stack = sources.iter().rfind(|source| is_stack_of_module(source));
+        let same = || sources.iter().find(|source| read.is_some_and(|read| read.source == **source));
+        let source = stack.or_else(same).or(sources.first())?;
+        let found = self.found(*source, &indices);
+        Some(Found { indices: indices.map(|index| index.and_then(|index| index.parse().ok())), ..found })
+    }
+
+    /// Whether the tensors' names begin with the prefix of a language model among other towers.
+    pub fn is_wrapped(&self) -> bool {
+        !self.wrapper.is_empty()
+    }
+
     /// Rows of roles that no table before has.
     fn add(&mut self, table: &'static [Row]) {
         let mut new: HashMap<&str, Vec<Source>> = HashMap::new();
@@ -165,6 +189,14 @@ impl Names {
     }
 }
 
+/// A stack of one role under the name of a module's parameter.
+fn is_stack_of_module(source: &Source) -> bool {
+    match source {
+        Source::Stack(tensor, [_]) => tensor.ends_with(".weight") || tensor.ends_with(".bias"),
+        _ => false,
+    }
+}
+
 fn wrapped(wrapper: &[(&str, &str)], tensor: &str) -> String {
     let swap = |(from, to): &(&str, &str)| tensor.strip_prefix(from).map(|rest| format!("{to}{rest}"));
     wrapper.iter().find_map(swap).unwrap_or_else(|| tensor.to_owned())
@@ -187,6 +219,11 @@ fn split(name: &str) -> (String, [Option<&str>; 2]) {
         }
     }
     (pattern, indices)
+}
+
+/// A role with `{i}` and `{e}` in place of its numbers.
+pub(crate) fn pattern(role: &str) -> String {
+    split(role).0
 }
 
 /// A pattern with the numbers put in.
@@ -269,6 +306,22 @@ mod tests {
             (found.tensor.as_str(), found.source),
             (own, Source::Whole("model.layers.{i}.mlp.experts.{e}.gate_proj.weight"))
         );
+    }
+
+    #[test]
+    fn experts_are_saved_as_the_stack_of_a_module() {
+        let saved = |family: &str, role: &str| {
+            let names = Names::to_write(crate::families::named(family).expect("a family"), false);
+            names.saved(role, None).map(|found| found.tensor)
+        };
+        let stack = |name: &str| Some(name.to_owned());
+        let (up, bias) = ("layers.2.moe.experts.17.up", "layers.2.moe.experts.17.down_bias");
+        assert_eq!(saved("qwen3_moe", up), stack("model.layers.2.mlp.switch_mlp.up_proj.weight"));
+        assert_eq!(saved("mixtral", up), stack("model.layers.2.block_sparse_moe.switch_mlp.up_proj.weight"));
+        assert_eq!(saved("granitemoe", up), stack("model.layers.2.block_sparse_moe.switch_mlp.up_proj.weight"));
+        assert_eq!(saved("gpt_oss", bias), stack("model.layers.2.mlp.experts.down_proj.bias"));
+        assert_eq!(saved("gemma4_text", up), stack("model.layers.2.experts.switch_glu.up_proj.weight"));
+        assert_eq!(saved("llama", "layers.2.attn.q"), stack("model.layers.2.self_attn.q_proj.weight"));
     }
 
     #[test]

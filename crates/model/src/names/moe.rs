@@ -37,10 +37,14 @@ const HF: &[Row] = &[
     ("layers.{i}.moe.experts.{e}.down", Stack("model.layers.{i}.mlp.experts.down_proj", DOWN)),
     ("layers.{i}.moe.shared_gate", Whole("model.layers.{i}.mlp.shared_expert_gate.weight")),
     ("layers.{i}.moe.shared.gate", Whole("model.layers.{i}.mlp.shared_expert.gate_proj.weight")),
-    ("layers.{i}.moe.shared.gate", Whole("model.layers.{i}.mlp.shared_experts.gate_proj.weight")),
     ("layers.{i}.moe.shared.up", Whole("model.layers.{i}.mlp.shared_expert.up_proj.weight")),
-    ("layers.{i}.moe.shared.up", Whole("model.layers.{i}.mlp.shared_experts.up_proj.weight")),
     ("layers.{i}.moe.shared.down", Whole("model.layers.{i}.mlp.shared_expert.down_proj.weight")),
+];
+
+/// The shared MLP under the name of several.
+pub(crate) const SHARED_EXPERTS: &[Row] = &[
+    ("layers.{i}.moe.shared.gate", Whole("model.layers.{i}.mlp.shared_experts.gate_proj.weight")),
+    ("layers.{i}.moe.shared.up", Whole("model.layers.{i}.mlp.shared_experts.up_proj.weight")),
     ("layers.{i}.moe.shared.down", Whole("model.layers.{i}.mlp.shared_experts.down_proj.weight")),
 ];
 

@@ -1,0 +1,135 @@
+//! Which tensors are written, and of which stored rows each consists.
+
+use std::collections::HashMap;
+
+use ffai_checkpoint::{Checkpoint, Dtype, Float, Int, Storage, Tensor};
+use ffai_model::{
+    Shape, Spec, Weights, families,
+    families::OwnWidth,
+    names::{Found, Names, Source},
+};
+
+use crate::{Error, Result};
+
+/// A tensor that is written, with the scales and biases beside it.
+pub(crate) struct Output {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its shape in numbers.
+    pub(crate) shape: Vec<usize>,
+    /// Its rows, one part after the other.
+    pub(crate) parts: Vec<Tensor>,
+    /// The first role it plays.
+    pub(crate) role: String,
+    /// Whether mlx-lm can quantize it.
+    pub(crate) module: bool,
+    /// The family's own rule.
+    pub(crate) own: Option<OwnWidth>,
+    /// How it is written.
+    pub(crate) storage: Storage,
+}
+
+impl Output {
+    pub(crate) fn rows(&self) -> usize {
+        self.parts.iter().map(Tensor::rows).sum()
+    }
+
+    pub(crate) fn cols(&self) -> usize {
+        self.parts.first().map_or(1, Tensor::cols)
+    }
+
+    /// The path of its module: what a config calls it.
+    pub(crate) fn path(&self) -> &str {
+        self.name.strip_suffix(".weight").unwrap_or(&self.name)
+    }
+
+    /// The storage that all parts have, if they have the same.
+    pub(crate) fn stored(&self) -> Option<Storage> {
+        let first = self.parts.first()?.storage();
+        self.parts.iter().all(|part| part.storage() == first && part.factor() == 1.0).then_some(first)
+    }
+}
+
+/// All tensors to write, in the order of use.
+pub(crate) fn outputs(spec: &Spec, weights: &Weights, checkpoint: &Checkpoint) -> Result<Vec<Output>> {
+    let has = |name: &str| checkpoint.entry(name).is_some();
+    let family = families::named(spec.family).ok_or_else(|| unplaced(spec, "model", ""))?;
+    let read = Names::of(checkpoint.layout(), family, has);
+    let write = Names::to_write(family, read.is_wrapped());
+    let (mut outputs, mut index): (Vec<Output>, HashMap<String, usize>) = Default::default();
+    for decl in spec.weights() {
+        let role = decl.role;
+        let (Some(from), Some(tensor)) = (read.find(&role, has), weights.get(&role)) else {
+            return Err(unplaced(spec, &role, ""));
+        };
+        let Some(to) = write.saved(&role, Some(&from)) else { return Err(unplaced(spec, &role, &from.tensor)) };
+        if to.source == Source::Ones {
+            continue;
+        }
+        let whole = from.source == to.source;
+        if let Some(&at) = index.get(&to.tensor) {
+            // The whole tensor was taken for the first of its roles.
+            if !whole {
+                outputs[at].parts.push(tensor.clone());
+            }
+            continue;
+        }
+        let part = if whole { stored(checkpoint, &from, tensor)? } else { placed(spec, &role, &from, &to, tensor)? };
+        index.insert(to.tensor.clone(), outputs.len());
+        outputs.push(Output {
+            module: matches!(decl.shape, Shape::Matrix { .. }) && to.tensor.ends_with(".weight"),
+            shape: part.shape().to_vec(),
+            own: family.own_width(&role),
+            storage: part.storage(),
+            name: to.tensor,
+            parts: vec![part],
+            role,
+        });
+    }
+    outputs.iter_mut().for_each(stack);
+    Ok(outputs)
+}
+
+/// The tensor as it lies in the file, whatever becomes of it when a model is loaded.
+fn stored(checkpoint: &Checkpoint, found: &Found, bound: &Tensor) -> Result<Tensor> {
+    let entry = |name: &str| checkpoint.entry(name);
+    let Some(weight) = entry(&found.tensor) else { return Ok(bound.clone()) };
+    let part = |part: &str| entry(&format!("{}.{part}", found.tensor.strip_suffix(".weight")?));
+    Ok(match (part("scales"), part("biases")) {
+        (Some(scales), Some(biases)) => Tensor::affine(weight, scales, biases, bound.cols())?,
+        (Some(scales), None) if scales.dtype == Dtype::Int(Int::U8) => match part("global_scale") {
+            // Its scales are multiples of another number: only the bound tensor knows which of several is whose.
+            Some(_) => bound.clone(),
+            None => Tensor::microscaled(weight, scales, None, bound.cols())?,
+        },
+        _ => Tensor::dense(weight)?,
+    })
+}
+
+/// A weight that moves: from a tensor of its own or a stack of another form into the stack of a module.
+fn placed(spec: &Spec, role: &str, from: &Found, to: &Found, tensor: &Tensor) -> Result<Tensor> {
+    match to.source {
+        Source::Whole(_) | Source::Stack(_, [_]) if !matches!(from.source, Source::PlusOne(_) | Source::OverRoot(_)) => {
+            Ok(tensor.clone())
+        }
+        _ => Err(unplaced(spec, role, &from.tensor)),
+    }
+}
+
+/// Several parts are a stack: one matrix or vector for each expert.
+fn stack(output: &mut Output) {
+    let count = output.parts.len();
+    if count > 1 {
+        let own = if output.module { vec![output.parts[0].rows(), output.cols()] } else { vec![output.cols()] };
+        output.shape = [&[count], own.as_slice()].concat();
+    }
+}
+
+fn unplaced(spec: &Spec, role: &str, tensor: &str) -> Error {
+    Error::NoPlace { role: role.to_owned(), family: spec.family, tensor: tensor.to_owned() }
+}
+
+/// The float type of a plain tensor.
+pub(crate) fn float(storage: Storage) -> Option<Float> {
+    if let Storage::Dense(float) = storage { Some(float) } else { None }
+}
