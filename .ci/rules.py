@@ -12,13 +12,14 @@ FAMILIES = re.compile(r'model_type\(\)\s*[!=]=|family\s*[!=]=\s*"|match\s+\w*\.?
 ORDER = {
     "checkpoint": set(),
     "model": {"checkpoint"},
+    "convert": {"checkpoint", "model"},
     "program": {"checkpoint", "model"},
     "cpu": {"checkpoint", "model", "program"},
     "cuda": {"checkpoint", "model", "program"},
     "engine": {"program"},
     "measure": {"checkpoint", "model", "program"},
     "text": {"checkpoint"},
-    "ffai": {"checkpoint", "model", "program", "cpu", "cuda", "engine", "measure", "text"},
+    "ffai": {"checkpoint", "model", "program", "cpu", "cuda", "convert", "engine", "measure", "text"},
     "cli": {"ffai"},
 }
 

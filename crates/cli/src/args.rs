@@ -8,7 +8,8 @@ use clap::{
 };
 use ffai::{
     Device,
-    measure::{Block, Microscaled},
+    convert::Recipe,
+    measure::{Block, Float, Microscaled},
 };
 
 /// Runs language models from Hugging Face on the machine you have.
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Perplexity(PerplexityArgs),
     /// What one model loses against another, token by token over a text
     Compare(CompareArgs),
+    /// Write a model in the layout of MLX, plain or quantized
+    Convert(ConvertArgs),
     /// Say what this machine has and what is missing
     Doctor(DoctorArgs),
     /// Run every kernel's conformance cases on this machine
@@ -329,6 +332,57 @@ pub(crate) struct OverArgs {
     /// Tokens from one window to the next; the context unless given
     #[arg(long, value_name = "N")]
     pub(crate) stride: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+DEST gets config.json, safetensors and the tokenizer as mlx-lm saves them, and is written whole or not at\n\
+all. Codes, scales and biases are those that mx.quantize gives. Without --bits, --mode, --recipe and\n\
+--dtype the numbers stay as they are stored; --dtype alone makes all of them plain.\n\n\
+Examples:\n  \
+  ffai convert Qwen/Qwen3-0.6B qwen3-4bit --bits 4\n  \
+  ffai convert ./my-model my-model-mixed --recipe mixed_4_6 --embedding-bits 8\n  \
+  ffai convert ./my-model-4bit my-model-bf16 --dtype bf16")]
+pub(crate) struct ConvertArgs {
+    /// Folder, org/repo on the Hugging Face Hub, or alias
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    /// The folder to write; it must not exist, or be empty
+    #[arg(value_name = "DEST")]
+    pub(crate) destination: PathBuf,
+    /// Bits of affine codes; 4 if only --group-size is given
+    #[arg(long, value_name = "N", conflicts_with_all = ["mode", "recipe"], value_parser = bits())]
+    pub(crate) bits: Option<u8>,
+    /// A mode of MLX without biases instead of affine codes
+    #[arg(long, value_name = "MODE", ignore_case = true, conflicts_with_all = ["recipe", "group_size"], value_parser = named(Microscaled::ALL, Microscaled::name))]
+    pub(crate) mode: Option<Microscaled>,
+    /// Two widths, as mlx-lm mixes them
+    #[arg(long, value_name = "NAME", value_parser = named(Recipe::ALL, Recipe::name))]
+    pub(crate) recipe: Option<Recipe>,
+    /// Numbers that share a scale and a bias; 64 unless given
+    #[arg(long, value_name = "N", value_parser = PossibleValuesParser::new(["32", "64", "128"]).map(|s| s.parse::<u32>().unwrap_or(64)))]
+    pub(crate) group_size: Option<u32>,
+    /// Type of plain numbers, scales and biases; that of the model unless given
+    #[arg(long, value_name = "TYPE", value_parser = named([Float::BF16, Float::F16, Float::F32], float_name))]
+    pub(crate) dtype: Option<Float>,
+    /// Bits of the embedding, where they are to be others
+    #[arg(long, value_name = "N", value_parser = bits())]
+    pub(crate) embedding_bits: Option<u8>,
+    /// Bits of the head, where they are to be others
+    #[arg(long, value_name = "N", value_parser = bits())]
+    pub(crate) head_bits: Option<u8>,
+}
+
+fn bits() -> impl TypedValueParser<Value = u8> {
+    PossibleValuesParser::new(["2", "3", "4", "5", "6", "8"]).map(|s| s.parse::<u8>().unwrap_or(4))
+}
+
+fn float_name(float: Float) -> &'static str {
+    match float {
+        Float::BF16 => "bf16",
+        Float::F16 => "f16",
+        Float::F32 => "f32",
+    }
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! The program `ffai`: parse (`args`), decide (`plan`), act (one file for each command), print.
 
 mod args;
+mod convert;
 mod doctor;
 mod inspect;
 mod logits;
@@ -42,6 +43,7 @@ fn act(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => measure::verify(args),
         Command::Perplexity(args) => measure::perplexity(args),
         Command::Compare(args) => measure::compare(args),
+        Command::Convert(args) => convert::run(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Selftest(args) => doctor::selftest(args),
         Command::Models(args) => models::list(args),

@@ -45,6 +45,9 @@ pub enum Error {
         /// What to do instead.
         hint: &'static str,
     },
+    /// A checkpoint could not be converted.
+    #[error(transparent)]
+    Convert(#[from] ffai_convert::Error),
     /// A measurement was refused or failed.
     #[error(transparent)]
     Measure(#[from] ffai_measure::Error),

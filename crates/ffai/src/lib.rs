@@ -44,6 +44,7 @@
 
 pub mod cache;
 mod capability;
+pub mod convert;
 mod devices;
 mod error;
 mod generate;

@@ -1,0 +1,52 @@
+//! `ffai convert`.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use ffai::convert::{Options, Width, convert};
+
+use crate::{
+    args::ConvertArgs,
+    progress::{Bar, LoadProgress},
+    units::{bytes, count},
+};
+
+const GROUP: u32 = 64;
+const BITS: u8 = 4;
+
+pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
+    let mut fetching = LoadProgress::default();
+    let mut bar: Option<Bar> = None;
+    // The bar counts in kilobytes, which fit everywhere.
+    let mut progress = |done: u64, total: u64| {
+        bar.get_or_insert_with(|| Bar::new("converting, kB")).at((done >> 10) as usize, (total >> 10) as usize);
+    };
+    let options = options(args);
+    let summary = convert(&args.source, &args.destination, &options, &mut |e| fetching.on(&e), &mut progress)?;
+    drop(bar);
+    writeln!(
+        io::stdout(),
+        "{}: {} tensors, {} numbers, {}, {:.2} bits per weight",
+        args.destination.display(),
+        summary.tensors,
+        count(summary.parameters),
+        bytes(summary.bytes),
+        summary.bits_per_weight()
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(args: &ConvertArgs) -> Options {
+    let group = args.group_size.unwrap_or(GROUP);
+    let width = match (args.recipe, args.mode, args.bits.or(args.group_size.map(|_| BITS)), args.dtype) {
+        (Some(recipe), ..) => Width::Recipe(recipe, group),
+        (_, Some(mode), ..) => Width::mode(mode),
+        (_, _, Some(bits), _) => Width::affine(bits, group),
+        (.., Some(_)) => Width::Plain,
+        (.., None) => Width::AsStored,
+    };
+    Options { width, dtype: args.dtype, embedding_bits: args.embedding_bits, head_bits: args.head_bits }
+}
