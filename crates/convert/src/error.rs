@@ -38,7 +38,9 @@ pub enum Error {
         family: &'static str,
     },
     /// A weight that has no place in what mlx-lm loads.
-    #[error("role {role} of {family} cannot be written in the layout of mlx-lm from {tensor}; use an MLX checkpoint of the model")]
+    #[error(
+        "role {role} of {family} cannot be written in the layout of mlx-lm from {tensor}; use an MLX checkpoint of the model"
+    )]
     NoPlace {
         /// The role.
         role: String,

@@ -62,12 +62,7 @@ impl Summary {
 /// # Errors
 /// A source that is broken, of an unknown family or in GGUF, options that contradict each other or the model, a destination that
 /// holds something, too little room on its disk. What was there before is then as it was.
-pub fn convert(
-    checkpoint: &Checkpoint,
-    to: &Path,
-    options: &Options,
-    on: &mut dyn FnMut(u64, u64),
-) -> Result<Summary> {
+pub fn convert(checkpoint: &Checkpoint, to: &Path, options: &Options, on: &mut dyn FnMut(u64, u64)) -> Result<Summary> {
     if checkpoint.layout() == Layout::Gguf {
         return Err(Error::Gguf { path: checkpoint.path().to_owned() });
     }

@@ -109,7 +109,9 @@ fn stored(checkpoint: &Checkpoint, found: &Found, bound: &Tensor) -> Result<Tens
 /// A weight that moves: from a tensor of its own or a stack of another form into the stack of a module.
 fn placed(spec: &Spec, role: &str, from: &Found, to: &Found, tensor: &Tensor) -> Result<Tensor> {
     match to.source {
-        Source::Whole(_) | Source::Stack(_, [_]) if !matches!(from.source, Source::PlusOne(_) | Source::OverRoot(_)) => {
+        Source::Whole(_) | Source::Stack(_, [_])
+            if !matches!(from.source, Source::PlusOne(_) | Source::OverRoot(_)) =>
+        {
             Ok(tensor.clone())
         }
         _ => Err(unplaced(spec, role, &from.tensor)),

@@ -63,7 +63,8 @@ fn storage(output: &Output, spec: &Spec, options: &Options, dtype: Option<Float>
     let stored = output.stored();
     let own_float = stored.and_then(float).unwrap_or(Float::BF16);
     // A number that corrects the choice of experts keeps its type: rounded, it would choose others.
-    let plain = Storage::Dense(if output.role.ends_with(".correction") { own_float } else { dtype.unwrap_or(own_float) });
+    let plain =
+        Storage::Dense(if output.role.ends_with(".correction") { own_float } else { dtype.unwrap_or(own_float) });
     let asked = match options.width {
         _ if !output.module => return plain,
         Width::Plain => return plain,

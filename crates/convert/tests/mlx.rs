@@ -71,7 +71,9 @@ fn elements_and_scales_of_the_modes_are_those_of_mlx() {
 fn decoded(encoded: &Encoded, affine: Affine) -> Vec<f32> {
     let float = |bytes: &[u8], at: usize| Float::F32.at(bytes, at);
     let bits = usize::from(affine.bits);
-    let code = |at: usize| (0..bits).map(|b| u32::from(encoded.data[(at * bits + b) / 8] >> ((at * bits + b) % 8) & 1) << b).sum::<u32>();
+    let code = |at: usize| {
+        (0..bits).map(|b| u32::from(encoded.data[(at * bits + b) / 8] >> ((at * bits + b) % 8) & 1) << b).sum::<u32>()
+    };
     let group = affine.group as usize;
     let number = |at: usize| float(&encoded.scales, at / group) * code(at) as f32 + float(&encoded.biases, at / group);
     (0..encoded.data.len() * 8 / bits).map(number).collect()

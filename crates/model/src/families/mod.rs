@@ -191,9 +191,7 @@ pub const FAMILIES: &[Family] = &[
         .quantizing(ROUTER_IN_8_BITS),
     Family::new("mixtral", "Mixtral", mixtral::spec).in_gguf_as("llama").names(mixtral::HF, &[]),
     Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe).in_gguf_as("qwen2moe"),
-    Family::new("qwen3_moe", "Qwen 3 (mixtures)", qwen::qwen3_moe)
-        .in_gguf_as("qwen3moe")
-        .quantizing(ROUTER_IN_8_BITS),
+    Family::new("qwen3_moe", "Qwen 3 (mixtures)", qwen::qwen3_moe).in_gguf_as("qwen3moe").quantizing(ROUTER_IN_8_BITS),
     Family::new("deepseek_v3", "DeepSeek V3 and R1", deepseek::spec)
         .adjacent()
         .in_gguf_as("deepseek2")

@@ -1,0 +1,189 @@
+//! What `ffai convert` writes is a checkpoint that runs, and nothing that was there is lost.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use ffai_checkpoint::{Checkpoint, Float, Storage};
+use ffai_convert::{Error, Options, Recipe, Width, convert};
+use ffai_model::Weights;
+use ffai_program::{Backend, Output, Plan, Reference, StepInputs, conform::relative_error, lower};
+use safetensors::SafeTensors;
+
+fn golden(case: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(case)
+}
+
+/// Every golden in safetensors.
+fn cases() -> Vec<PathBuf> {
+    let folders = |folder: &Path| -> Vec<PathBuf> {
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|path| path.is_dir()).collect()
+    };
+    let all = folders(&golden("")).into_iter().flat_map(|family| folders(&family));
+    all.filter(|case| case.join("config.json").exists() && case.join("golden.safetensors").exists()).collect()
+}
+
+/// Logits of the interpreter.
+fn logits(folder: &Path, tokens: &[u32]) -> Vec<f32> {
+    let fail = |e: &dyn std::error::Error| -> ! { panic!("{}: {e}", folder.display()) };
+    let checkpoint = Checkpoint::open(folder).unwrap_or_else(|e| fail(&e));
+    let spec = ffai_model::spec(&checkpoint).unwrap_or_else(|e| fail(&e));
+    let weights = Weights::bind(&spec, &checkpoint).unwrap_or_else(|e| fail(&e));
+    let program = lower(&spec);
+    let plan = Plan::for_tokens(&program, tokens.len());
+    let mut executable = Reference.compile(&program, &weights, &plan, &mut |_| {}).unwrap_or_else(|e| fail(&e));
+    let outputs = executable.step(&StepInputs::prompt(&program, &plan, tokens)).unwrap_or_else(|e| fail(&e));
+    outputs.into_iter().flat_map(|o| if let Output::Logits(row) = o { row } else { Vec::new() }).collect()
+}
+
+fn tokens(case: &Path) -> Vec<u32> {
+    let bytes = fs::read(case.join("golden.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let tokens = file.tensor("tokens").unwrap();
+    tokens.data().chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+fn to(source: &Path, options: &Options, to: &Path) -> Result<(), Error> {
+    convert(&Checkpoint::open(source).unwrap(), to, options, &mut |_, _| {}).map(|_| ())
+}
+
+/// A plain checkpoint whose rows are whole groups.
+fn wide(scratch: &Path) -> PathBuf {
+    let out = scratch.join("wide");
+    let options = Options { width: Width::Plain, dtype: Some(Float::BF16), ..Options::default() };
+    to(&golden("llama/mlx_8bit_g64_bf16"), &options, &out).unwrap();
+    out
+}
+
+#[test]
+fn every_golden_gives_the_same_logits_after_conversion() {
+    let mut failures = Vec::new();
+    let cases = cases();
+    assert!(cases.len() > 60, "only {} goldens were found", cases.len());
+    for case in cases {
+        let scratch = tempfile::tempdir().unwrap();
+        let out = scratch.path().join("out");
+        if let Err(error) = to(&case, &Options::default(), &out) {
+            failures.push(format!("{}: {error}", case.display()));
+            continue;
+        }
+        let tokens = tokens(&case);
+        let error = relative_error(&logits(&out, &tokens), &logits(&case, &tokens));
+        // What has a global scale, which mlx-lm reads in few places, becomes plain bf16.
+        let bound = if case.ends_with("mlx_nvfp4_global_scale") { 1e-2 } else { 1e-6 };
+        if error > bound {
+            failures.push(format!("{}: error {error:.1e}", case.display()));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_width_loads_and_is_near() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (case, before) = (wide(scratch.path()), Options::default());
+    let tokens = tokens(&golden("llama/mlx_8bit_g64_bf16"));
+    let plain = logits(&case, &tokens);
+    let bound = |width| match width {
+        Width::Quantized(params) if params.bits == 8 => 0.1,
+        Width::Quantized(params) if params.bits > 4 => 0.3,
+        Width::Quantized(params) if params.bits == 4 => 0.8,
+        _ => 1.5,
+    };
+    let modes = ffai_checkpoint::Microscaled::ALL.map(Width::mode);
+    let recipes = Recipe::ALL.map(|recipe| Width::Recipe(recipe, 32));
+    let widths = [2, 3, 4, 5, 6, 8].map(|bits| Width::affine(bits, 32));
+    for (at, width) in widths.into_iter().chain(modes).chain(recipes).enumerate() {
+        let out = scratch.path().join(at.to_string());
+        to(&case, &Options { width, ..before }, &out).unwrap();
+        let error = relative_error(&logits(&out, &tokens), &plain);
+        assert!(error > 1e-4 && error < bound(width), "{width:?}: error {error:.3}");
+    }
+}
+
+#[test]
+fn bits_become_other_bits_and_plain_numbers() {
+    let (case, scratch) = (golden("llama/mlx_4bit_g64_f16"), tempfile::tempdir().unwrap());
+    let tokens = tokens(&case);
+    let before = logits(&case, &tokens);
+    for (name, width, bound) in [("plain", Width::Plain, 1e-2), ("8", Width::affine(8, 32), 5e-2)] {
+        let out = scratch.path().join(name);
+        to(&case, &Options { width, dtype: Some(Float::F16), ..Options::default() }, &out).unwrap();
+        let error = relative_error(&logits(&out, &tokens), &before);
+        assert!(error < bound, "{name}: error {error:.1e}");
+    }
+}
+
+#[test]
+fn the_embedding_has_bits_of_its_own() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let options = Options { width: Width::affine(4, 32), embedding_bits: Some(8), ..Options::default() };
+    to(&wide(scratch.path()), &options, &out).unwrap();
+    let checkpoint = Checkpoint::open(&out).unwrap();
+    let weights = Weights::bind(&ffai_model::spec(&checkpoint).unwrap(), &checkpoint).unwrap();
+    let bits = |role: &str| match weights.get(role).unwrap().storage() {
+        Storage::Affine(affine) => affine.bits,
+        other => panic!("{other}"),
+    };
+    assert_eq!((bits("embed"), bits("layers.0.attn.q")), (8, 4));
+}
+
+#[test]
+fn nothing_that_was_there_is_lost() {
+    let (case, scratch) = (golden("llama/bf16"), tempfile::tempdir().unwrap());
+    let refused = |to_: &Path| {
+        let error = to(&case, &Options::default(), to_).unwrap_err();
+        assert!(matches!(error, Error::Destination { .. }), "{error}");
+    };
+    let full = scratch.path().join("full");
+    fs::create_dir(&full).unwrap();
+    fs::write(full.join("mine"), "kept").unwrap();
+    refused(&full);
+    assert_eq!(fs::read_to_string(full.join("mine")).unwrap(), "kept");
+    refused(&full.join("mine"));
+    let empty = scratch.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&empty, scratch.path().join("link")).unwrap();
+        refused(&scratch.path().join("link"));
+    }
+    to(&case, &Options::default(), &empty).unwrap();
+    assert!(Checkpoint::open(&empty).is_ok(), "an empty folder may be filled");
+}
+
+#[test]
+fn a_failure_leaves_no_folder() {
+    let scratch = tempfile::tempdir().unwrap();
+    let source = scratch.path().join("source");
+    fs::create_dir(&source).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(golden("llama/bf16").join(name), source.join(name)).unwrap();
+    }
+    let inside = source.join("inside");
+    let error = to(&source, &Options::default(), &inside).unwrap_err();
+    assert!(error.to_string().contains("inside the source"), "{error}");
+    // The last number of the file becomes one that is none.
+    let path = source.join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let end = bytes.len();
+    bytes[end - 2..].copy_from_slice(&[0xc0, 0x7f]);
+    fs::write(&path, bytes).unwrap();
+    let out = scratch.path().join("out");
+    let error = to(&source, &Options { dtype: Some(Float::F32), ..Options::default() }, &out).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+    let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["source"]);
+}
+
+#[test]
+fn a_gguf_is_refused_by_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let source = golden("llama/gguf_q4_0").join("model.gguf");
+    let error = to(&source, &Options::default(), &scratch.path().join("out")).unwrap_err();
+    assert!(matches!(error, Error::Gguf { .. }), "{error}");
+}
