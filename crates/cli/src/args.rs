@@ -336,9 +336,9 @@ pub(crate) struct OverArgs {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-DEST gets config.json, safetensors and the tokenizer as mlx-lm saves them, and is written whole or not at\n\
-all. Codes, scales and biases are those that mx.quantize gives. Without --bits, --mode, --recipe and\n\
---dtype the numbers stay as they are stored; --dtype alone makes all of them plain.\n\n\
+DEST gets config.json, safetensors and the tokenizer as mlx-lm saves them, and is written whole\n\
+or not at all. Codes, scales and biases are those that mx.quantize gives. Without --bits, --mode,\n\
+--recipe and --dtype numbers stay as they are stored; --dtype alone makes all of them plain.\n\n\
 Examples:\n  \
   ffai convert Qwen/Qwen3-0.6B qwen3-4bit --bits 4\n  \
   ffai convert ./my-model my-model-mixed --recipe mixed_4_6 --embedding-bits 8\n  \

@@ -44,6 +44,23 @@ fn snapshot(name: &str, text: &str) {
 }
 
 #[test]
+fn convert_writes_a_model_that_is_read_again_and_says_how_large_it_is() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (plain, small) = (scratch.path().join("plain"), scratch.path().join("small"));
+    let (plain, small) = (plain.to_str().unwrap(), small.to_str().unwrap());
+    let source = golden("llama/mlx_8bit_g64_bf16");
+    assert!(shown(&["convert", &source, plain, "--dtype", "bf16"]).contains("16.00 bits per weight"));
+    let line = shown(&["convert", plain, small, "--bits", "4", "--embedding-bits", "8"]);
+    assert!(line.contains("small: ") && line.contains(" tensors, "), "{line}");
+    let tensors = shown(&["inspect", small, "--tensors"]);
+    assert!(tensors.contains("model.embed_tokens.scales"), "{tensors}");
+    let again = refused(&["convert", plain, small, "--bits", "4"]);
+    assert!(again.contains("is not empty"), "{again}");
+    let wrong = refused(&["convert", plain, small, "--bits", "7"]);
+    assert!(wrong.contains("possible values: 2, 3, 4, 5, 6, 8"), "{wrong}");
+}
+
+#[test]
 fn help_teaches() {
     for (name, args) in [
         ("help", vec!["--help"]),
@@ -54,6 +71,7 @@ fn help_teaches() {
         ("help-verify", vec!["verify", "--help"]),
         ("help-perplexity", vec!["perplexity", "--help"]),
         ("help-compare", vec!["compare", "--help"]),
+        ("help-convert", vec!["convert", "--help"]),
         ("help-pull", vec!["pull", "--help"]),
     ] {
         snapshot(name, &shown(&args));

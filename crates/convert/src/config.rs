@@ -25,12 +25,12 @@ const TEMPLATES: &str = "chat_templates";
 const DROPPED: &[&str] = &["quantization", "quantization_config", "vision_config", "_name_or_path"];
 
 /// Writes the config with what it says of widths, and carries the other files over.
-pub(crate) fn write(checkpoint: &Checkpoint, widths: &Widths, folder: &Path) -> Result<()> {
+pub(crate) fn write(checkpoint: &Checkpoint, widths: &Widths, tied: bool, folder: &Path) -> Result<()> {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         fs::write(&path, bytes).map_err(Error::write(path))
     };
-    put("config.json", format!("{:#}\n", Value::Object(config(checkpoint, widths))).as_bytes())?;
+    put("config.json", format!("{:#}\n", Value::Object(config(checkpoint, widths, tied))).as_bytes())?;
     for name in CARRIED {
         if let Some(bytes) = checkpoint.text_file(name)? {
             put(name, &bytes)?;
@@ -50,15 +50,18 @@ pub(crate) fn write(checkpoint: &Checkpoint, widths: &Widths, folder: &Path) -> 
     Ok(())
 }
 
-fn config(checkpoint: &Checkpoint, widths: &Widths) -> Map<String, Value> {
+fn config(checkpoint: &Checkpoint, widths: &Widths, tied: bool) -> Map<String, Value> {
     let hparams = checkpoint.hparams();
     let value = |key: &str| hparams.value(key).cloned().unwrap_or(Value::Null);
     let mut map: Map<_, _> = hparams.keys().map(|key| (key.to_owned(), value(key))).collect();
     map.retain(|key, _| !DROPPED.contains(&key.as_str()));
     set_dtype(&mut map, widths.dtype);
+    // Where a config is silent, mlx-lm's classes have defaults of their own for this.
+    map.entry("tie_word_embeddings").or_insert(tied.into());
     if let Some(Value::Object(text)) = map.get_mut("text_config") {
         text.retain(|key, _| !DROPPED.contains(&key.as_str()));
         set_dtype(text, widths.dtype);
+        text.entry("tie_word_embeddings").or_insert(tied.into());
     }
     if let Some(default) = widths.default {
         let mut quantization = entry(default);

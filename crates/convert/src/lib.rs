@@ -75,7 +75,7 @@ pub fn convert(checkpoint: &Checkpoint, to: &Path, options: &Options, on: &mut d
     let folder = Folder::new(to, checkpoint.path())?;
     folder.expect_room(shards.bytes())?;
     shards.write(&outputs, folder.path(), on)?;
-    config::write(checkpoint, &widths, folder.path())?;
+    config::write(checkpoint, &widths, spec.head.tied, folder.path())?;
     folder.publish()?;
     let parameters = outputs.iter().map(|output| (output.rows() * output.cols()) as u64).sum();
     Ok(Summary { tensors: shards.tensors(), bytes: shards.bytes(), parameters })
