@@ -44,7 +44,7 @@ fn affine_codes_scales_and_biases_are_those_of_mlx() {
     for (name, float) in FLOATS {
         let values = values(&file, name, float);
         for bits in Affine::BITS {
-            for group in Affine::GROUPS {
+            for group in Affine::GROUPS.into_iter().filter(|group| *group == 32 || float == Float::BF16) {
                 let storage = Storage::Affine(Affine { bits, group, scales: float });
                 let got = encode(&values, COLS, storage, float).unwrap();
                 expect(&file, &format!("{name}.affine.{bits}.{group}"), &got);

@@ -13,15 +13,15 @@ DTYPES = {"f32": mx.float32, "f16": mx.float16, "bf16": mx.bfloat16}
 def rows(rng):
     """Rows of 128 numbers, which are one to eight groups."""
     normal = rng.standard_normal(WIDE)
-    yield from (normal, np.full(WIDE, 0.37), np.full(WIDE, -0.37), np.zeros(WIDE), -np.zeros(WIDE))
+    yield from (normal, np.full(WIDE, -0.37), np.zeros(WIDE), -np.zeros(WIDE))
     for outlier in (7.0, -7.0):
         row = rng.standard_normal(WIDE) * 1e-3
         row[::32] = outlier
         yield row
-    yield from (-np.abs(normal), np.abs(normal) + 1, np.linspace(-1, 1, WIDE))
+    yield -np.abs(normal)
     yield from (rng.integers(-8, 8, WIDE) * 1.0, rng.integers(-16, 16, WIDE) / 2.0)
-    yield from (2.0 ** rng.integers(-8, 8, WIDE), 6 * 2.0 ** rng.integers(-8, 8, WIDE), 448 * 2.0 ** rng.integers(-3, 1, WIDE))
-    for power in range(-7, 4):
+    yield from (6 * 2.0 ** rng.integers(-8, 8, WIDE), 448 * 2.0 ** rng.integers(-3, 1, WIDE))
+    for power in (-7, -4, 3):
         yield rng.standard_normal(WIDE) * 10.0**power
 
 
@@ -35,7 +35,7 @@ def main():
         values = mx.array(numbers if name == "f16" else np.concatenate([numbers, tiny])).astype(dtype)
         out[f"{name}.values"] = values
         for bits in (2, 3, 4, 5, 6, 8):
-            for group in (32, 64, 128):
+            for group in (32, 64, 128) if name == "bf16" else (32,):
                 codes, scales, biases = mx.quantize(values, group_size=group, bits=bits)
                 at = f"{name}.affine.{bits}.{group}"
                 out |= {f"{at}.codes": codes, f"{at}.scales": scales, f"{at}.biases": biases}
