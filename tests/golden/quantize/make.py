@@ -34,8 +34,8 @@ def main():
     for name, dtype in DTYPES.items():
         values = mx.array(numbers if name == "f16" else np.concatenate([numbers, tiny])).astype(dtype)
         out[f"{name}.values"] = values
-        for bits in (2, 3, 4, 5, 6, 8):
-            for group in (32, 64, 128) if name == "bf16" else (32,):
+        for bits in (2, 3, 4, 5, 6, 8) if name == "bf16" else (3, 8):
+            for group in (32, 64, 128) if name == "bf16" and bits in (2, 4, 5) else (32,):
                 codes, scales, biases = mx.quantize(values, group_size=group, bits=bits)
                 at = f"{name}.affine.{bits}.{group}"
                 out |= {f"{at}.codes": codes, f"{at}.scales": scales, f"{at}.biases": biases}
