@@ -11,7 +11,7 @@ use ffai_program::{
 };
 
 /// Random weights for a list of declarations: matrices in one storage (plain bf16 where their width is no multiple of its group),
-/// vectors around one in f32. The same seed gives the same bits.
+/// vectors around one in f32, those of decays around minus one. The same seed gives the same bits.
 pub struct RandomWeights {
     decls: HashMap<String, (usize, WeightDecl)>,
     storage: Storage,
@@ -43,6 +43,12 @@ impl RandomWeights {
 
     fn make(&self, index: usize, decl: &WeightDecl) -> Tensor {
         let mut rng = Rng(self.seed.wrapping_add(index as u64));
+        let (rows, cols) = decl.shape.dims();
+        if decl.role.ends_with(".decay") {
+            // States that grow would say nothing about a model.
+            let numbers = (0..rows * cols).map(|_| -1.0 + 0.1 * rng.unit()).collect();
+            return Tensor::from_f32(&decl.role, rows, cols, numbers);
+        }
         match decl.shape {
             Shape::Vector { len } => {
                 Tensor::from_f32(&decl.role, 1, len, (0..len).map(|_| 1.0 + 0.1 * rng.unit()).collect())
