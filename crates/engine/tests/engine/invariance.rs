@@ -29,6 +29,7 @@ fn spec() -> Spec {
         scale: 0.5,
         window: None,
         sinks: false,
+        gated: false,
     };
     let mlp = Mlp { inner: 12, act: Activation::Silu, gated: true, bias: false };
     let windowed = Attention { window: Some(5), ..attention };
