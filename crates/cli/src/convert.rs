@@ -36,6 +36,13 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
         bytes(summary.bytes),
         summary.bits_per_weight()
     )?;
+    if summary.uneven > 0 {
+        writeln!(
+            io::stderr(),
+            "note: {} of the matrices stay plain, for their rows are no multiple of the group; a smaller --group-size may take them",
+            summary.uneven
+        )?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

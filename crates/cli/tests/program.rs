@@ -54,6 +54,10 @@ fn convert_writes_a_model_that_is_read_again_and_says_how_large_it_is() {
     assert!(line.contains("small: ") && line.contains(" tensors, "), "{line}");
     let tensors = shown(&["inspect", small, "--tensors"]);
     assert!(tensors.contains("model.embed_tokens.scales"), "{tensors}");
+    let uneven = scratch.path().join("uneven");
+    let output = ffai(&["convert", plain, uneven.to_str().unwrap(), "--bits", "4", "--group-size", "128"]);
+    let note = String::from_utf8(output.stderr).unwrap();
+    assert!(note.contains("matrices stay plain, for their rows are no multiple of the group"), "{note}");
     let again = refused(&["convert", plain, small, "--bits", "4"]);
     assert!(again.contains("is not empty"), "{again}");
     let wrong = refused(&["convert", plain, small, "--bits", "7"]);

@@ -48,6 +48,8 @@ pub struct Summary {
     pub bytes: u64,
     /// Numbers that they stand for.
     pub parameters: u64,
+    /// Matrices that were to be quantized and are plain, for their rows are no multiple of the group.
+    pub uneven: usize,
 }
 
 impl Summary {
@@ -78,5 +80,6 @@ pub fn convert(checkpoint: &Checkpoint, to: &Path, options: &Options, on: &mut d
     config::write(checkpoint, &widths, spec.head.tied, folder.path())?;
     folder.publish()?;
     let parameters = outputs.iter().map(|output| (output.rows() * output.cols()) as u64).sum();
-    Ok(Summary { tensors: shards.tensors(), bytes: shards.bytes(), parameters })
+    let uneven = outputs.iter().filter(|output| widths::is_uneven(output, options)).count();
+    Ok(Summary { tensors: shards.tensors(), bytes: shards.bytes(), parameters, uneven })
 }

@@ -82,10 +82,21 @@ fn storage(output: &Output, spec: &Spec, options: &Options, dtype: Option<Float>
     }
 }
 
+/// Whether rows of a module are whole groups.
+fn divides(output: &Output, params: Params) -> bool {
+    output.cols().is_multiple_of(in_storage(params, Float::F32).step())
+}
+
+/// Whether a module was to be quantized and stays plain, as in mlx-lm, for its rows are no whole groups.
+pub(crate) fn is_uneven(output: &Output, options: &Options) -> bool {
+    let uneven = |params: Params| output.own != Some(OwnWidth::Plain) && !divides(output, params);
+    output.module && options.width.params().is_some_and(uneven)
+}
+
 /// The parameters of a module; none where it stays plain.
 fn asked(output: &Output, spec: &Spec, options: &Options) -> Option<Params> {
     let base = options.width.params()?;
-    let divides = |params: &Params| output.cols().is_multiple_of(in_storage(*params, Float::F32).step());
+    let divides = |params: &Params| divides(output, *params);
     if output.own == Some(OwnWidth::Plain) || !divides(&base) {
         return None;
     }
