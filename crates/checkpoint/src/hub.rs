@@ -34,6 +34,7 @@ use layout::RepoCache;
 use local::Local;
 pub(crate) use name::{HubName, is_gguf, is_step};
 pub use remove::remove;
+pub use select::{TEMPLATE_FOLDERS, TEXT_FILES};
 
 use crate::{CATALOGUE, Error, Result, alias};
 

@@ -44,8 +44,8 @@ pub use error::{Error, FetchError};
 pub use format::gguf;
 pub use hparams::Hparams;
 pub use hub::{
-    CacheDirs, CachedModel, FetchEvent, HubError, Patience, Proxy, Remote, Token, cached, free_space, pull, remove,
-    resolve, software_roots,
+    CacheDirs, CachedModel, FetchEvent, HubError, Patience, Proxy, Remote, TEMPLATE_FOLDERS, TEXT_FILES, Token, cached,
+    free_space, pull, remove, resolve, software_roots,
 };
 pub use open::{Checkpoint, Layout};
 pub use quantization::{Mode, Module, Params, Quantization};

@@ -2,25 +2,14 @@
 
 use std::{fs, path::Path};
 
-use ffai_checkpoint::{Checkpoint, Float, Mode, Params};
+use ffai_checkpoint::{Checkpoint, Float, Mode, Params, TEMPLATE_FOLDERS, TEXT_FILES};
 use serde_json::{Map, Value, json};
 
 use crate::{Error, Result, widths::Widths};
 
-/// What goes over as it is: the tokenizer in its forms, chat templates and defaults for sampling. No code.
-const CARRIED: &[&str] = &[
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "generation_config.json",
-];
-const TEMPLATES: &str = "chat_templates";
+/// How configs name float types.
+pub(crate) const FLOATS: [(&str, Float); 3] =
+    [("float32", Float::F32), ("float16", Float::F16), ("bfloat16", Float::BF16)];
 /// Of the source's own quantization, of towers that are left out, and of a machine.
 const DROPPED: &[&str] = &["quantization", "quantization_config", "vision_config", "_name_or_path"];
 
@@ -31,20 +20,22 @@ pub(crate) fn write(checkpoint: &Checkpoint, widths: &Widths, tied: bool, folder
         fs::write(&path, bytes).map_err(Error::write(path))
     };
     put("config.json", format!("{:#}\n", Value::Object(config(checkpoint, widths, tied))).as_bytes())?;
-    for name in CARRIED {
+    for name in TEXT_FILES {
         if let Some(bytes) = checkpoint.text_file(name)? {
             put(name, &bytes)?;
         }
     }
-    let templates = checkpoint.text_files_in(TEMPLATES)?;
-    if !templates.is_empty() {
-        let path = folder.join(TEMPLATES);
-        fs::create_dir(&path).map_err(Error::write(path))?;
-    }
-    for name in templates {
-        let name = format!("{TEMPLATES}/{name}");
-        if let Some(bytes) = checkpoint.text_file(&name)? {
-            put(&name, &bytes)?;
+    for templates in TEMPLATE_FOLDERS {
+        let names = checkpoint.text_files_in(templates)?;
+        if !names.is_empty() {
+            let path = folder.join(templates);
+            fs::create_dir(&path).map_err(Error::write(path))?;
+        }
+        for name in names {
+            let name = format!("{templates}/{name}");
+            if let Some(bytes) = checkpoint.text_file(&name)? {
+                put(&name, &bytes)?;
+            }
         }
     }
     Ok(())
@@ -75,15 +66,10 @@ fn config(checkpoint: &Checkpoint, widths: &Widths, tied: bool) -> Map<String, V
 
 /// Where the config says a type, it says the new one.
 fn set_dtype(map: &mut Map<String, Value>, dtype: Option<Float>) {
-    let Some(dtype) = dtype else { return };
-    let name = match dtype {
-        Float::F32 => "float32",
-        Float::F16 => "float16",
-        Float::BF16 => "bfloat16",
-    };
+    let Some((name, _)) = FLOATS.iter().find(|(_, float)| Some(*float) == dtype) else { return };
     for key in ["torch_dtype", "dtype"] {
         if let Some(value) = map.get_mut(key) {
-            *value = name.into();
+            *value = (*name).into();
         }
     }
 }

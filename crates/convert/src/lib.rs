@@ -76,10 +76,10 @@ pub fn convert(checkpoint: &Checkpoint, to: &Path, options: &Options, on: &mut d
     let shards = Shards::new(&outputs)?;
     let folder = Folder::new(to, checkpoint.path())?;
     folder.expect_room(shards.bytes())?;
-    shards.write(&outputs, folder.path(), on)?;
+    let parameters = outputs.iter().map(|output| (output.rows() * output.cols()) as u64).sum();
+    shards.write(&outputs, parameters, folder.path(), on)?;
     config::write(checkpoint, &widths, spec.head.tied, folder.path())?;
     folder.publish()?;
-    let parameters = outputs.iter().map(|output| (output.rows() * output.cols()) as u64).sum();
     let uneven = outputs.iter().filter(|output| widths::is_uneven(output, options)).count();
     Ok(Summary { tensors: shards.tensors(), bytes: shards.bytes(), parameters, uneven })
 }

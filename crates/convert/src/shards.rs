@@ -69,8 +69,14 @@ impl Shards {
         self.places().map(|place| place.bytes).sum()
     }
 
-    /// Writes the files and their index.
-    pub(crate) fn write(&self, outputs: &[Output], folder: &Path, on: &mut dyn FnMut(u64, u64)) -> Result<()> {
+    /// Writes the files and their index, which says how many numbers they stand for.
+    pub(crate) fn write(
+        &self,
+        outputs: &[Output],
+        parameters: u64,
+        folder: &Path,
+        on: &mut dyn FnMut(u64, u64),
+    ) -> Result<()> {
         let (total, mut done, mut index) = (self.bytes(), 0, Map::new());
         for (at, shard) in self.0.iter().enumerate() {
             let name = match self.0.len() {
@@ -91,7 +97,6 @@ impl Shards {
             file.sync_all().map_err(Error::write(&path))?;
         }
         index.sort_keys();
-        let parameters: u64 = outputs.iter().map(|output| (output.rows() * output.cols()) as u64).sum();
         let metadata = json!({"total_size": total, "total_parameters": parameters});
         let text = format!("{:#}\n", json!({"metadata": metadata, "weight_map": index}));
         let path = folder.join(INDEX);

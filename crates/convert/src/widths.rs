@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use ffai_checkpoint::{Affine, Float, Hparams, Mode, Params, Storage};
 use ffai_model::{Spec, families::OwnWidth};
 
-use crate::{Error, Options, Recipe, Result, Width, outputs::Output, outputs::float};
+use crate::{
+    Error, Options, Recipe, Result, Width,
+    config::FLOATS,
+    outputs::{Output, float},
+};
 
 /// What the config says of widths: of most modules, and of those that differ.
 pub(crate) struct Widths {
@@ -46,12 +50,7 @@ fn declared(config: &Hparams) -> Result<Option<Float>> {
             Some(name) => Some(name),
             None => hp.text("dtype")?,
         };
-        Ok(name.and_then(|name| match name {
-            "float32" => Some(Float::F32),
-            "float16" => Some(Float::F16),
-            "bfloat16" => Some(Float::BF16),
-            _ => None,
-        }))
+        Ok(FLOATS.iter().find(|(float, _)| Some(*float) == name).map(|(_, float)| *float))
     };
     match of(config)? {
         Some(float) => Ok(Some(float)),

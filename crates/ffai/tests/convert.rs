@@ -187,3 +187,23 @@ fn a_gguf_is_refused_by_name() {
     let error = to(&source, &Options::default(), &scratch.path().join("out")).unwrap_err();
     assert!(matches!(error, Error::Gguf { .. }), "{error}");
 }
+
+#[test]
+fn every_form_of_a_tokenizer_and_every_template_is_carried_over() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (source, out) = (wide(scratch.path()), scratch.path().join("out"));
+    let templates = ffai_checkpoint::TEMPLATE_FOLDERS.map(|folder| format!("{folder}/tool_use.jinja"));
+    let files: Vec<&str> =
+        ffai_checkpoint::TEXT_FILES.into_iter().chain(templates.iter().map(String::as_str)).collect();
+    for name in &files {
+        let path = source.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, name).unwrap();
+    }
+    fs::write(source.join("modeling.py"), "code").unwrap();
+    to(&source, &Options::default(), &out).unwrap();
+    for name in &files {
+        assert_eq!(fs::read_to_string(out.join(name)).unwrap(), **name);
+    }
+    assert!(files.contains(&"tekken.json") && !out.join("modeling.py").exists());
+}

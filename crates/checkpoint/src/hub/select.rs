@@ -8,9 +8,9 @@ pub(super) const INDEX: &str = "model.safetensors.index.json";
 const SINGLE: &str = "model.safetensors";
 const CONFIG: &str = "config.json";
 
-/// The text files that a model may need, where they exist; besides those in [`TEMPLATE_FOLDERS`].
-const TEXT: [&str; 14] = [
-    CONFIG,
+/// The text files beside config and weights that a model may need, where they exist: tokenizers in their forms, chat templates and
+/// defaults for sampling; besides the `.jinja` files in [`TEMPLATE_FOLDERS`]. No code.
+pub const TEXT_FILES: [&str; 12] = [
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -23,11 +23,11 @@ const TEXT: [&str; 14] = [
     "tekken.json",
     "chat_template.jinja",
     "chat_template.json",
-    INDEX,
 ];
 /// Any one of these makes a tokenizer.
 const TOKENIZERS: [&str; 5] = ["tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "vocab.txt"];
-const TEMPLATE_FOLDERS: [&str; 2] = ["chat_templates/", "additional_chat_templates/"];
+/// Folders of further chat templates.
+pub const TEMPLATE_FOLDERS: [&str; 2] = ["chat_templates", "additional_chat_templates"];
 
 /// The files of one model.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,8 +78,9 @@ fn is_top_safetensors(name: &str) -> bool {
 }
 
 fn is_text(name: &str) -> bool {
-    let is_template = |folder: &&str| name.strip_prefix(*folder).is_some_and(|rest| rest.ends_with(".jinja"));
-    TEXT.contains(&name) || TEMPLATE_FOLDERS.iter().any(is_template)
+    let in_folder = |folder: &&str| name.strip_prefix(*folder).and_then(|rest| rest.strip_prefix('/'));
+    let is_template = |folder: &&str| in_folder(folder).is_some_and(|rest| rest.ends_with(".jinja"));
+    [CONFIG, INDEX].contains(&name) || TEXT_FILES.contains(&name) || TEMPLATE_FOLDERS.iter().any(is_template)
 }
 
 /// Whether a folder has its configuration.

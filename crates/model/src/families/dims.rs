@@ -229,6 +229,20 @@ fn epsilon(hp: &Hparams, default: f64) -> Result<f32> {
     Ok(eps as f32)
 }
 
+/// Which layers of a hybrid attend: by `layer_types`, where the others are called `other`; where that is absent, what `usual` gives.
+pub(super) fn attention_layers(
+    hp: &Hparams,
+    layers: usize,
+    other: &str,
+    usual: impl FnOnce() -> Result<Vec<bool>>,
+) -> Result<Vec<bool>> {
+    let Some(types) = hp.texts("layer_types")? else { return usual() };
+    if types.len() != layers || types.iter().any(|kind| kind != other && kind != "full_attention") {
+        return Err(hp.invalid("layer_types", format!("{layers} times {other} or full_attention")).into());
+    }
+    Ok(types.iter().map(|kind| kind == "full_attention").collect())
+}
+
 pub(super) fn size(hp: &Hparams, key: &str, default: Option<usize>, most: usize) -> Result<usize> {
     match (hp.value(key), default) {
         (None, Some(default)) => Ok(default),

@@ -2,7 +2,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::dims::{MOST, size};
+use super::dims::{MOST, attention_layers, size};
 use super::{Defaults, Dims};
 use crate::names::{
     Row,
@@ -77,14 +77,10 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
 
 /// Which layers attend; the others convolve.
 fn attends(hp: &Hparams, layers: usize) -> Result<Vec<bool>> {
-    let Some(types) = hp.texts("layer_types")? else {
+    attention_layers(hp, layers, "conv", || {
         let some = hp.counts("full_attn_idxs")?;
-        return Ok((0..layers).map(|i| some.as_ref().is_none_or(|some| some.contains(&i))).collect());
-    };
-    if types.len() != layers || types.iter().any(|kind| kind != "conv" && kind != "full_attention") {
-        return Err(hp.invalid("layer_types", format!("{layers} times conv or full_attention")).into());
-    }
-    Ok(types.iter().map(|kind| kind == "full_attention").collect())
+        Ok((0..layers).map(|i| some.as_ref().is_none_or(|some| some.contains(&i))).collect())
+    })
 }
 
 /// Width of the MLP: two thirds of the key's, times a factor, rounded up.

@@ -3,7 +3,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::dims::{MOST, size};
+use super::dims::{MOST, attention_layers, size};
 use super::{Defaults, Dims};
 use crate::names::{
     Row,
@@ -163,12 +163,8 @@ fn delta(hp: &Hparams, dims: &Dims) -> Result<DeltaNet> {
 
 /// Which layers attend; the others are delta nets.
 fn attends(hp: &Hparams, layers: usize) -> Result<Vec<bool>> {
-    let Some(types) = hp.texts("layer_types")? else {
+    attention_layers(hp, layers, "linear_attention", || {
         let every = hp.count("full_attention_interval")?.unwrap_or(4).max(1);
-        return Ok((0..layers).map(|i| (i + 1).is_multiple_of(every)).collect());
-    };
-    if types.len() != layers || types.iter().any(|kind| kind != "linear_attention" && kind != "full_attention") {
-        return Err(hp.invalid("layer_types", format!("{layers} times linear_attention or full_attention")).into());
-    }
-    Ok(types.iter().map(|kind| kind == "full_attention").collect())
+        Ok((0..layers).map(|i| (i + 1).is_multiple_of(every)).collect())
+    })
 }
