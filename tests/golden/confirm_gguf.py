@@ -75,7 +75,8 @@ def compared(folder: Path, name: str) -> str:
     """The errors in words."""
     golden = load_file(folder / "golden.safetensors")
     tokens = golden["tokens"]
-    logits = logits_of(folder, tokens)
+    kept = len(golden["logits"])
+    logits = logits_of(folder, tokens)[-kept:]
     plain = off = error(logits, golden["logits"])
     note = ""
     if known := change(name):
@@ -83,7 +84,7 @@ def compared(folder: Path, name: str) -> str:
         case = next(case for case in CASES if case.path == name)
         with tempfile.TemporaryDirectory() as temporary:
             stored = write(case, Path(temporary))
-        off = error(logits, reference.logits(case.config, stored, tokens, changed)[0])
+        off = error(logits, reference.logits(case.config, stored, tokens, changed)[0][-kept:])
         note = f"  (beside {why}; with it {plain:.1e})"
     return f"{off:.1e}{'' if off <= TOLERANCE else '  WRONG'}{note}"
 
