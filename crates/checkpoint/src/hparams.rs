@@ -2,6 +2,7 @@
 
 pub(crate) mod gguf_keys;
 mod gguf_kinds;
+mod gguf_states;
 mod json;
 
 use std::path::{Path, PathBuf};

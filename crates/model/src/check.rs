@@ -193,7 +193,7 @@ impl<'a> Binder<'a> {
             Source::Columns(..) => self.columns(&found, &ask),
             Source::Heads(_) => self.of_heads(&found, &ask),
             Source::MinusExp(_) => self.changed(&found.tensor, &ask, |value| -value.exp()),
-            Source::Squeezed(..) => self.squeezed(&found, &ask),
+            Source::Squeezed(..) | Source::Flat(_) => self.reshaped(&found, &ask),
         }
     }
 
@@ -223,8 +223,8 @@ impl<'a> Binder<'a> {
         Ok(self.whole(&found.tensor, &whole)?.rows_range(rows))
     }
 
-    /// As [`Binder::some_rows`], or the whole, of plain numbers in a shape that has ones in it.
-    fn squeezed(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
+    /// As [`Binder::some_rows`], or the whole, of plain numbers in a shape that has ones in it, or in any shape.
+    fn reshaped(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
         let mut whole = Ask { role: ask.role.clone(), shape: ask.shape.clone(), expert: None };
         let mut rows = 0..ask.rows();
         if !found.parts.is_empty() {
@@ -232,7 +232,10 @@ impl<'a> Binder<'a> {
             (rows, whole.role, whole.shape[0]) = (own, role, total);
         }
         let entry = self.entry(&found.tensor, &whole)?;
-        let counts = |shape: &[usize]| shape.iter().copied().filter(|n| *n != 1).collect::<Vec<_>>();
+        let counts = |shape: &[usize]| match found.source {
+            Source::Flat(_) => vec![shape.iter().fold(1, |all: usize, n| all.saturating_mul(*n))],
+            _ => shape.iter().copied().filter(|n| *n != 1).collect::<Vec<_>>(),
+        };
         if !matches!(entry.dtype, Dtype::Float(_)) {
             return Err(wrong_type(entry, &whole, "f32, f16 or bf16"));
         }

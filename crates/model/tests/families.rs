@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ffai_checkpoint::{Hparams, Layout};
 use ffai_model::families::FAMILIES;
-use ffai_model::{Attention, Lengths, Mixer, Pairing, Spec, spec_of};
+use ffai_model::{Attention, HeadOrder, Lengths, Mixer, Pairing, Spec, spec_of};
 use serde_json::{Value, json};
 
 fn hparams(config: &Value) -> Hparams {
@@ -77,6 +77,24 @@ fn gguf_llama_pairs_neighbours_and_gguf_qwen_halves() {
     let pairing = |config: &Value| spec_of(&hparams(config), Layout::Gguf).unwrap().ropes[0].pairing;
     assert_eq!(pairing(&llama()), Pairing::Adjacent);
     assert_eq!(pairing(&qwen3()), Pairing::Half);
+}
+
+#[test]
+fn only_gguf_sorts_the_value_heads_of_delta_nets_anew_and_only_where_its_converter_does() {
+    let next = with(
+        llama(),
+        &json!({"model_type": "qwen3next", "moe_intermediate_size": 24, "rope_scaling": null,
+        "shared_expert_intermediate_size": 24}),
+    );
+    let dense = with(next.clone(), &json!({"model_type": "qwen35"}));
+    let order = |config: &Value, layout: Layout| {
+        let spec = spec_of(&hparams(config), layout).unwrap();
+        let Mixer::DeltaNet(net) = &spec.layers[0].sublayers[0].branches[0].mixer else { panic!("a delta net") };
+        net.order
+    };
+    assert_eq!(order(&dense, Layout::Gguf), HeadOrder::Tiled);
+    assert_eq!(order(&dense, Layout::HuggingFace), HeadOrder::Grouped);
+    assert_eq!(order(&next, Layout::Gguf), HeadOrder::Grouped);
 }
 
 #[test]
@@ -204,7 +222,9 @@ fn each_family_has_a_golden_in_every_format_that_it_is_read_from() {
         assert!(cases.iter().any(|case| case.starts_with("mlx_")), "{name}: no golden in MLX's layout");
         let plain = cases.iter().any(|case| !case.starts_with("mlx_") && !case.starts_with("gguf_"));
         assert!(plain, "{name}: no golden in transformers' layout");
-        assert_eq!(family.in_gguf, gguf(name) || family.gguf_name.is_some_and(gguf), "{name}: goldens in GGUF");
+        let twins = FAMILIES.iter().filter(|other| other.gguf_name.is_some() && other.gguf_name == family.gguf_name);
+        let of_twin = family.gguf_name.is_some_and(gguf) || twins.into_iter().any(|twin| gguf(twin.model_type));
+        assert_eq!(family.in_gguf, gguf(name) || of_twin, "{name}: goldens in GGUF");
     }
 }
 

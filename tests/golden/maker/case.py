@@ -21,6 +21,11 @@ def norms_from_zero(model_type: str) -> bool:
     return model_type.startswith("gemma") and not model_type.startswith("gemma4")
 
 
+def is_norm_from_zero(name: str) -> bool:
+    """Whether a tensor of such an architecture is a norm that multiplies with one plus its weight."""
+    return name.endswith("norm.weight") and not name.endswith("linear_attn.norm.weight")
+
+
 @dataclass(frozen=True)
 class Case:
     """One folder below the family's folder."""

@@ -11,8 +11,8 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 
 from .experts import stacked, unstacked
-from . import layouts, two_kinds
-from .case import norms_from_zero
+from . import layouts, states, two_kinds
+from .case import is_norm_from_zero, norms_from_zero
 from .vocabulary import add_tokenizer
 
 MODULES, EXPERTS = ("mlp", "block_sparse_moe"), ("gate", "up", "down")
@@ -68,9 +68,10 @@ NAMES = [
     ("model.layers.#.mlp.shared_expert_gate.", "blk.#.ffn_gate_inp_shexp."),
     *((f"model.layers.#.mlp.shared_expert{s}.{p}_proj.", f"blk.#.ffn_{p}_shexp.") for s in ("", "s") for p in EXPERTS),
     *two_kinds.NAMES,
+    *states.NAMES,
 ]
 # Architectures where that norm follows attention (or has the name of one that does).
-POST_ATTENTION = ("seed_oss", "gpt-oss", "glm4moe", "olmo2", "gemma2", "gemma3", "gemma4")
+POST_ATTENTION = ("seed_oss", "gpt-oss", "glm4moe", "olmo2", "gemma2", "gemma3", "gemma4", *states.ARCHITECTURES.values())
 AFTER = ("model.layers.#.post_attention_layernorm.", "blk.#.post_attention_norm.")
 PRE_MLP = ("model.layers.#.pre_feedforward_layernorm.", "blk.#.ffn_norm.")
 # Architectures that are named otherwise in GGUF.
@@ -85,6 +86,7 @@ ARCHITECTURES = {
     "glm4_moe": "glm4moe",
     "deepseek_v3": "deepseek2",
     "gpt_oss": "gpt-oss",
+    **states.ARCHITECTURES,
 }
 # Keys of config.json and of GGUF, after the architecture, that some have.
 FLOATS = {
@@ -130,13 +132,15 @@ PERMUTED = {name: HEADS for name in ("llama", "smollm3", "granite", "granitemoe"
 @dataclass(frozen=True)
 class Gguf:
     """`main` is the type of matrices, `types` changes it for patterns of GGUF names; K types are random blocks. `splits` is
-    the number of files; `joint` keeps the last matrices of latent attention in one, as older converters did. No config.json is written: llama3 factors become the tensor rope_freqs.weight."""
+    the number of files; `joint` keeps the last matrices of latent attention in one, `packed` the products of delta nets in groups,
+    as older converters did. No config.json is written: llama3 factors become the tensor rope_freqs.weight."""
 
     main: str
     pre: str
     types: dict[str, str] = field(default_factory=dict)
     splits: int = 1
     joint: bool = False
+    packed: bool = False
 
     def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes model.gguf; returns the stored values as f32, rows in the order of the Hugging Face checkpoint."""
@@ -151,7 +155,8 @@ class Gguf:
             add_rope_factors(writer, config, scaling)
         if scaling.get("rope_type") == "proportional":
             writer.add_tensor("rope_freqs.weight", two_kinds.factors(config, scaling))
-        cut = layouts.split(weights, config, self.joint)
+        parts = states.split(weights, config, self.packed)
+        cut = layouts.split(parts, config, self.joint)
         fused = {name: value for name, value in cut.items() if two_kinds.stays_fused(name)}
         single = {name: value for name, value in cut.items() if name not in fused}
         for name, value in {**stacked(single), **fused}.items():
@@ -161,7 +166,7 @@ class Gguf:
             target = gguf_name(name, architecture(config))
             kind = self._type(target, value)
             # Gemma's norms are kept as what they multiply with.
-            added = np.float32(norms_from_zero(config["model_type"]) and name.endswith("norm.weight"))
+            added = np.float32(norms_from_zero(config["model_type"]) and is_norm_from_zero(name))
             data = encode(target, interleave(value + added, heads), kind)
             writer.add_tensor(target, data, raw_dtype=kind)
             values = gguf.quants.dequantize(data, kind).astype(np.float32).reshape(value.shape) - added
@@ -170,10 +175,11 @@ class Gguf:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        return layouts.joined({**unstacked(stored, single), **stored}, weights, config)
+        return states.joined(layouts.joined({**unstacked(stored, single), **stored}, parts, config), weights, config)
 
     def _type(self, name: str, value: np.ndarray) -> Type:
-        if value.ndim == 1 or name.endswith("conv.weight") or "ffn_gate_inp" in name or name.endswith(".bias"):
+        plain = ("conv.weight", "conv1d.weight", "_norm.weight")
+        if value.ndim == 1 or name.endswith(plain) or "ffn_gate_inp" in name or not name.endswith(".weight"):
             return Type.F32
         return Type[next((kind for pattern, kind in self.types.items() if fnmatch(name, pattern)), self.main)]
 
@@ -202,6 +208,8 @@ class Gguf:
             writer.add_rope_scaling_yarn_log_mul(0.1 * scaling["mscale_all_dim"])
 
     def _add_hparams(self, writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
+        states.add_hparams(writer, config)
+        config = states.usual(config)
         writer.add_type("model")
         writer.add_name(f"tiny {config['model_type']}")
         writer.add_block_count(config["num_hidden_layers"])
@@ -209,8 +217,9 @@ class Gguf:
         writer.add_embedding_length(config["hidden_size"])
         writer.add_feed_forward_length(two_kinds.inner(config))
         writer.add_head_count(config["num_attention_heads"])
-        writer.add_head_count_kv(key_heads(config, self.joint))
-        writer.add_rope_freq_base(config["rope_theta"])
+        if config["num_attention_heads"]:
+            writer.add_head_count_kv(key_heads(config, self.joint))
+            writer.add_rope_freq_base(config["rope_theta"])
         if eps := config.get("rms_norm_eps") or config.get("norm_eps"):
             writer.add_layer_norm_rms_eps(eps)
         else:

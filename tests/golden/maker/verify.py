@@ -70,6 +70,8 @@ KNOWN = [
     ("gemma4_text/per_layer_config", "mlx-lm knows no per_layer_config"),
     ("gemma4/*", "mlx-lm reads vocab_size beside text_config"),
     ("phimoe/gguf*", "transformers reads no GGUF of it"),
+    ("mamba2/gguf_*", "transformers reads no GGUF of it"),
+    ("qwen3_next/gguf_*", "transformers reads no GGUF of it"),
     ("mamba2/bf16", "mlx-lm norms all groups at once"),
     ("qwen3_5*_text/*", "mlx-lm knows only the models of several towers"),
     ("qwen3_5/*", "mlx-lm refuses the tensors of other towers"),

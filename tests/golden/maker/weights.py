@@ -4,6 +4,8 @@ from fnmatch import fnmatch
 
 import numpy as np
 
+from .case import is_norm_from_zero
+
 # (name, gain): std of a matrix is gain / sqrt(input width), so that activations keep their size at any width.
 GAINS = [
     ("*embed_tokens.weight", 2.0),
@@ -26,8 +28,7 @@ def random_weights(shapes: dict[str, tuple[int, ...]], rng: np.random.Generator)
 
 def from_zero(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Norms that are kept as their weight minus one."""
-    centred = lambda name: name.endswith("norm.weight") and not name.endswith("linear_attn.norm.weight")  # noqa: E731
-    return {name: value - 1 if centred(name) else value for name, value in weights.items()}
+    return {name: value - 1 if is_norm_from_zero(name) else value for name, value in weights.items()}
 
 
 def _random(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

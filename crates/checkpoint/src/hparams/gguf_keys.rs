@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
-use super::gguf_kinds;
+use super::{gguf_kinds, gguf_states};
 use crate::gguf::{self, Metadata};
 use crate::{Hparams, Result};
 
@@ -57,6 +57,7 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("attention.shared_kv_layers", "num_kv_shared_layers", Count),
     ("embedding_length_per_layer_input", "hidden_size_per_layer_input", Count),
     ("shortconv.l_cache", "conv_L_cache", Count),
+    ("full_attention_interval", "full_attention_interval", Count),
 ];
 
 /// Keys of the tokenizer.
@@ -101,7 +102,8 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     let mut map = Map::new();
     map.insert("model_type".into(), architecture.into());
     let kinds = gguf_kinds::translate(metadata, architecture, &has)?;
-    for &(key, name, kind) in KEYS.iter().filter(|row| !kinds.contains_key(row.1)) {
+    let states = gguf_states::translate(metadata, architecture)?;
+    for &(key, name, kind) in KEYS.iter().filter(|row| !kinds.contains_key(row.1) && !states.contains_key(row.1)) {
         if name == "num_key_value_heads" && key_heads_by_layer(metadata, architecture, &mut map)? {
             continue;
         }
@@ -129,6 +131,7 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
         map.insert("partial_rotary_factor".into(), factor);
     }
     map.extend(kinds);
+    map.extend(states);
     if has(LONG_FACTORS) {
         for &(key, name, kind) in LONGROPE_KEYS {
             insert(&mut map, metadata, &format!("{architecture}.rope.scaling.{key}"), name, kind)?;
@@ -234,7 +237,9 @@ pub(crate) fn original(architecture: &str, name: &str) -> Option<String> {
     if let Some(name) = name.strip_prefix("rope_scaling.") {
         return find(SCALING_KEYS, name).map(|key| format!("{architecture}.rope.scaling.{key}"));
     }
-    find(KEYS, name).map(|key| format!("{architecture}.{key}")).or_else(|| find(TOKENIZER_KEYS, name).map(String::from))
+    gguf_states::original(architecture, name)
+        .or_else(|| find(KEYS, name).map(|key| format!("{architecture}.{key}")))
+        .or_else(|| find(TOKENIZER_KEYS, name).map(String::from))
 }
 
 fn insert(map: &mut Map<String, Value>, metadata: &Metadata, key: &str, name: &str, kind: Kind) -> Result<()> {

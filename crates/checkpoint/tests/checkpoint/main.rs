@@ -9,6 +9,7 @@ mod gguf_file;
 mod gguf_hparams;
 mod gguf_kinds;
 mod gguf_split;
+mod gguf_states;
 mod hostile;
 mod hparams;
 mod hub;

@@ -6,7 +6,7 @@ use super::dims::size;
 use super::{Defaults, Dims};
 use crate::names::{
     Row,
-    Source::{MinusExp, Rows, Squeezed, Whole},
+    Source::{Flat, MinusExp, Rows, Squeezed, Whole},
 };
 use crate::{CausalConv, Layer, Mamba2, Result, Spec, StateNorm};
 
@@ -31,6 +31,20 @@ pub(super) const HF: &[&[Row]] = &[&[
     ("layers.{i}.ssm.state_norm", Whole("backbone.layers.{i}.mixer.norm.weight")),
     ("layers.{i}.ssm.o", Whole("backbone.layers.{i}.mixer.out_proj.weight")),
     ("layers.{i}.ssm.o_bias", Whole("backbone.layers.{i}.mixer.out_proj.bias")),
+]];
+
+pub(super) const GGUF: &[&[Row]] = &[&[
+    ("layers.{i}.ssm.norm", Whole("blk.{i}.attn_norm.weight")),
+    ("layers.{i}.ssm.z", Rows("blk.{i}.ssm_in.weight", IN)),
+    ("layers.{i}.ssm.xbc", Rows("blk.{i}.ssm_in.weight", IN)),
+    ("layers.{i}.ssm.dt", Rows("blk.{i}.ssm_in.weight", IN)),
+    ("layers.{i}.ssm.taps", Squeezed("blk.{i}.ssm_conv1d.weight", &[])),
+    ("layers.{i}.ssm.taps_bias", Whole("blk.{i}.ssm_conv1d.bias")),
+    ("layers.{i}.ssm.decay", Squeezed("blk.{i}.ssm_a", &[])),
+    ("layers.{i}.ssm.step", Whole("blk.{i}.ssm_dt.bias")),
+    ("layers.{i}.ssm.d", Squeezed("blk.{i}.ssm_d", &[])),
+    ("layers.{i}.ssm.state_norm", Flat("blk.{i}.ssm_norm.weight")),
+    ("layers.{i}.ssm.o", Whole("blk.{i}.ssm_out.weight")),
 ]];
 
 const DEFAULTS: Defaults =

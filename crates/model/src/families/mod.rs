@@ -29,7 +29,7 @@ mod table;
 use ffai_checkpoint::{Checkpoint, Hparams, Layout};
 
 use crate::names::{Row, gguf, hf, pattern};
-use crate::{Error, Pairing, Result, Rope, Spec, rope_freqs, stored};
+use crate::{Error, HeadOrder, Mixer, Pairing, Result, Rope, Spec, rope_freqs, stored};
 pub(crate) use dims::{Defaults, Dims};
 pub use table::table;
 
@@ -46,6 +46,8 @@ pub struct Family {
     pub gguf_name: Option<&'static str>,
     /// How llama.cpp's converter leaves the rows of q and k.
     pub gguf_pairing: Pairing,
+    /// Which key head a value head of a delta net reads in GGUF, where llama.cpp's converter may have sorted the value heads anew.
+    pub gguf_heads: HeadOrder,
     /// Whether GGUF files are read. Where llama.cpp names the architecture or its keys in ways that no golden has confirmed, they are
     /// refused rather than guessed at.
     pub in_gguf: bool,
@@ -84,6 +86,7 @@ impl Family {
             spec,
             gguf_name: None,
             gguf_pairing,
+            gguf_heads: HeadOrder::Grouped,
             in_gguf: true,
             hf: &[],
             gguf: &[],
@@ -101,6 +104,11 @@ impl Family {
     /// GGUF keeps the two coordinates of a pair side by side.
     const fn adjacent(self) -> Family {
         Family { gguf_pairing: Pairing::Adjacent, ..self }
+    }
+
+    /// GGUF keeps value heads with the same key head apart.
+    const fn tiled(self) -> Family {
+        Family { gguf_heads: HeadOrder::Tiled, ..self }
     }
 
     /// The family before a golden has confirmed its GGUF files: they are refused.
@@ -154,26 +162,30 @@ pub const FAMILIES: &[Family] = &[
     Family::new("ernie4_5", "ERNIE 4.5", ernie4_5::spec).adjacent(),
     Family::new("lfm2", "LFM2", lfm2::spec).names(lfm2::HF, lfm2::GGUF),
     Family::new("qwen3_next", "Qwen 3 Next", qwen_next::next)
-        .not_in_gguf()
-        .names(qwen_next::HF_NEXT, &[])
+        .in_gguf_as("qwen3next")
+        .names(qwen_next::HF_NEXT, qwen_next::GGUF_NEXT)
         .ignoring(qwen_next::IGNORED),
     Family::new("qwen3_5_text", "Qwen 3.5 (text)", qwen_next::dense)
-        .not_in_gguf()
-        .names(qwen_next::HF, &[])
+        .in_gguf_as("qwen35")
+        .tiled()
+        .names(qwen_next::HF, qwen_next::GGUF)
         .ignoring(qwen_next::IGNORED),
     Family::new("qwen3_5", "Qwen 3.5 (text part)", qwen_next::dense)
-        .not_in_gguf()
-        .names(qwen_next::HF, &[])
+        .in_gguf_as("qwen35")
+        .tiled()
+        .names(qwen_next::HF, qwen_next::GGUF)
         .ignoring(qwen_next::IGNORED),
     Family::new("qwen3_5_moe_text", "Qwen 3.5 (mixtures, text)", qwen_next::mixture)
-        .not_in_gguf()
-        .names(qwen_next::HF, &[])
+        .in_gguf_as("qwen35moe")
+        .tiled()
+        .names(qwen_next::HF, qwen_next::GGUF)
         .ignoring(qwen_next::IGNORED),
     Family::new("qwen3_5_moe", "Qwen 3.5 (mixtures, text part)", qwen_next::mixture)
-        .not_in_gguf()
-        .names(qwen_next::HF, &[])
+        .in_gguf_as("qwen35moe")
+        .tiled()
+        .names(qwen_next::HF, qwen_next::GGUF)
         .ignoring(qwen_next::IGNORED),
-    Family::new("mamba2", "Mamba 2", mamba2::spec).not_in_gguf().names(mamba2::HF, &[]),
+    Family::new("mamba2", "Mamba 2", mamba2::spec).names(mamba2::HF, mamba2::GGUF),
     Family::new("starcoder2", "StarCoder 2", starcoder2::spec).names(starcoder2::HF, &[]),
     Family::new("cohere2", "Command R7B and A", cohere2::spec).adjacent().names(cohere2::HF, cohere2::GGUF),
     Family::new("gemma", "Gemma", gemma::gemma).names(gemma::HF_1, &[]),
@@ -258,6 +270,12 @@ pub fn spec_of(hp: &Hparams, layout: Layout) -> Result<Spec> {
     let mut spec = Spec { family: family.model_type, ..(family.spec)(hp)? };
     if layout == Layout::Gguf {
         spec.ropes.iter_mut().for_each(|rope| rope.pairing = family.gguf_pairing);
+        let branches = spec.layers.iter_mut().flat_map(|layer| &mut layer.sublayers).flat_map(|s| &mut s.branches);
+        for branch in branches {
+            if let Mixer::DeltaNet(net) = &mut branch.mixer {
+                net.order = family.gguf_heads;
+            }
+        }
     }
     Ok(spec)
 }

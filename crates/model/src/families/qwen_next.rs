@@ -8,6 +8,7 @@ use super::{Defaults, Dims};
 use crate::names::{
     Row,
     Source::{Centred, Grouped, MinusExp, Rows, Squeezed, Stack, Whole},
+    gguf,
 };
 use crate::{Attention, CausalConv, DeltaNet, HeadOrder, Layer, Mixer, Moe, QkNorm, Result, Router, Shared, Spec};
 
@@ -72,6 +73,51 @@ const COMMON: &[Row] = &[
     ("layers.{i}.moe.norm", Centred("model.layers.{i}.post_attention_layernorm.weight")),
 ];
 
+/// In GGUF only the products of `b` and `a` are in groups, in older files those of `q`, `k`, `v` and `z` too.
+pub(super) const GGUF_NEXT: &[&[Row]] = &[
+    GGUF_COMMON,
+    gguf::NORM_AFTER_ATTENTION,
+    &[
+        ("layers.{i}.delta.q", Rows("blk.{i}.attn_qkv.weight", QKV)),
+        ("layers.{i}.delta.q", Grouped("blk.{i}.ssm_in.weight", QKVZ)),
+        ("layers.{i}.delta.k", Rows("blk.{i}.attn_qkv.weight", QKV)),
+        ("layers.{i}.delta.k", Grouped("blk.{i}.ssm_in.weight", QKVZ)),
+        ("layers.{i}.delta.v", Rows("blk.{i}.attn_qkv.weight", QKV)),
+        ("layers.{i}.delta.v", Grouped("blk.{i}.ssm_in.weight", QKVZ)),
+        ("layers.{i}.delta.z", Whole("blk.{i}.attn_gate.weight")),
+        ("layers.{i}.delta.z", Grouped("blk.{i}.ssm_in.weight", QKVZ)),
+        ("layers.{i}.delta.b", Grouped("blk.{i}.ssm_ba.weight", BA)),
+        ("layers.{i}.delta.a", Grouped("blk.{i}.ssm_ba.weight", BA)),
+    ],
+];
+
+/// No groups; the value heads in another order, which is the spec's ([`HeadOrder::Tiled`]).
+pub(super) const GGUF: &[&[Row]] = &[
+    GGUF_COMMON,
+    gguf::NORM_AFTER_ATTENTION,
+    &[
+        ("layers.{i}.delta.q", Rows("blk.{i}.attn_qkv.weight", QKV)),
+        ("layers.{i}.delta.k", Rows("blk.{i}.attn_qkv.weight", QKV)),
+        ("layers.{i}.delta.v", Rows("blk.{i}.attn_qkv.weight", QKV)),
+        ("layers.{i}.delta.z", Whole("blk.{i}.attn_gate.weight")),
+        ("layers.{i}.delta.b", Whole("blk.{i}.ssm_beta.weight")),
+        ("layers.{i}.delta.a", Whole("blk.{i}.ssm_alpha.weight")),
+    ],
+];
+
+const GGUF_COMMON: &[Row] = &[
+    ("layers.{i}.attn.q", Grouped("blk.{i}.attn_q.weight", QUERIES)),
+    ("layers.{i}.attn.gate", Grouped("blk.{i}.attn_q.weight", QUERIES)),
+    ("layers.{i}.delta.norm", Whole("blk.{i}.attn_norm.weight")),
+    ("layers.{i}.delta.q_taps", Squeezed("blk.{i}.ssm_conv1d.weight", TAPS)),
+    ("layers.{i}.delta.k_taps", Squeezed("blk.{i}.ssm_conv1d.weight", TAPS)),
+    ("layers.{i}.delta.v_taps", Squeezed("blk.{i}.ssm_conv1d.weight", TAPS)),
+    ("layers.{i}.delta.decay", Whole("blk.{i}.ssm_a")),
+    ("layers.{i}.delta.step", Whole("blk.{i}.ssm_dt.bias")),
+    ("layers.{i}.delta.state_norm", Whole("blk.{i}.ssm_norm.weight")),
+    ("layers.{i}.delta.o", Whole("blk.{i}.ssm_out.weight")),
+];
+
 const TOWER: &str = "only text is read: no vision tower";
 const MORE: &str = "only the next token is predicted: no layers for more";
 
@@ -83,6 +129,7 @@ pub(super) const IGNORED: &[(&str, &str)] = &[
     ("mtp.*", MORE),
     ("model.mtp.*", MORE),
     ("language_model.mtp.*", MORE),
+    ("blk.{past}.*", MORE),
 ];
 
 const DEFAULTS: Defaults = Defaults { head_dim: Some(256), partial: 0.25, ..Defaults::USUAL };

@@ -44,6 +44,8 @@ pub enum Source {
     MinusExp(&'static str),
     /// It is the tensor, whose dimensions of length 1 do not count, or some rows of it, in which these roles lie one after the other.
     Squeezed(&'static str, &'static [&'static str]),
+    /// It is the plain numbers of the tensor one after the other, whatever its shape (a vector in rows of groups).
+    Flat(&'static str),
 }
 
 /// Role pattern and where its weight comes from.
@@ -148,6 +150,7 @@ impl Names {
             | Source::Centred(tensor)
             | Source::OverRoot(tensor)
             | Source::MinusExp(tensor)
+            | Source::Flat(tensor)
             | Source::Heads(tensor) => (tensor, &[]),
             Source::Ones => ("", &[]),
             Source::Rows(tensor, parts)
@@ -275,6 +278,8 @@ mod tests {
         let more = names(Layout::Gguf, "glm4_moe");
         assert!(more.ignored("blk.4.nextn.eh_proj.weight", 4).is_some());
         assert_eq!(more.ignored("blk.3.nextn.eh_proj.weight", 4), None);
+        let more = names(Layout::Gguf, "qwen35");
+        assert!(more.ignored("blk.4.attn_q.weight", 4).is_some());
     }
 
     #[test]

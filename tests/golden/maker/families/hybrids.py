@@ -66,6 +66,24 @@ WIDE = {
 }
 WIDE_EXPERTS = {**WIDE, "moe_intermediate_size": 32, "num_experts": 4, "shared_expert_intermediate_size": 32}
 FOUR = Mlx(4, 32, "bf16", {"*.mlp.gate": (8, 32), "*.shared_expert_gate": (8, 32), "*.down_proj": (6, 32)})
+# llama.cpp has one width for the heads of keys and of values.
+DELTA_BLOCKS = {**BLOCKS, "linear_key_head_dim": 16, "linear_value_head_dim": 16, "num_attention_heads": 2, "num_key_value_heads": 1}
+TWO_LAYERS = {"num_hidden_layers": 2, "layer_types": ["linear_attention", "full_attention"]}
+EXPERT_BLOCKS = {**DELTA_BLOCKS, **TWO_LAYERS, "moe_intermediate_size": 32, "num_experts": 4, "shared_expert_intermediate_size": 32}
+SUPER_BLOCKS = {
+    **DELTA_BLOCKS,
+    **TWO_LAYERS,
+    "head_dim": 32,
+    "hidden_size": 256,
+    "intermediate_size": 32,
+    "linear_num_key_heads": 1,
+    "linear_num_value_heads": 2,
+    "num_attention_heads": 1,
+    "tie_word_embeddings": True,
+}
+# Only what has rows of 256 can be of these types.
+SHORT_ROWS = {"*ssm_out*": "Q4_0", "*attn_output*": "Q4_0", "*ffn_down*": "Q5_0"}
+K_TYPES = Gguf("Q2_K", "qwen35", {**SHORT_ROWS, "*attn_qkv*": "Q4_K", "*attn_gate*": "Q5_K", "*attn_q*": "Q6_K", "token_embd*": "Q3_K"})
 SILENT = {"layer_types": DROP, "full_attention_interval": 2, "partial_rotary_factor": DROP}
 
 
@@ -94,6 +112,8 @@ MAMBA2 = {
     "use_conv_bias": True,
     "vocab_size": 67,
 }
+# llama.cpp's converter asks for an inner width of twice the hidden one.
+MAMBA2_BLOCKS = {"head_dim": 16, "hidden_size": 32, "intermediate_size": 64, "num_heads": 4, "state_size": 16, "vocab_size": 112}
 MAMBA2_WIDE = {"head_dim": 32, "hidden_size": 32, "intermediate_size": 64, "n_groups": 1, "num_heads": 2, "state_size": 32}
 
 
@@ -102,11 +122,14 @@ CASES: list[Case] = [
         "bf16": ({}, "bf16", 24),
         "limits": ({"time_step_limit": [0.3, 1.1], "use_bias": True, "n_groups": 1}, "f32", 24),
         "mlx_4bit_g32": (MAMBA2_WIDE, Mlx(4, 32, "bf16", {"*.out_proj": (8, 32)}), 24),
+        "gguf_q8_0": (MAMBA2_BLOCKS, Gguf("Q8_0", "gpt-2"), 24),
     }),
     *plain_cases("qwen3_5_text", {**QWEN, "model_type": "qwen3_5_text"}, {
         "bf16": ({}, "bf16", 24),
         "interval": ({**SILENT, "linear_num_value_heads": 2, "head_dim": 16}, "f32", 24),
         "mlx_4bit_g32": (WIDE, FOUR, 24),
+        "gguf_q8_0": (DELTA_BLOCKS, Gguf("Q8_0", "qwen35"), 24),
+        "gguf_k": (SUPER_BLOCKS, K_TYPES, 24),
     }),
     *plain_cases("qwen3_5", {**QWEN, "model_type": "qwen3_5_text"}, {
         "bf16": ({}, Wrapped("qwen3_5", Plain("bf16"), "model.language_model."), 24),
@@ -115,6 +138,7 @@ CASES: list[Case] = [
     *plain_cases("qwen3_5_moe_text", {**QWEN, **EXPERTS, "model_type": "qwen3_5_moe_text"}, {
         "bf16": ({}, "bf16", 24),
         "mlx_4bit_g32": (WIDE_EXPERTS, FOUR, 24),
+        "gguf_q8_0": (EXPERT_BLOCKS, Gguf("Q8_0", "qwen35"), 24),
     }),
     *plain_cases("qwen3_5_moe", {**QWEN, **EXPERTS, "model_type": "qwen3_5_moe_text"}, {
         "bf16": ({}, Wrapped("qwen3_5_moe", Plain("bf16"), "model.language_model."), 24),
@@ -124,6 +148,8 @@ CASES: list[Case] = [
         "bf16": ({}, "bf16", 24),
         "dense_layers": ({"mlp_only_layers": [1], "norm_topk_prob": False}, "bf16", 24),
         "mlx_4bit_g32": (WIDE_EXPERTS, FOUR, 24),
+        "gguf_f16": ({**EXPERT_BLOCKS, "moe_intermediate_size": 12, "shared_expert_intermediate_size": 20}, Gguf("F16", "qwen2"), 24),
+        "gguf_packed": ({**EXPERT_BLOCKS, "linear_num_value_heads": 6, "layer_types": DROP}, Gguf("Q8_0", "qwen2", packed=True), 24),
     }),
     *plain_cases(
         "lfm2",

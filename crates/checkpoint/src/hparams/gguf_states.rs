@@ -1,0 +1,87 @@
+//! Keys of recurrent layers: GGUF has the same for all architectures, configs have names of their own in each family.
+//! Reference: llama.cpp's converter, and `load_arch_hparams` of the architectures.
+
+use serde_json::{Map, Value};
+
+use crate::gguf::Metadata;
+use crate::{Error, Result};
+
+/// What the keys of some architectures mean.
+struct States {
+    architectures: &'static [&'static str],
+    /// Keys after `{architecture}.ssm.`, and the names they get.
+    keys: &'static [(&'static str, &'static str)],
+    /// The name of `inner_size / time_step_rank`, the width of a head.
+    head_dim: Option<&'static str>,
+    /// Whether there is attention. Where there is none, converters write that it has no heads.
+    attends: bool,
+}
+
+const STATES: &[States] = &[
+    States {
+        architectures: &["mamba2"],
+        keys: &[
+            ("conv_kernel", "conv_kernel"),
+            ("state_size", "state_size"),
+            ("group_count", "n_groups"),
+            ("time_step_rank", "num_heads"),
+        ],
+        head_dim: Some("head_dim"),
+        attends: false,
+    },
+    States {
+        architectures: &["qwen3next", "qwen35", "qwen35moe"],
+        keys: &[
+            ("conv_kernel", "linear_conv_kernel_dim"),
+            ("state_size", "linear_key_head_dim"),
+            ("group_count", "linear_num_key_heads"),
+            ("time_step_rank", "linear_num_value_heads"),
+        ],
+        head_dim: Some("linear_value_head_dim"),
+        attends: true,
+    },
+];
+
+fn of(architecture: &str) -> Option<&'static States> {
+    STATES.iter().find(|states| states.architectures.contains(&architecture))
+}
+
+/// The keys of a config that recurrent layers add, none for other architectures. All must be there: what a silent config means is
+/// not what a silent file means.
+pub(super) fn translate(metadata: &Metadata, architecture: &str) -> Result<Map<String, Value>> {
+    let mut map = Map::new();
+    let Some(states) = of(architecture) else { return Ok(map) };
+    for (key, name) in states.keys {
+        map.insert((*name).to_owned(), need(metadata, architecture, key)?.into());
+    }
+    if let Some(name) = states.head_dim {
+        let (inner, heads) =
+            (need(metadata, architecture, "inner_size")?, need(metadata, architecture, "time_step_rank")?);
+        if heads == 0 || !inner.is_multiple_of(heads) {
+            let key = full(architecture, "inner_size");
+            return Err(metadata.invalid(&key, format!("a multiple of {architecture}.ssm.time_step_rank = {heads}")));
+        }
+        map.insert(name.to_owned(), (inner / heads).into());
+    }
+    if !states.attends {
+        map.extend([("num_attention_heads".to_owned(), Value::Null), ("num_key_value_heads".to_owned(), Value::Null)]);
+    }
+    Ok(map)
+}
+
+fn need(metadata: &Metadata, architecture: &str, key: &str) -> Result<usize> {
+    let key = full(architecture, key);
+    metadata.count(&key)?.ok_or_else(|| Error::MissingKey { file: metadata.file().to_owned(), key })
+}
+
+fn full(architecture: &str, key: &str) -> String {
+    format!("{architecture}.ssm.{key}")
+}
+
+/// The key in the file behind a name, for error messages.
+pub(super) fn original(architecture: &str, name: &str) -> Option<String> {
+    let states = of(architecture)?;
+    let width = (states.head_dim == Some(name)).then_some("inner_size");
+    let key = states.keys.iter().find(|row| row.1 == name).map(|&(key, _)| key).or(width)?;
+    Some(full(architecture, key))
+}
