@@ -146,9 +146,12 @@ impl Rope {
         }
         let width = (head_dim as f64 * partial) as usize;
         require(hp, "rope_theta", base > 0.0 && base.is_finite(), "a positive number")?;
+        // The key that is to blame, and the object that has it.
+        let key = if partial == 1.0 { "head_dim" } else { "partial_rotary_factor" };
+        let at = scaling.filter(|scaling| scaling.value(key).is_some()).unwrap_or(hp);
         require(
-            hp,
-            "head_dim",
+            at,
+            key,
             width >= 2 && width.is_multiple_of(2) && width <= head_dim,
             "an even rotary width of at least 2",
         )?;

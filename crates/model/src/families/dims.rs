@@ -8,6 +8,8 @@ use crate::{Activation, Attention, Head, Keys, Layer, Mlp, Moe, Norm, NormKind, 
 /// Bounds no real model comes near: a config beyond them is refused before anything is sized by it.
 pub(super) const MOST: usize = 1 << 28;
 const MOST_LAYERS: usize = 4096;
+/// Numbers that a recurrent layer may keep of a sequence: 1 GiB.
+const MOST_KEPT: usize = 1 << 28;
 
 /// Sizes of a decoder, read from its config and checked.
 #[derive(Clone, Debug)]
@@ -72,6 +74,8 @@ const EPS: [&str; 5] = ["rms_norm_eps", "layer_norm_eps", "norm_epsilon", "norm_
 /// Under which key a config says the number of experts.
 const EXPERTS: [&str; 3] = ["num_experts", "num_local_experts", "n_routed_experts"];
 const MOST_EXPERTS: usize = 4096;
+/// Of all layers together: each has names and places of its own before a tensor is looked for.
+const MOST_EXPERTS_IN_ALL: usize = 1 << 18;
 
 impl Dims {
     pub(crate) fn from_config(hp: &Hparams, defaults: Defaults) -> Result<Dims> {
@@ -151,7 +155,7 @@ impl Dims {
         router: Router,
     ) -> Result<Moe> {
         let key = EXPERTS.into_iter().find(|key| hp.value(key).is_some()).unwrap_or(EXPERTS[0]);
-        let experts = size(hp, key, Some(experts), MOST_EXPERTS)?;
+        let experts = size(hp, key, Some(experts), MOST_EXPERTS.min(MOST_EXPERTS_IN_ALL / self.layers))?;
         let per_token = size(hp, "num_experts_per_tok", Some(per_token), experts)?;
         let expert = Mlp { bias: false, ..self.mlp_of(hp, width)? };
         Ok(Moe { experts, per_token, expert, router, shared: None })
@@ -241,6 +245,14 @@ pub(super) fn attention_layers(
         return Err(hp.invalid("layer_types", format!("{layers} times {other} or full_attention")).into());
     }
     Ok(types.iter().map(|kind| kind == "full_attention").collect())
+}
+
+/// That a recurrent layer keeps no more of a sequence than any real one, being the product of these sizes. The error names `key`.
+pub(super) fn kept(hp: &Hparams, key: &str, sizes: &[usize]) -> Result<()> {
+    match sizes.iter().try_fold(1usize, |all, n| all.checked_mul(*n)) {
+        Some(all) if all <= MOST_KEPT => Ok(()),
+        _ => Err(hp.invalid(key, format!("a size with which a layer keeps at most {MOST_KEPT} numbers")).into()),
+    }
 }
 
 pub(super) fn size(hp: &Hparams, key: &str, default: Option<usize>, most: usize) -> Result<usize> {

@@ -2,7 +2,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::dims::{MOST, attention_layers, size};
+use super::dims::{MOST, attention_layers, kept, size};
 use super::{Defaults, Dims};
 use crate::names::{
     Row,
@@ -63,6 +63,7 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let attention = Attention { qk_norm, ..dims.attention() };
     let bias = hp.flag("conv_bias")?.unwrap_or(false);
     let kernel = size(hp, "conv_L_cache", Some(3), 1 << 10)?;
+    kept(hp, "conv_L_cache", &[dims.hidden, kernel])?;
     let conv = ShortConv { inner: dims.hidden, conv: CausalConv { kernel, bias }, bias };
     let mlp = Mlp { inner: width(hp)?, act: Activation::Silu, gated: true, bias: false };
     let attends = attends(hp, dims.layers)?;

@@ -2,7 +2,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::dims::size;
+use super::dims::{kept, size};
 use super::{Defaults, Dims};
 use crate::names::{
     Row,
@@ -63,14 +63,18 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     if !heads.is_multiple_of(groups) {
         return Err(hp.invalid("n_groups", format!("a divisor of num_heads = {heads}")).into());
     }
+    let state = size(hp, "state_size", Some(128), MOST_WIDTH)?;
+    kept(hp, "head_dim", &[heads, head_dim])?;
+    kept(hp, "state_size", &[heads, head_dim, state])?;
     let kernel = size(hp, "conv_kernel", Some(4), 1 << 10)?;
+    kept(hp, "conv_kernel", &[heads * head_dim + 2 * groups * state, kernel])?;
     let conv = CausalConv { kernel, bias: hp.flag("use_conv_bias")?.unwrap_or(true) };
     let norm = StateNorm { norm: dims.norm, part: heads * head_dim / groups, gate_first: true };
     let mamba = Mamba2 {
         heads,
         head_dim,
         groups,
-        state: size(hp, "state_size", Some(128), MOST_WIDTH)?,
+        state,
         conv,
         bias: hp.flag("use_bias")?.unwrap_or(false),
         dt_limits: limits(hp)?,
@@ -86,7 +90,8 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
 fn limits(hp: &Hparams) -> Result<[f32; 2]> {
     let Some(limits) = hp.floats("time_step_limit")? else { return Ok([0.0, f32::INFINITY]) };
     match limits[..] {
-        [low, high] if low <= high => Ok([low as f32, high as f32]),
-        _ => Err(hp.invalid("time_step_limit", "two numbers, the lower first").into()),
+        // An infinite lower bound would make every state infinite.
+        [low, high] if low <= high && (low as f32).is_finite() => Ok([low as f32, high as f32]),
+        _ => Err(hp.invalid("time_step_limit", "two numbers, the lower first, which is finite").into()),
     }
 }

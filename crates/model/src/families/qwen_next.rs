@@ -3,7 +3,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::dims::{MOST, attention_layers, size};
+use super::dims::{MOST, attention_layers, kept, size};
 use super::{Defaults, Dims};
 use crate::names::{
     Row,
@@ -140,7 +140,7 @@ pub(super) fn next(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, defaults)?;
     let normalise = hp.flag("norm_topk_prob")?.unwrap_or(true);
     let moe = moe(hp, &dims, [512, 10], normalise)?;
-    let step = hp.count("decoder_sparse_step")?.unwrap_or(1).max(1);
+    let step = size(hp, "decoder_sparse_step", Some(1), MOST)?;
     let dense = hp.counts("mlp_only_layers")?.unwrap_or_default();
     let is_dense = |i: usize| dense.contains(&i) || !(i + 1).is_multiple_of(step);
     let mlp = (0..dims.layers).any(is_dense).then(|| dims.mlp(hp)).transpose()?;
@@ -197,11 +197,15 @@ fn delta(hp: &Hparams, dims: &Dims) -> Result<DeltaNet> {
         return Err(hp.invalid("linear_num_value_heads", format!("a multiple of {k_heads} key heads")).into());
     }
     let kernel = size(hp, "linear_conv_kernel_dim", Some(4), 1 << 10)?;
+    let k_dim = size(hp, "linear_key_head_dim", Some(128), MOST >> 16)?;
+    let v_dim = size(hp, "linear_value_head_dim", Some(128), MOST >> 16)?;
+    kept(hp, "linear_value_head_dim", &[v_heads, k_dim, v_dim])?;
+    kept(hp, "linear_conv_kernel_dim", &[2 * k_heads * k_dim + v_heads * v_dim, kernel])?;
     Ok(DeltaNet {
         k_heads,
         v_heads,
-        k_dim: size(hp, "linear_key_head_dim", Some(128), MOST >> 16)?,
-        v_dim: size(hp, "linear_value_head_dim", Some(128), MOST >> 16)?,
+        k_dim,
+        v_dim,
         conv: CausalConv { kernel, bias: false },
         norm: dims.norm,
         order: HeadOrder::Grouped,
@@ -211,7 +215,7 @@ fn delta(hp: &Hparams, dims: &Dims) -> Result<DeltaNet> {
 /// Which layers attend; the others are delta nets.
 fn attends(hp: &Hparams, layers: usize) -> Result<Vec<bool>> {
     attention_layers(hp, layers, "linear_attention", || {
-        let every = hp.count("full_attention_interval")?.unwrap_or(4).max(1);
+        let every = size(hp, "full_attention_interval", Some(4), MOST)?;
         Ok((0..layers).map(|i| (i + 1).is_multiple_of(every)).collect())
     })
 }
