@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use ffai_checkpoint::{Checkpoint, Hparams, Layout};
-use ffai_model::Weights;
+use ffai_model::{Mixer, Spec, Weights};
+use ffai_program::Plan;
 use ffai_text::{ChatTemplate, Detokenizer, Message, RenderInput, Text, Tokenizer};
 
-/// More layers than that make a target slow without showing anything new.
+/// More layers, and more experts in all of them, make a target slow without showing anything new.
 const MOST_LAYERS: usize = 64;
+const MOST_EXPERTS: usize = 512;
 
 const CONFIG: &str = r#"{"model_type": "llama", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
     "num_attention_heads": 2, "vocab_size": 8, "max_position_embeddings": 32, "tie_word_embeddings": true,
@@ -52,15 +54,29 @@ fn bind(checkpoint: &Checkpoint) {
     weights.iter().for_each(|(_, tensor)| drop(tensor.to_f32()));
 }
 
-/// A config.json of any bytes: read, its quantization parsed, made a spec in both layouts.
+/// A config.json of any bytes: read, its quantization parsed, made a spec in both layouts, printed, lowered and planned.
 pub fn config(bytes: &[u8]) {
     let Ok(hparams) = Hparams::from_json(Path::new("config.json"), bytes) else { return };
     let _ = hparams.quantization();
     for layout in [Layout::HuggingFace, Layout::Gguf] {
         if let Ok(spec) = ffai_model::spec_of(&hparams, layout) {
             spec.ropes.iter().for_each(|rope| drop(rope.table(rope.length_class(10_000))));
+            plan(&spec);
         }
     }
+}
+
+fn plan(spec: &Spec) {
+    let branches = spec.layers.iter().flat_map(|layer| &layer.sublayers).flat_map(|s| &s.branches);
+    let experts: usize = branches.map(|b| if let Mixer::Moe(moe) = &b.mixer { moe.experts } else { 0 }).sum();
+    if spec.layers.len() > MOST_LAYERS || experts > MOST_EXPERTS {
+        return;
+    }
+    let _ = spec.to_string();
+    let program = ffai_program::lower(spec);
+    let _ = program.to_string();
+    let weights = spec.weights().iter().map(|decl| decl.shape.dims()).map(|(rows, cols)| rows as u64 * cols as u64).sum();
+    Plan::new(&program, 4, 4096, 512).footprint(&program, weights);
 }
 
 /// A tokenizer.json of any bytes: built, then used.
