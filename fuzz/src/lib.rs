@@ -75,7 +75,8 @@ fn plan(spec: &Spec) {
     let _ = spec.to_string();
     let program = ffai_program::lower(spec);
     let _ = program.to_string();
-    let weights = spec.weights().iter().map(|decl| decl.shape.dims()).map(|(rows, cols)| rows as u64 * cols as u64).sum();
+    let weights =
+        spec.weights().iter().map(|decl| decl.shape.dims()).map(|(rows, cols)| rows as u64 * cols as u64).sum();
     Plan::new(&program, 4, 4096, 512).footprint(&program, weights);
 }
 
