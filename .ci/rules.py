@@ -12,7 +12,7 @@ FAMILIES = re.compile(r'model_type\(\)\s*[!=]=|family\s*[!=]=\s*"|match\s+\w*\.?
 ORDER = {
     "checkpoint": set(),
     "model": {"checkpoint"},
-    "convert": {"checkpoint", "model"},
+    "convert": {"checkpoint", "model", "text"},
     "program": {"checkpoint", "model"},
     "cpu": {"checkpoint", "model", "program"},
     "cuda": {"checkpoint", "model", "program"},

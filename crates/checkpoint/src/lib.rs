@@ -49,7 +49,7 @@ pub use hub::{
 };
 pub use open::{Checkpoint, Layout};
 pub use quantization::{Mode, Module, Params, Quantization};
-pub use storage::{Affine, Block, Float, Microscaled, Storage};
+pub use storage::{Affine, Block, CodeGroup, Float, Microscaled, Storage};
 pub use tensor::{Comb, Tensor};
 
 /// The result of everything in this crate.

@@ -338,13 +338,16 @@ pub(crate) struct OverArgs {
 #[command(after_help = "\
 DEST gets config.json, safetensors and the tokenizer as mlx-lm saves them, and is written whole\n\
 or not at all. Codes, scales and biases are those that mx.quantize gives. Without --bits, --mode,\n\
---recipe and --dtype numbers stay as they are stored; --dtype alone makes all of them plain.\n\n\
+--recipe and --dtype numbers stay as they are stored; --dtype alone makes all of them plain.\n\
+Of a GGUF codes stay what they are where MLX has such codes, and a line for each tensor says\n\
+whether it is exact or what error was added.\n\n\
 Examples:\n  \
   ffai convert Qwen/Qwen3-0.6B qwen3-4bit --bits 4\n  \
   ffai convert ./my-model my-model-mixed --recipe mixed_4_6 --embedding-bits 8\n  \
-  ffai convert ./my-model-4bit my-model-bf16 --dtype bf16")]
+  ffai convert ./my-model-4bit my-model-bf16 --dtype bf16\n  \
+  ffai convert ./my-model-Q4_0.gguf my-model-mlx")]
 pub(crate) struct ConvertArgs {
-    /// Folder, org/repo on the Hugging Face Hub, or alias
+    /// Folder, .gguf file, org/repo on the Hugging Face Hub, or alias
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
     /// The folder to write; it must not exist, or be empty

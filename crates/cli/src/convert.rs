@@ -27,6 +27,9 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let options = options(args);
     let summary = convert(&args.source, &args.destination, &options, &mut |e| fetching.on(&e), &mut progress)?;
     drop(bar);
+    for change in &summary.changes {
+        writeln!(io::stdout(), "{change}")?;
+    }
     writeln!(
         io::stdout(),
         "{}: {} tensors, {} numbers, {}, {:.2} bits per weight",

@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use ffai_checkpoint::{Checkpoint, Float, Mode, Params, TEMPLATE_FOLDERS, TEXT_FILES};
+use ffai_text::Text;
 use serde_json::{Map, Value, json};
 
 use crate::{Error, Result, widths::Widths};
@@ -13,38 +14,61 @@ pub(crate) const FLOATS: [(&str, Float); 3] =
 /// Of the source's own quantization, of towers that are left out, and of a machine.
 const DROPPED: &[&str] = &["quantization", "quantization_config", "vision_config", "_name_or_path"];
 
-/// Writes the config with what it says of widths, and carries the other files over.
-pub(crate) fn write(checkpoint: &Checkpoint, widths: &Widths, tied: bool, folder: &Path) -> Result<()> {
-    let put = |name: &str, bytes: &[u8]| {
-        let path = folder.join(name);
-        fs::write(&path, bytes).map_err(Error::write(path))
-    };
-    put("config.json", format!("{:#}\n", Value::Object(config(checkpoint, widths, tied))).as_bytes())?;
-    for name in TEXT_FILES {
-        if let Some(bytes) = checkpoint.text_file(name)? {
-            put(name, &bytes)?;
+/// What is written beside the tensors.
+pub(crate) struct Said {
+    /// The source's config.
+    config: Map<String, Value>,
+    /// The text files by name, some of them in folders.
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Said {
+    /// The files of a folder.
+    pub(crate) fn of_folder(checkpoint: &Checkpoint) -> Result<Said> {
+        let hparams = checkpoint.hparams();
+        let value = |key: &str| hparams.value(key).cloned().unwrap_or(Value::Null);
+        let mut names: Vec<String> = TEXT_FILES.into_iter().map(String::from).collect();
+        for folder in TEMPLATE_FOLDERS {
+            names.extend(checkpoint.text_files_in(folder)?.into_iter().map(|name| format!("{folder}/{name}")));
         }
-    }
-    for templates in TEMPLATE_FOLDERS {
-        let names = checkpoint.text_files_in(templates)?;
-        if !names.is_empty() {
-            let path = folder.join(templates);
-            fs::create_dir(&path).map_err(Error::write(path))?;
-        }
+        let mut files = Vec::new();
         for name in names {
-            let name = format!("{templates}/{name}");
             if let Some(bytes) = checkpoint.text_file(&name)? {
-                put(&name, &bytes)?;
+                files.push((name, bytes));
             }
         }
+        Ok(Said { config: hparams.keys().map(|key| (key.to_owned(), value(key))).collect(), files })
+    }
+
+    /// What the metadata of a GGUF say, as files.
+    pub(crate) fn of_gguf(checkpoint: &Checkpoint, mut config: Map<String, Value>) -> Result<Said> {
+        // Replaced by the type of what is written.
+        config.insert("torch_dtype".into(), Value::Null);
+        let Some(text) = Text::find(checkpoint)? else { return Ok(Said { config, files: Vec::new() }) };
+        let ends = match text.eos.as_slice() {
+            [] => Value::Null,
+            [one] => (*one).into(),
+            several => several.into(),
+        };
+        config.insert("eos_token_id".into(), ends);
+        Ok(Said { config, files: text.files()? })
+    }
+}
+
+/// Writes the config with what it says of widths, and the other files.
+pub(crate) fn write(said: Said, widths: &Widths, tied: bool, folder: &Path) -> Result<()> {
+    let config = format!("{:#}\n", Value::Object(config(said.config, widths, tied))).into_bytes();
+    for (name, bytes) in std::iter::once(("config.json".to_owned(), config)).chain(said.files) {
+        let path = folder.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(Error::write(parent))?;
+        }
+        fs::write(&path, bytes).map_err(Error::write(path))?;
     }
     Ok(())
 }
 
-fn config(checkpoint: &Checkpoint, widths: &Widths, tied: bool) -> Map<String, Value> {
-    let hparams = checkpoint.hparams();
-    let value = |key: &str| hparams.value(key).cloned().unwrap_or(Value::Null);
-    let mut map: Map<_, _> = hparams.keys().map(|key| (key.to_owned(), value(key))).collect();
+fn config(mut map: Map<String, Value>, widths: &Widths, tied: bool) -> Map<String, Value> {
     map.retain(|key, _| !DROPPED.contains(&key.as_str()));
     set_dtype(&mut map, widths.dtype);
     // Where a config is silent, mlx-lm's classes have defaults of their own for this.

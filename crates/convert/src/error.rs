@@ -15,12 +15,9 @@ pub enum Error {
     /// The source is no model that is known.
     #[error(transparent)]
     Model(#[from] ffai_model::Error),
-    /// The source is a GGUF.
-    #[error("{}: GGUF files cannot be converted yet; take a safetensors or MLX checkpoint of the model", path.display())]
-    Gguf {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The tokenizer of a GGUF cannot be written.
+    #[error(transparent)]
+    Text(#[from] ffai_text::Error),
     /// An option that makes no sense.
     #[error("{option} is {value}, it must be {expected}")]
     Option {

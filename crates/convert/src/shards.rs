@@ -9,7 +9,7 @@ use std::{
 use ffai_checkpoint::{Float, Storage};
 use serde_json::{Map, Value, json};
 
-use crate::{Error, Result, outputs::Output, write::rows};
+use crate::{Change, Error, Result, outputs::Output, write::rows};
 
 /// Most bytes of tensors in a file, unless one alone has more: mlx-lm's 5 GiB.
 const MOST: u64 = 5 << 30;
@@ -69,15 +69,17 @@ impl Shards {
         self.places().map(|place| place.bytes).sum()
     }
 
-    /// Writes the files and their index, which says how many numbers they stand for.
+    /// Writes the files and their index, which says how many numbers they stand for. Where `measured`, it is told what became of each
+    /// tensor.
     pub(crate) fn write(
         &self,
         outputs: &[Output],
-        parameters: u64,
+        measured: bool,
         folder: &Path,
         on: &mut dyn FnMut(u64, u64),
-    ) -> Result<()> {
-        let (total, mut done, mut index) = (self.bytes(), 0, Map::new());
+    ) -> Result<Vec<Change>> {
+        let parameters: u64 = outputs.iter().map(|output| (output.rows() * output.cols()) as u64).sum();
+        let (total, mut done, mut index, mut changes) = (self.bytes(), 0, Map::new(), Vec::new());
         for (at, shard) in self.0.iter().enumerate() {
             let name = match self.0.len() {
                 1 => "model.safetensors".to_owned(),
@@ -88,7 +90,9 @@ impl Shards {
             let mut file = BufWriter::with_capacity(1 << 20, file);
             file.write_all(&header(shard)).map_err(Error::write(&path))?;
             for group in shard {
-                rows(&outputs[group.output], &mut file, &path)?;
+                let output = &outputs[group.output];
+                let fidelity = rows(output, measured, &mut file, &path)?;
+                changes.extend(measured.then(|| Change::of(output, &fidelity)));
                 done += group.places.iter().map(|place| place.bytes).sum::<u64>();
                 on(done, total);
                 index.extend(group.places.iter().map(|place| (place.name.clone(), name.clone().into())));
@@ -100,7 +104,8 @@ impl Shards {
         let metadata = json!({"total_size": total, "total_parameters": parameters});
         let text = format!("{:#}\n", json!({"metadata": metadata, "weight_map": index}));
         let path = folder.join(INDEX);
-        std::fs::write(&path, text).map_err(Error::write(&path))
+        std::fs::write(&path, text).map_err(Error::write(&path))?;
+        Ok(changes)
     }
 }
 
@@ -168,11 +173,21 @@ mod tests {
     use ffai_checkpoint::Tensor;
 
     use super::*;
+    use crate::part::Part;
 
     fn output(name: &str) -> Output {
         let part = Tensor::from_f32(name, 2, 3, vec![0.0; 6]);
         let (shape, storage) = (part.shape().to_vec(), part.storage());
-        Output { name: name.into(), shape, parts: vec![part], role: name.into(), module: true, own: None, storage }
+        Output {
+            name: name.into(),
+            shape,
+            parts: vec![Part::new(part)],
+            role: name.into(),
+            module: true,
+            own: None,
+            from_gguf: false,
+            storage,
+        }
     }
 
     #[test]

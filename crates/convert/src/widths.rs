@@ -23,7 +23,7 @@ pub(crate) struct Widths {
 
 /// Decides the storage of every output.
 pub(crate) fn decide(outputs: &mut [Output], spec: &Spec, options: &Options, config: &Hparams) -> Result<Widths> {
-    let dtype = options.dtype.or(declared(config)?);
+    let dtype = options.dtype.or(declared(config)?).or(usual(outputs, options));
     let has_names = outputs.iter().any(|output| output.path().contains("down_proj"));
     if matches!(options.width, Width::Recipe(..)) && !has_names {
         return Err(Error::NoRecipe { family: spec.family });
@@ -35,11 +35,21 @@ pub(crate) fn decide(outputs: &mut [Output], spec: &Spec, options: &Options, con
     for output in &mut *outputs {
         output.storage = storage(output, spec, options, dtype);
     }
+    let dtype = dtype.or_else(|| float_of(outputs.iter().find(|output| output.from_gguf && output.role == "embed")?));
     let all = outputs.iter().filter_map(|output| Some((output.path().to_owned(), params(output.storage)?)));
     let all: BTreeMap<String, Params> = all.collect();
     let default = options.width.params().filter(|_| !all.is_empty()).or_else(|| commonest(&all));
     let modules = all.into_iter().filter(|(_, params)| Some(*params) != default).collect();
     Ok(Widths { default, modules, dtype })
+}
+
+/// The float type of numbers or scales.
+fn float_of(output: &Output) -> Option<Float> {
+    match output.storage {
+        Storage::Dense(float) => Some(float),
+        Storage::Affine(affine) => Some(affine.scales),
+        Storage::Microscaled(_) | Storage::Block(_) => Some(Float::BF16),
+    }
 }
 
 /// The type that the config declares; none where it is silent or has another.
@@ -58,15 +68,28 @@ fn declared(config: &Hparams) -> Result<Option<Float>> {
     }
 }
 
+/// The type of plain numbers beside codes that are made of a GGUF, which declares none: that of the embedding, bf16 where that has
+/// codes. Norms are f32 there whatever the model is.
+fn usual(outputs: &[Output], options: &Options) -> Option<Float> {
+    let of_gguf = outputs.iter().any(|output| output.from_gguf);
+    options.width.params().filter(|_| of_gguf)?;
+    let embedding = outputs.iter().find(|output| output.role == "embed");
+    Some(embedding.and_then(Output::stored).and_then(float).unwrap_or(Float::BF16))
+}
+
 fn storage(output: &Output, spec: &Spec, options: &Options, dtype: Option<Float>) -> Storage {
-    let stored = output.stored();
-    let own_float = stored.and_then(float).unwrap_or(Float::BF16);
+    let stored = output.kept(dtype.unwrap_or(Float::F16)).or(output.stored());
+    // Blocks that become plain come out nearest in f16, whose scales they have.
+    let silent = if output.is_of_blocks() { Float::F16 } else { Float::BF16 };
+    let own_float = stored.and_then(float).unwrap_or(silent);
     // A number that corrects the choice of experts keeps its type: rounded, it would choose others.
     let plain =
         Storage::Dense(if output.role.ends_with(".correction") { own_float } else { dtype.unwrap_or(own_float) });
     let asked = match options.width {
         _ if !output.module => return plain,
         Width::Plain => return plain,
+        // What mlx-lm has no codes for is a matter of files that it did not write.
+        Width::AsStored if output.from_gguf && output.own == Some(OwnWidth::Plain) => return plain,
         Width::AsStored => {
             return stored.filter(|stored| float(*stored).is_none()).unwrap_or(plain);
         }

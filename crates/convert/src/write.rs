@@ -1,57 +1,69 @@
 //! The rows of one tensor, some at a time.
 
-use std::{io::Write, path::Path};
+use std::{io::Write, ops::Range, path::Path};
 
-use ffai_checkpoint::{Float, Storage, Tensor};
+use ffai_checkpoint::{Float, Storage};
 
 use crate::{
     Error, Result,
-    encode::{Encoded, encode, rounded},
+    change::Fidelity,
+    encode::{Encoded, blocks::recoded, encode, rounded},
+    mlx::keeps_codes,
     outputs::{Output, float},
+    part::Part,
 };
 
 /// How many numbers are decoded at once.
 const AT_ONCE: usize = 1 << 20;
 
-/// Writes numbers or codes as they come, and then scales and biases, which are few.
-pub(crate) fn rows(output: &Output, file: &mut impl Write, path: &Path) -> Result<()> {
-    let mut after = Encoded::default();
+/// Writes numbers or codes as they come, and then scales and biases, which are few. Where `measured`, what was written is compared
+/// with what was read.
+pub(crate) fn rows(output: &Output, measured: bool, file: &mut impl Write, path: &Path) -> Result<Fidelity> {
+    let (mut after, mut fidelity) = (Encoded::default(), Fidelity::default());
     for part in &output.parts {
         let step = (AT_ONCE / part.cols()).max(1);
         for first in (0..part.rows()).step_by(step) {
-            let last = part.rows().min(first + step);
-            let chunk = chunk(part, first..last, output)?;
+            let range = first..part.rows().min(first + step);
+            let chunk = chunk(part, range.clone(), output)?;
             file.write_all(&chunk.data).map_err(Error::write(path))?;
             after.scales.extend_from_slice(&chunk.scales);
             after.biases.extend_from_slice(&chunk.biases);
+            if measured {
+                fidelity.compare(part, range, output, chunk)?;
+            }
         }
     }
-    file.write_all(&after.scales).and_then(|()| file.write_all(&after.biases)).map_err(Error::write(path))
+    file.write_all(&after.scales).and_then(|()| file.write_all(&after.biases)).map_err(Error::write(path))?;
+    Ok(fidelity)
 }
 
-fn chunk(part: &Tensor, range: std::ops::Range<usize>, output: &Output) -> Result<Encoded> {
-    if part.storage() == output.storage && part.factor() == 1.0 {
+fn chunk(part: &Part, range: Range<usize>, output: &Output) -> Result<Encoded> {
+    let to = output.storage;
+    if part.storage() == to && part.tensor.factor() == 1.0 {
         return Ok(copied(part, range));
+    }
+    if let Storage::Block(block) = part.storage()
+        && keeps_codes(block, to)
+    {
+        let mut out = Encoded::default();
+        range.for_each(|row| recoded(block, part.stored(row)[0], to, &mut out));
+        return if sound(&out, to) { Ok(out) } else { Err(not_finite(part, to)) };
     }
     let cols = part.cols();
     let mut values = vec![0.0; range.len() * cols];
     for (row, out) in range.zip(values.chunks_exact_mut(cols)) {
-        part.decode_row(row, out);
+        part.decode(row, out);
     }
-    let float = cast(part, output.storage, &mut values);
+    let float = cast(part, to, &mut values);
     let sound = values.iter().all(|value| value.is_finite());
-    match encode(&values, cols, output.storage, float) {
+    match encode(&values, cols, to, float) {
         Some(encoded) if sound => Ok(encoded),
-        _ => Err(Error::NotFinite {
-            file: part.file().to_owned(),
-            tensor: part.name().to_owned(),
-            dtype: output.storage.to_string(),
-        }),
+        _ => Err(not_finite(part, to)),
     }
 }
 
 /// Plain numbers get the type that the scales will have before they are quantized, as mlx-lm does; decoded ones would only lose by it.
-fn cast(part: &Tensor, to: Storage, values: &mut [f32]) -> Float {
+fn cast(part: &Part, to: Storage, values: &mut [f32]) -> Float {
     let own = float(part.storage());
     let wanted = match to {
         Storage::Dense(float) => Some(float),
@@ -65,13 +77,29 @@ fn cast(part: &Tensor, to: Storage, values: &mut [f32]) -> Float {
     wanted
 }
 
-fn copied(part: &Tensor, range: std::ops::Range<usize>) -> Encoded {
+fn copied(part: &Part, range: Range<usize>) -> Encoded {
     let mut out = Encoded::default();
     for row in range {
-        let [data, scales, biases] = part.stored_row(row);
+        let [data, scales, biases] = part.stored(row);
         out.data.extend_from_slice(data);
         out.scales.extend_from_slice(scales);
         out.biases.extend_from_slice(biases);
     }
     out
+}
+
+/// Whether scales and biases of kept codes are finite in the type that they have now.
+fn sound(encoded: &Encoded, storage: Storage) -> bool {
+    let Storage::Affine(affine) = storage else { return true };
+    let finite = |bytes: &[u8]| {
+        let mut values = vec![0.0; bytes.len() / affine.scales.size()];
+        affine.scales.decode(bytes, &mut values);
+        values.iter().all(|value| value.is_finite())
+    };
+    finite(&encoded.scales) && finite(&encoded.biases)
+}
+
+fn not_finite(part: &Part, to: Storage) -> Error {
+    let (file, tensor) = (part.tensor.file().to_owned(), part.tensor.name().to_owned());
+    Error::NotFinite { file, tensor, dtype: to.to_string() }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ffai_checkpoint::{CacheDirs, Checkpoint, resolve};
-pub use ffai_convert::{Options, Recipe, Summary, Width};
+pub use ffai_convert::{Change, Options, Recipe, Summary, Width};
 
 use crate::{Error, LoadEvent};
 

@@ -2,52 +2,26 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod conversion;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+use conversion::{golden, goldens, to, tokens};
 use ffai_checkpoint::{Checkpoint, Float, Storage};
-use ffai_convert::{Error, Options, Recipe, Width, convert};
+use ffai_convert::{Error, Options, Recipe, Width};
 use ffai_model::Weights;
-use ffai_program::{Backend, Output, Plan, Reference, StepInputs, conform::relative_error, lower};
-use safetensors::SafeTensors;
-
-fn golden(case: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(case)
-}
+use ffai_program::conform::relative_error;
 
 /// Every golden in safetensors.
 fn cases() -> Vec<PathBuf> {
-    let folders = |folder: &Path| -> Vec<PathBuf> {
-        fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|path| path.is_dir()).collect()
-    };
-    let all = folders(&golden("")).into_iter().flat_map(|family| folders(&family));
-    all.filter(|case| case.join("config.json").exists() && case.join("golden.safetensors").exists()).collect()
+    goldens(|case| case.join("config.json").exists())
 }
 
-/// Logits of the interpreter.
 fn logits(folder: &Path, tokens: &[u32]) -> Vec<f32> {
-    let fail = |e: &dyn std::error::Error| -> ! { panic!("{}: {e}", folder.display()) };
-    let checkpoint = Checkpoint::open(folder).unwrap_or_else(|e| fail(&e));
-    let spec = ffai_model::spec(&checkpoint).unwrap_or_else(|e| fail(&e));
-    let weights = Weights::bind(&spec, &checkpoint).unwrap_or_else(|e| fail(&e));
-    let program = lower(&spec);
-    let plan = Plan::for_tokens(&program, tokens.len());
-    let mut executable = Reference.compile(&program, &weights, &plan, &mut |_| {}).unwrap_or_else(|e| fail(&e));
-    let outputs = executable.step(&StepInputs::prompt(&program, &plan, tokens)).unwrap_or_else(|e| fail(&e));
-    outputs.into_iter().flat_map(|o| if let Output::Logits(row) = o { row } else { Vec::new() }).collect()
-}
-
-fn tokens(case: &Path) -> Vec<u32> {
-    let bytes = fs::read(case.join("golden.safetensors")).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let tokens = file.tensor("tokens").unwrap();
-    tokens.data().chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect()
-}
-
-fn to(source: &Path, options: &Options, to: &Path) -> Result<(), Error> {
-    convert(&Checkpoint::open(source).unwrap(), to, options, &mut |_, _| {}).map(|_| ())
+    conversion::logits(folder, tokens).unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
 }
 
 /// A plain checkpoint whose rows are whole groups.
@@ -178,14 +152,6 @@ fn a_failure_leaves_no_folder() {
     assert!(matches!(error, Error::NotFinite { .. }), "{error}");
     let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["source"]);
-}
-
-#[test]
-fn a_gguf_is_refused_by_name() {
-    let scratch = tempfile::tempdir().unwrap();
-    let source = golden("llama/gguf_q4_0").join("model.gguf");
-    let error = to(&source, &Options::default(), &scratch.path().join("out")).unwrap_err();
-    assert!(matches!(error, Error::Gguf { .. }), "{error}");
 }
 
 #[test]

@@ -32,6 +32,16 @@ pub enum Error {
         /// The architecture.
         model_type: &'static str,
     },
+    /// A GGUF that no `config.json` can describe.
+    #[error("{}: {what} cannot be written as a config.json of {model_type}; take a safetensors or MLX checkpoint of the model", file.display())]
+    NotInConfig {
+        /// The GGUF file.
+        file: PathBuf,
+        /// The architecture.
+        model_type: &'static str,
+        /// What no config expresses.
+        what: String,
+    },
     /// A role of the spec has no tensor.
     #[error("{path}: tensor {tensor} is missing (role {role}, expected {expected})")]
     MissingTensor {

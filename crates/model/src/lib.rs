@@ -23,6 +23,7 @@ mod error;
 pub mod families;
 pub mod names;
 mod rope;
+mod rope_fit;
 mod rope_freqs;
 mod spec;
 mod stored;

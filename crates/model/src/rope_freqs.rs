@@ -2,8 +2,9 @@
 //! `rope_factors_long.weight` have LongRoPE's.
 
 use ffai_checkpoint::{Checkpoint, Dtype, Error as CheckpointError, Tensor};
+use serde_json::{Map, Value};
 
-use crate::{Error, Lengths, Mixer, Result, Rope, RopeTable, Spec};
+use crate::{Error, Lengths, Mixer, Result, Rope, RopeTable, Spec, rope_fit};
 
 /// The tensors: for all sequences, for short ones and for long ones.
 pub(crate) const NAMES: [&str; 3] = ["rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"];
@@ -99,4 +100,37 @@ fn divided(rope: &Rope, tensor: &Tensor) -> Result<RopeTable> {
             Err(wrong(tensor, "factors beside a rope that depends on the length are not supported".to_owned()))
         }
     }
+}
+
+/// `rope_scaling` of a config that means the same as a GGUF's factors; none where it has none, or no named scaling has them.
+///
+/// # Errors
+/// As [`divide`].
+pub(crate) fn scaling(checkpoint: &Checkpoint, spec: &Spec) -> Result<Option<Value>> {
+    let [all, short, long] = NAMES.map(|name| read(checkpoint, name));
+    if let (Some(short), Some(long)) = (short?, long?) {
+        return longrope(checkpoint, [short, long]).map(Some);
+    }
+    let theta = checkpoint.hparams().float("rope_theta")?.unwrap_or(10_000.0);
+    Ok(match (all?, spec.ropes.as_slice()) {
+        (Some(all), [rope]) => rope_fit::llama3(theta, rope.width, &all.to_f32()),
+        _ => None,
+    })
+}
+
+fn longrope(checkpoint: &Checkpoint, factors: [Tensor; 2]) -> Result<Value> {
+    let hp = checkpoint.hparams();
+    // The shortest decimals that give the f32 again.
+    let list = |tensor: &Tensor| tensor.to_f32().iter().map(|v| v.to_string().parse::<f64>().ok()).collect::<Vec<_>>();
+    let [short, long] = factors.each_ref().map(list);
+    let mut map = Map::new();
+    map.insert("rope_type".into(), "longrope".into());
+    map.insert("type".into(), "longrope".into());
+    map.insert("short_factor".into(), short.into());
+    map.insert("long_factor".into(), long.into());
+    map.insert("original_max_position_embeddings".into(), hp.need_count("original_max_position_embeddings")?.into());
+    if let Some(factor) = hp.value("rope_attention_factor") {
+        map.insert("attention_factor".into(), factor.clone());
+    }
+    Ok(map.into())
 }

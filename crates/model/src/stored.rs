@@ -18,3 +18,14 @@ pub(crate) fn as_stored(mut spec: Spec, family: &Family, checkpoint: &Checkpoint
     }
     spec
 }
+
+/// Latent attention with matrices in the form that `like`, a spec of the same layers, has.
+pub(crate) fn as_in(spec: &mut Spec, like: &Spec) {
+    let like = like.layers.iter().flat_map(|layer| &layer.sublayers).flat_map(|s| &s.branches);
+    let branches = spec.layers.iter_mut().flat_map(|layer| &mut layer.sublayers).flat_map(|s| &mut s.branches);
+    for (own, like) in branches.zip(like) {
+        if let (Mixer::LatentAttention(own), Mixer::LatentAttention(like)) = (&mut own.mixer, &like.mixer) {
+            own.matrices = like.matrices;
+        }
+    }
+}

@@ -29,6 +29,7 @@
 mod declared;
 mod detokenizer;
 mod error;
+mod files;
 mod from_checkpoint;
 mod generation;
 mod gguf;

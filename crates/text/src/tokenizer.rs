@@ -46,6 +46,15 @@ impl Tokenizer {
         Tokenizer::new(inner)
     }
 
+    /// The bytes of a `tokenizer.json` that says the same.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it cannot be expressed, which no tokenizer of this crate does.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        let json = self.inner.to_string(true).map_err(|e| Error::malformed("tokenizer.json", e))?;
+        Ok(json.into_bytes())
+    }
+
     pub(crate) fn new(inner: Inner) -> Result<Tokenizer> {
         let spelling = Spelling::of(&inner)?;
         let added = inner.get_added_tokens_decoder();

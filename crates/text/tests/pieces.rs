@@ -33,3 +33,16 @@ fn ids_are_those_of_sentencepiece() {
         assert_eq!(tokenizer.decode(&ids, true).unwrap(), text);
     }
 }
+
+#[test]
+fn a_tokenizer_json_gives_the_same_ids() {
+    let fixture = fixture();
+    let own = tokenizer(&fixture);
+    let read = Tokenizer::from_json(&own.to_json().unwrap()).unwrap().with_bos(Some(1));
+    for row in fixture["rows"].as_array().unwrap() {
+        let text = row["text"].as_str().unwrap();
+        let ids = own.encode(text, true).unwrap();
+        assert_eq!(read.encode(text, true).unwrap(), ids, "{text:?}");
+        assert_eq!(read.decode(&ids, true).unwrap(), own.decode(&ids, true).unwrap());
+    }
+}

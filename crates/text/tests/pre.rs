@@ -73,3 +73,20 @@ fn decoding_gives_back_each_text() {
         assert_eq!(tokenizer.decode(&tokenizer.encode(text, false).unwrap(), false).unwrap(), text);
     }
 }
+
+#[test]
+fn a_tokenizer_json_of_each_gives_the_same_ids() {
+    let fixture = fixture();
+    for name in
+        ["smollm", "llama-bpe", "qwen2", "tekken", "deepseek-v3", "deepseek-llm", "gpt-4o", "command-r", "default"]
+    {
+        let own = tokenizer(&fixture, name);
+        let read = Tokenizer::from_json(&own.to_json().unwrap()).unwrap();
+        for row in fixture["rows"].as_array().unwrap() {
+            let text = row["text"].as_str().unwrap();
+            let ids = own.encode(text, true).unwrap();
+            assert_eq!(read.encode(text, true).unwrap(), ids, "{name} {text:?}");
+            assert_eq!(read.decode(&ids, true).unwrap(), own.decode(&ids, true).unwrap(), "{name} {text:?}");
+        }
+    }
+}

@@ -161,13 +161,13 @@ fn half_e8m0(byte: u8) -> f32 {
 }
 
 /// The four low bits of code `j`.
-fn nibble(codes: &[u8], j: usize) -> i32 {
+pub(super) fn nibble(codes: &[u8], j: usize) -> i32 {
     let byte = codes[j % 16];
     i32::from(if j < 16 { byte & 0x0f } else { byte >> 4 })
 }
 
 /// The fifth bit of code `j`, worth 16.
-fn fifth(bits: &[u8], j: usize) -> i32 {
+pub(super) fn fifth(bits: &[u8], j: usize) -> i32 {
     i32::from(bits[j / 8] >> (j % 8) & 1) << 4
 }
 

@@ -26,22 +26,35 @@ pub(super) fn q3_k(block: &[u8], out: &mut [f32]) {
 
 /// `d`, `dmin`, 12 bytes of scales and minima, 128 bytes of codes.
 pub(super) fn q4_k(block: &[u8], out: &mut [f32]) {
-    let (d, dmin) = (half_at(block, 0), half_at(block, 2));
     each(out, |unit, i| {
-        let (scale, min) = scale_of_eight(&block[4..], unit);
-        let code = block[16 + unit / 2 * 32 + i] >> (unit % 2 * 4) & 15;
-        d * scale * f32::from(code) - dmin * min
+        let (scale, bias) = scale_and_bias(block, unit);
+        scale * f32::from(q4_code(block, unit, i)) + bias
     });
 }
 
 /// As `q4_k` with 32 bytes of fifth bits before the codes.
 pub(super) fn q5_k(block: &[u8], out: &mut [f32]) {
-    let (d, dmin) = (half_at(block, 0), half_at(block, 2));
     each(out, |unit, i| {
-        let (scale, min) = scale_of_eight(&block[4..], unit);
-        let (code, fifth) = (block[48 + unit / 2 * 32 + i] >> (unit % 2 * 4) & 15, block[16 + i] >> unit & 1);
-        d * scale * f32::from(code | fifth << 4) - dmin * min
+        let (scale, bias) = scale_and_bias(block, unit);
+        scale * f32::from(q5_code(block, unit, i)) + bias
     });
+}
+
+/// Number `i` of a unit of `q4_k`.
+pub(super) fn q4_code(block: &[u8], unit: usize, i: usize) -> u8 {
+    block[16 + unit / 2 * 32 + i] >> (unit % 2 * 4) & 15
+}
+
+/// Number `i` of a unit of `q5_k`.
+pub(super) fn q5_code(block: &[u8], unit: usize, i: usize) -> u8 {
+    let (code, fifth) = (block[48 + unit / 2 * 32 + i] >> (unit % 2 * 4) & 15, block[16 + i] >> unit & 1);
+    code | fifth << 4
+}
+
+/// What a code of a unit of `q4_k` or `q5_k` is multiplied with, and what is added: products of 11 and 6 bits, which f32 has room for.
+pub(super) fn scale_and_bias(block: &[u8], unit: usize) -> (f32, f32) {
+    let (scale, min) = scale_of_eight(&block[4..], unit);
+    (half_at(block, 0) * scale, -(half_at(block, 2) * min))
 }
 
 /// 128 bytes of low bits, 64 bytes of fifth and sixth bits, 16 signed scales, `d`. Codes count from -32.

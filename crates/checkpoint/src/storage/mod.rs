@@ -2,6 +2,7 @@
 
 mod affine;
 mod block;
+mod codes;
 mod dense;
 mod k;
 mod microscaled;
@@ -11,6 +12,7 @@ use std::fmt;
 pub use affine::Affine;
 pub(crate) use affine::AffineRow;
 pub use block::Block;
+pub use codes::CodeGroup;
 pub use dense::Float;
 pub use microscaled::Microscaled;
 

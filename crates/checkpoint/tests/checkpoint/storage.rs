@@ -1,6 +1,6 @@
 //! What the bytes of each storage mean, by vectors written by hand.
 
-use ffai_checkpoint::{Affine, Block, Float, Storage};
+use ffai_checkpoint::{Affine, Block, CodeGroup, Float, Storage};
 use half::{bf16, f16};
 
 /// Code bytes whose low halves count up from 0 and whose high halves count down from 15.
@@ -105,4 +105,38 @@ fn storages_have_names_that_people_know() {
     assert_eq!(Storage::Affine(affine).to_string(), "affine 4-bit g64 (bf16 scales)");
     assert_eq!(Storage::Block(Block::Q4_1).to_string(), "Q4_1");
     assert_eq!(Storage::Dense(Float::BF16).to_string(), "bf16");
+}
+
+#[test]
+fn blocks_are_groups_of_affine_codes() {
+    let parts: [(Block, &[&[u8]]); 5] = [
+        (Block::Q4_0, &[&half(-0.3), &nibbles()]),
+        (Block::Q4_1, &[&half(0.7), &half(-3.1), &nibbles()]),
+        (Block::Q5_0, &[&half(0.01), &FIFTH.to_le_bytes(), &nibbles()]),
+        (Block::Q5_1, &[&half(-0.3), &half(0.9), &FIFTH.to_le_bytes(), &nibbles()]),
+        (Block::Q8_0, &[&half(0.2), &[nibbles(), (240..=255).collect()].concat()]),
+    ];
+    let random = |len: usize| (0..len).map(|i| (i * 7919 % 251) as u8).collect::<Vec<_>>();
+    let k = [Block::Q4K, Block::Q5K]
+        .map(|block| (block, [half(0.11).to_vec(), half(0.07).to_vec(), random(block.block_bytes() - 4)].concat()));
+    for (kind, bytes) in parts.map(|(kind, parts)| (kind, parts.concat())).into_iter().chain(k) {
+        let two = [bytes.clone(), bytes].concat();
+        let mut expected = vec![0.0; 2 * kind.block_len()];
+        kind.decode(&two, &mut expected);
+        let group = |g: CodeGroup| g.codes.map(|code| g.scale * f32::from(code) + g.bias);
+        let got: Vec<f32> = kind.groups(&two).flat_map(group).collect();
+        assert_eq!(got, expected, "{kind}");
+        let most = kind.groups(&two).flat_map(|g| g.codes).max();
+        assert!(most.is_some_and(|most| u32::from(most) < 1 << kind.code_bits().unwrap()), "{kind}");
+    }
+    assert_eq!(Block::Q6K.groups(&[0; 210]).count(), 0);
+}
+
+#[test]
+fn elements_of_mxfp4_come_in_the_order_of_the_numbers() {
+    let bytes = [vec![127], nibbles()].concat();
+    let (elements, scale) = Block::mxfp4_elements(&bytes);
+    let nth = |j: usize| elements[j / 2] >> (j % 2 * 4) & 15;
+    assert!(codes().enumerate().all(|(j, code)| f32::from(nth(j)) == code));
+    assert_eq!(scale, 127);
 }

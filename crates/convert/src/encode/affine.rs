@@ -53,7 +53,7 @@ fn nearest(value: f32) -> u8 {
 }
 
 /// Appends codes as a little-endian bit stream, `bits` each; a multiple of 8 codes fills whole bytes.
-fn pack(codes: &[u8], bits: u8, out: &mut Vec<u8>) {
+pub(super) fn pack(codes: &[u8], bits: u8, out: &mut Vec<u8>) {
     let bits = usize::from(bits);
     for eight in codes.chunks(8) {
         let word = eight.iter().enumerate().fold(0u64, |word, (i, code)| word | u64::from(*code) << (i * bits));

@@ -3,6 +3,7 @@
 //! Checked against `tests/golden/quantize`, which `make.py` there has mlx write.
 
 mod affine;
+pub(crate) mod blocks;
 mod microscaled;
 
 use ffai_checkpoint::{Float, Storage};

@@ -2,7 +2,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use super::{Defaults, Dims, written::Written};
 use crate::names::{Row, gguf, hf};
 use crate::{Attention, Branch, Head, Layer, NormKind, Pairing, Result, Spec, Sublayer};
 
@@ -16,6 +16,17 @@ const DEFAULTS: Defaults = Defaults {
     pairing: Pairing::Adjacent,
     tied: true,
     ..Defaults::USUAL
+};
+
+pub(super) const WRITTEN: Written = Written {
+    keys: &[
+        ("layer_norm_eps", "layer_norm_eps"),
+        ("logit_scale", "logit_scale"),
+        ("sliding_window", "sliding_window"),
+        ("attention_bias", "attention_bias"),
+    ],
+    values: &[("sliding_window_pattern", "4")],
+    ..Written::new("cohere2", "Cohere2ForCausalLM")
 };
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {

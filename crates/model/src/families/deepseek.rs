@@ -3,7 +3,12 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims, OwnWidth};
+use serde_json::{Map, Value};
+
+use super::{
+    Defaults, Dims, OwnWidth,
+    written::{Source, Written},
+};
 use crate::names::{Row, gguf, hf, moe};
 use crate::rope::RopeDefaults;
 use crate::{
@@ -15,6 +20,41 @@ pub(super) const HF: &[&[Row]] = &[hf::LATENT, moe::SHARED_EXPERTS];
 pub(super) const WIDTHS: &[(&str, OwnWidth)] =
     &[("layers.{i}.moe.router", OwnWidth::Plain), ("layers.{i}.attn.kv_b", OwnWidth::Plain)];
 pub(super) const GGUF: &[&[Row]] = &[gguf::LATENT];
+
+pub(super) const WRITTEN: Written = Written {
+    keys: &[
+        ("attention_bias", "attention_bias"),
+        ("first_k_dense_replace", "first_k_dense_replace"),
+        ("kv_lora_rank", "kv_lora_rank"),
+        ("q_lora_rank", "q_lora_rank"),
+        ("qk_nope_head_dim", "qk_nope_head_dim"),
+        ("qk_rope_head_dim", "qk_rope_head_dim"),
+        ("v_head_dim", "v_head_dim"),
+        ("moe_intermediate_size", "moe_intermediate_size"),
+        ("n_shared_experts", "n_shared_experts"),
+        ("num_local_experts", "n_routed_experts"),
+        ("num_experts_per_tok", "num_experts_per_tok"),
+        ("n_group", "n_group"),
+        ("topk_group", "topk_group"),
+        ("norm_topk_prob", "norm_topk_prob"),
+        ("routed_scaling_factor", "routed_scaling_factor"),
+        ("scoring_func", "scoring_func"),
+    ],
+    values: &[("topk_method", "\"noaux_tc\""), ("moe_layer_freq", "1"), ("rope_interleave", "true")],
+    finish: latent_heads,
+    ..Written::new("deepseek_v3", "DeepseekV3ForCausalLM")
+};
+
+/// Keys of the class that metadata use for the latent vector: it has as many key heads as heads, and no width of a head.
+fn latent_heads(_: &Source<'_>, config: &mut Map<String, Value>) -> Result<()> {
+    config.remove("head_dim");
+    let heads = config.get("num_attention_heads").cloned();
+    config.extend(heads.map(|heads| ("num_key_value_heads".to_owned(), heads)));
+    if config.get("q_lora_rank").and_then(Value::as_u64) == Some(0) {
+        config.insert("q_lora_rank".into(), Value::Null);
+    }
+    Ok(())
+}
 
 /// Of the norms inside attention, whatever the config says of others.
 const EPS: f32 = 1e-6;

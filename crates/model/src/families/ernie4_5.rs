@@ -3,7 +3,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use super::{Defaults, Dims, written::Written};
 use crate::{Attention, Layer, Mlp, Pairing, Result, Spec};
 
 const DEFAULTS: Defaults = Defaults {
@@ -16,6 +16,9 @@ const DEFAULTS: Defaults = Defaults {
     tied: true,
     ..Defaults::USUAL
 };
+
+pub(super) const WRITTEN: Written =
+    Written { values: &[("use_bias", "false")], ..Written::new("ernie4_5", "Ernie4_5ForCausalLM") };
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, DEFAULTS)?;

@@ -5,7 +5,12 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use serde_json::{Map, Value};
+
+use super::{
+    Defaults, Dims,
+    written::{Source, Written},
+};
 use crate::names::{Row, hf};
 use crate::{Activation, Attention, Branch, Head, Layer, QkNorm, Result, Rope, Spec};
 
@@ -14,6 +19,46 @@ pub(super) const HF: &[&[Row]] = &[hf::GEMMA_POST_NORMS, hf::GEMMA_NORMS];
 
 const DEFAULTS: Defaults =
     Defaults { context: 8192, head_dim: Some(256), act: Activation::GeluTanh, tied: true, ..Defaults::USUAL };
+
+pub(super) const WRITTEN_1: Written = Written {
+    keys: &[("attention_bias", "attention_bias")],
+    act: "hidden_activation",
+    ..Written::new("gemma", "GemmaForCausalLM")
+};
+
+pub(super) const WRITTEN_2: Written = Written {
+    keys: &[
+        ("attention_bias", "attention_bias"),
+        ("sliding_window", "sliding_window"),
+        ("attn_logit_softcapping", "attn_logit_softcapping"),
+        ("final_logit_softcapping", "final_logit_softcapping"),
+    ],
+    act: "hidden_activation",
+    finish: score_scalar,
+    ..Written::new("gemma2", "Gemma2ForCausalLM")
+};
+
+pub(super) const WRITTEN_3: Written = Written {
+    keys: &[
+        ("attention_bias", "attention_bias"),
+        ("sliding_window", "sliding_window"),
+        ("rope_local_base_freq", "rope_local_base_freq"),
+        ("attn_logit_softcapping", "attn_logit_softcapping"),
+        ("final_logit_softcapping", "final_logit_softcapping"),
+    ],
+    values: &[("sliding_window_pattern", "6")],
+    act: "hidden_activation",
+    finish: score_scalar,
+    ..Written::new("gemma3_text", "Gemma3ForCausalLM")
+};
+
+/// The classes have defaults of their own; what a GGUF is silent about is the width of a head.
+fn score_scalar(source: &Source<'_>, config: &mut Map<String, Value>) -> Result<()> {
+    let key = "query_pre_attn_scalar";
+    let own = source.checkpoint.hparams().value(key).or(config.get("head_dim")).cloned();
+    config.extend(own.map(|own| (key.to_owned(), own)));
+    Ok(())
+}
 
 /// Gemma 1.
 pub(super) fn gemma(hp: &Hparams) -> Result<Spec> {

@@ -4,14 +4,19 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Defaults, Dims,
+    written::{Source as Gguf, Written},
+};
 use crate::names::{
     Row,
     Source::{Ones, OverRoot, Stack, Whole},
 };
 use crate::{
-    Activation, Attention, Branch, Head, Keys, Layer, Mlp, Moe, PerLayer, PerLayerInput, QkNorm, Result, Rope, Router,
-    Spec, Sublayer,
+    Activation, Attention, Branch, Head, Keys, Layer, Mixer, Mlp, Moe, PerLayer, PerLayerInput, QkNorm, Result, Rope,
+    Router, Spec, Sublayer,
 };
 
 const GATE: &[&str] = &["layers.{i}.moe.experts.{e}.gate"];
@@ -99,6 +104,49 @@ const DEFAULTS: Defaults = Defaults {
     tied: true,
     ..Defaults::USUAL
 };
+
+pub(super) const WRITTEN: Written = Written {
+    keys: &[
+        ("attention_bias", "attention_bias"),
+        ("global_head_dim", "global_head_dim"),
+        ("layer_types", "layer_types"),
+        ("attention_k_eq_v", "attention_k_eq_v"),
+        ("use_double_wide_mlp", "use_double_wide_mlp"),
+        ("num_kv_shared_layers", "num_kv_shared_layers"),
+        ("hidden_size_per_layer_input", "hidden_size_per_layer_input"),
+        ("sliding_window", "sliding_window"),
+        ("final_logit_softcapping", "final_logit_softcapping"),
+        ("enable_moe_block", "enable_moe_block"),
+        ("num_local_experts", "num_experts"),
+        ("num_experts_per_tok", "top_k_experts"),
+        ("moe_intermediate_size", "moe_intermediate_size"),
+        ("vocab_size", "vocab_size_per_layer_input"),
+        ("rope_parameters", "rope_parameters"),
+    ],
+    act: "hidden_activation",
+    finish: two_kinds,
+    ..Written::new("gemma4_text", "Gemma4ForCausalLM")
+};
+
+/// Key heads of layers of both kinds, and the share of pairs that turn in layers without a window: a GGUF stops the others with divisors.
+fn two_kinds(source: &Gguf<'_>, config: &mut Map<String, Value>) -> Result<()> {
+    const STOPPED: f32 = 1e-20;
+    let mixers = source.spec.layers.iter().flat_map(|layer| &layer.sublayers).flat_map(|sub| &sub.branches);
+    for branch in mixers {
+        if let Mixer::Attention(attention) = &branch.mixer {
+            let key = if attention.window.is_some() { "num_key_value_heads" } else { "num_global_key_value_heads" };
+            config.insert(key.into(), attention.kv_heads.into());
+        }
+    }
+    if let (Some(full), Some(rope)) =
+        (config.get_mut("rope_parameters").and_then(|r| r.get_mut("full_attention")), source.spec.ropes.first())
+    {
+        let turning = rope.table(0).freqs.iter().filter(|freq| **freq > STOPPED).count();
+        full["rope_type"] = "proportional".into();
+        full["partial_rotary_factor"] = json!(2.0 * turning as f64 / rope.width as f64);
+    }
+    Ok(())
+}
 
 /// What the layers' configs have in common.
 struct Config {

@@ -3,7 +3,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use super::{Defaults, Dims, written::Written};
 use crate::names::{Row, gguf, hf};
 use crate::{Attention, Branch, Layer, Pairing, Result, Spec};
 
@@ -19,6 +19,9 @@ const DEFAULTS: Defaults = Defaults {
     pairing: Pairing::Adjacent,
     ..Defaults::USUAL
 };
+
+pub(super) const WRITTEN: Written =
+    Written { keys: &[("attention_bias", "attention_bias")], ..Written::new("glm4", "Glm4ForCausalLM") };
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, DEFAULTS)?;

@@ -3,7 +3,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use super::{Defaults, Dims, written::Written};
 use crate::names::{Row, moe};
 use crate::rope::RopeDefaults;
 use crate::{Activation, Attention, Layer, Mlp, Moe, Result, Rope, Router, Spec};
@@ -19,6 +19,18 @@ const DEFAULTS: Defaults = Defaults {
     eps: 1e-5,
     theta: 150_000.0,
     ..Defaults::USUAL
+};
+
+pub(super) const WRITTEN: Written = Written {
+    keys: &[
+        ("num_local_experts", "num_local_experts"),
+        ("num_experts_per_tok", "num_experts_per_tok"),
+        ("moe_intermediate_size", "intermediate_size"),
+        ("sliding_window", "sliding_window"),
+        ("attention_bias", "attention_bias"),
+    ],
+    values: &[("swiglu_limit", "7.0")],
+    ..Written::new("gpt_oss", "GptOssForCausalLM")
 };
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {

@@ -3,7 +3,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims, OwnWidth};
+use super::{Defaults, Dims, OwnWidth, written::Written};
 use crate::names::{Row, moe};
 use crate::{Attention, Branch, Head, Layer, Mixer, Result, Router, Spec};
 
@@ -19,6 +19,31 @@ pub(super) const WIDTHS: &[(&str, OwnWidth)] = &[
 ];
 
 pub(super) const HF_MOE: &[&[Row]] = &[moe::GRANITE];
+
+pub(super) const WRITTEN: Written = Written {
+    keys: &[
+        ("embedding_multiplier", "embedding_multiplier"),
+        ("residual_multiplier", "residual_multiplier"),
+        ("attention_multiplier", "attention_multiplier"),
+        ("logit_scale", "logits_scaling"),
+        ("attention_bias", "attention_bias"),
+        ("mlp_bias", "mlp_bias"),
+    ],
+    ..Written::new("granite", "GraniteForCausalLM")
+};
+
+pub(super) const WRITTEN_MOE: Written = Written {
+    keys: &[
+        ("embedding_multiplier", "embedding_multiplier"),
+        ("residual_multiplier", "residual_multiplier"),
+        ("attention_multiplier", "attention_multiplier"),
+        ("logit_scale", "logits_scaling"),
+        ("attention_bias", "attention_bias"),
+        ("num_local_experts", "num_local_experts"),
+        ("num_experts_per_tok", "num_experts_per_tok"),
+    ],
+    ..Written::new("granitemoe", "GraniteMoeForCausalLM")
+};
 
 /// The dense models.
 pub(super) fn granite(hp: &Hparams) -> Result<Spec> {

@@ -3,7 +3,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use super::{Defaults, Dims, written::Written};
 use crate::names::{Row, Source::Grouped, Source::Whole};
 use crate::{Layer, Result, Spec};
 
@@ -24,6 +24,9 @@ pub(super) const HF: &[&[Row]] = &[&[
 ]];
 
 const DEFAULTS: Defaults = Defaults { context: 2048, vocab: Some(103_168), ..Defaults::USUAL };
+
+pub(super) const WRITTEN: Written =
+    Written { values: &[("bias", "false")], ..Written::new("internlm2", "InternLM2ForCausalLM") };
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     if hp.flag("bias")?.unwrap_or(false) {

@@ -3,7 +3,7 @@
 use ffai_checkpoint::Hparams;
 
 use super::dims::{MOST, attention_layers, kept, size};
-use super::{Defaults, Dims};
+use super::{Defaults, Dims, written::Written};
 use crate::names::{
     Row,
     Source::{Rows, Squeezed, Whole},
@@ -55,6 +55,24 @@ const DEFAULTS: Defaults = Defaults {
     theta: 1_000_000.0,
     tied: true,
     ..Defaults::USUAL
+};
+
+pub(super) const WRITTEN: Written = Written {
+    keys: &[
+        ("conv_L_cache", "conv_L_cache"),
+        ("layer_types", "layer_types"),
+        ("rms_norm_eps", "norm_eps"),
+        ("hidden_size", "block_dim"),
+        ("intermediate_size", "block_ff_dim"),
+        ("tie_word_embeddings", "tie_embedding"),
+    ],
+    values: &[
+        ("block_auto_adjust_ff_dim", "false"),
+        ("conv_bias", "false"),
+        ("block_multiple_of", "256"),
+        ("block_ffn_dim_multiplier", "1.0"),
+    ],
+    ..Written::new("lfm2", "Lfm2ForCausalLM")
 };
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {

@@ -2,10 +2,17 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims, mixtral};
+use super::{Defaults, Dims, mixtral, written::Written};
 use crate::{Attention, Layer, Result, Spec};
 
 const DEFAULTS: Defaults = Defaults { context: 2048, ..Defaults::USUAL };
+
+/// Biases of both kinds are keys of the class; where there are experts, the file is one of Mixtral.
+pub(super) const WRITTEN: Written = Written {
+    keys: &[("attention_bias", "attention_bias"), ("mlp_bias", "mlp_bias")],
+    instead: Some(("num_local_experts", &mixtral::WRITTEN)),
+    ..Written::new("llama", "LlamaForCausalLM")
+};
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     if hp.count("num_local_experts")?.is_some_and(|experts| experts > 0) {

@@ -3,8 +3,27 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use serde_json::{Map, Value};
+
+use super::{
+    Defaults, Dims,
+    written::{Source, Written},
+};
 use crate::{Attention, Growth, Layer, Result, Spec};
+
+/// GGUF keeps the growth of queries beside the rope, its class inside.
+pub(super) const MINISTRAL3: Written =
+    Written { finish: rope_with_growth, ..Written::new("ministral3", "Ministral3ForCausalLM") };
+
+fn rope_with_growth(source: &Source<'_>, config: &mut Map<String, Value>) -> Result<()> {
+    let scaling = config.remove("rope_scaling").and_then(|scaling| scaling.as_object().cloned());
+    let mut rope = scaling.unwrap_or_default();
+    rope.extend(config.remove("rope_theta").map(|theta| ("rope_theta".to_owned(), theta)));
+    let key = "llama_4_scaling_beta";
+    rope.extend(source.checkpoint.hparams().value(key).map(|beta| (key.to_owned(), beta.clone())));
+    config.insert("rope_parameters".into(), rope.into());
+    Ok(())
+}
 
 /// Mistral: a window on every layer, unless it is null.
 pub(super) fn mistral(hp: &Hparams) -> Result<Spec> {

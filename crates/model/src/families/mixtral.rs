@@ -2,7 +2,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use super::{Defaults, Dims, written::Written};
 use crate::names::{Row, moe};
 use crate::{Attention, Layer, Result, Router, Spec};
 
@@ -10,6 +10,15 @@ pub(super) const HF: &[&[Row]] = &[moe::MIXTRAL];
 
 const DEFAULTS: Defaults =
     Defaults { context: 131_072, kv_heads: Some(8), eps: 1e-5, theta: 1_000_000.0, ..Defaults::USUAL };
+
+pub(super) const WRITTEN: Written = Written {
+    keys: &[
+        ("num_local_experts", "num_local_experts"),
+        ("num_experts_per_tok", "num_experts_per_tok"),
+        ("sliding_window", "sliding_window"),
+    ],
+    ..Written::new("mixtral", "MixtralForCausalLM")
+};
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, DEFAULTS)?;

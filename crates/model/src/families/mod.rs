@@ -25,6 +25,7 @@ mod seed;
 mod smollm3;
 mod starcoder2;
 mod table;
+mod written;
 
 use ffai_checkpoint::{Checkpoint, Hparams, Layout};
 
@@ -32,6 +33,7 @@ use crate::names::{Row, gguf, hf, pattern};
 use crate::{Error, HeadOrder, Mixer, Pairing, Result, Rope, Spec, rope_freqs, stored};
 pub(crate) use dims::{Defaults, Dims};
 pub use table::table;
+pub use written::{HuggingFaceForm, Written, hugging_face_form};
 
 /// One architecture: the name in `model_type`, and the function that translates its config.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,8 @@ pub struct Family {
     pub gguf_rope: fn(Rope) -> Rope,
     /// Role patterns of matrices that mlx-lm quantizes otherwise than the rest of a model.
     pub widths: &'static [(&'static str, OwnWidth)],
+    /// How the config of a GGUF of this family is written; none where such files are not converted.
+    pub written: Option<&'static Written>,
 }
 
 /// How mlx-lm quantizes a matrix that it does not treat as the rest of the model.
@@ -93,6 +97,7 @@ impl Family {
             ignored: &[],
             gguf_rope: |rope| rope,
             widths: &[],
+            written: None,
         }
     }
 
@@ -138,6 +143,10 @@ impl Family {
         Family { widths, ..self }
     }
 
+    const fn written(self, written: &'static Written) -> Family {
+        Family { written: Some(written), ..self }
+    }
+
     const fn ignoring(self, ignored: &'static [(&'static str, &'static str)]) -> Family {
         Family { ignored, ..self }
     }
@@ -145,22 +154,31 @@ impl Family {
 
 /// Every architecture there is.
 pub const FAMILIES: &[Family] = &[
-    Family::new("llama", "Llama 2 and 3, SmolLM, Yi", llama::spec).adjacent(),
-    Family::new("qwen2", "Qwen 2 and 2.5", qwen::qwen2),
-    Family::new("qwen3", "Qwen 3", qwen::qwen3),
+    Family::new("llama", "Llama 2 and 3, SmolLM, Yi", llama::spec).adjacent().written(&llama::WRITTEN),
+    Family::new("qwen2", "Qwen 2 and 2.5", qwen::qwen2).written(&qwen::QWEN2),
+    Family::new("qwen3", "Qwen 3", qwen::qwen3).written(&qwen::QWEN3),
     Family::new("mistral", "Mistral 7B, Nemo, Small", mistral::mistral).in_gguf_as("llama"),
     Family::new("ministral3", "Ministral 3", mistral::ministral3).adjacent().in_gguf_as("mistral3"),
-    Family::new("mistral3", "Mistral 3 (text)", mistral::mistral3).adjacent().ignoring(hf::TOWERS),
-    Family::new("seed_oss", "Seed-OSS", seed::spec).names(&[], &[gguf::NORM_AFTER_ATTENTION]),
-    Family::new("smollm3", "SmolLM 3", smollm3::spec).adjacent(),
-    Family::new("phi3", "Phi 3, 3.5 and 4", phi3::spec).names(phi3::HF, phi3::GGUF),
-    Family::new("granite", "Granite 3", granite::granite).adjacent().quantizing(granite::WIDTHS),
-    Family::new("internlm2", "InternLM 2 and 2.5", internlm2::spec).adjacent().names(internlm2::HF, &[]),
-    Family::new("olmo2", "OLMo 2", olmo::olmo2).names(olmo::HF, &[]),
+    Family::new("mistral3", "Mistral 3 (text)", mistral::mistral3)
+        .adjacent()
+        .ignoring(hf::TOWERS)
+        .written(&mistral::MINISTRAL3),
+    Family::new("seed_oss", "Seed-OSS", seed::spec).names(&[], &[gguf::NORM_AFTER_ATTENTION]).written(&seed::WRITTEN),
+    Family::new("smollm3", "SmolLM 3", smollm3::spec).adjacent().written(&smollm3::WRITTEN),
+    Family::new("phi3", "Phi 3, 3.5 and 4", phi3::spec).names(phi3::HF, phi3::GGUF).written(&phi3::WRITTEN),
+    Family::new("granite", "Granite 3", granite::granite)
+        .adjacent()
+        .quantizing(granite::WIDTHS)
+        .written(&granite::WRITTEN),
+    Family::new("internlm2", "InternLM 2 and 2.5", internlm2::spec)
+        .adjacent()
+        .names(internlm2::HF, &[])
+        .written(&internlm2::WRITTEN),
+    Family::new("olmo2", "OLMo 2", olmo::olmo2).names(olmo::HF, &[]).written(&olmo::OLMO2),
     Family::new("olmo3", "OLMo 3", olmo::olmo3).in_gguf_as("olmo2").names(olmo::HF, &[]),
-    Family::new("glm4", "GLM 4", glm4::spec).adjacent().names(glm4::HF, glm4::GGUF),
-    Family::new("ernie4_5", "ERNIE 4.5", ernie4_5::spec).adjacent(),
-    Family::new("lfm2", "LFM2", lfm2::spec).names(lfm2::HF, lfm2::GGUF),
+    Family::new("glm4", "GLM 4", glm4::spec).adjacent().names(glm4::HF, glm4::GGUF).written(&glm4::WRITTEN),
+    Family::new("ernie4_5", "ERNIE 4.5", ernie4_5::spec).adjacent().written(&ernie4_5::WRITTEN),
+    Family::new("lfm2", "LFM2", lfm2::spec).names(lfm2::HF, lfm2::GGUF).written(&lfm2::WRITTEN),
     Family::new("qwen3_next", "Qwen 3 Next", qwen_next::next)
         .in_gguf_as("qwen3next")
         .names(qwen_next::HF_NEXT, qwen_next::GGUF_NEXT)
@@ -186,12 +204,18 @@ pub const FAMILIES: &[Family] = &[
         .names(qwen_next::HF, qwen_next::GGUF)
         .ignoring(qwen_next::IGNORED),
     Family::new("mamba2", "Mamba 2", mamba2::spec).names(mamba2::HF, mamba2::GGUF),
-    Family::new("starcoder2", "StarCoder 2", starcoder2::spec).names(starcoder2::HF, &[]),
-    Family::new("cohere2", "Command R7B and A", cohere2::spec).adjacent().names(cohere2::HF, cohere2::GGUF),
-    Family::new("gemma", "Gemma", gemma::gemma).names(gemma::HF_1, &[]),
-    Family::new("gemma2", "Gemma 2", gemma::gemma2).names(gemma::HF, &[]),
+    Family::new("starcoder2", "StarCoder 2", starcoder2::spec).names(starcoder2::HF, &[]).written(&starcoder2::WRITTEN),
+    Family::new("cohere2", "Command R7B and A", cohere2::spec)
+        .adjacent()
+        .names(cohere2::HF, cohere2::GGUF)
+        .written(&cohere2::WRITTEN),
+    Family::new("gemma", "Gemma", gemma::gemma).names(gemma::HF_1, &[]).written(&gemma::WRITTEN_1),
+    Family::new("gemma2", "Gemma 2", gemma::gemma2).names(gemma::HF, &[]).written(&gemma::WRITTEN_2),
     Family::new("gemma3_text", "Gemma 3 (text)", gemma::gemma3).in_gguf_as("gemma3").names(gemma::HF, &[]),
-    Family::new("gemma3", "Gemma 3 (text part)", gemma::gemma3).names(gemma::HF, &[]).ignoring(hf::TOWERS),
+    Family::new("gemma3", "Gemma 3 (text part)", gemma::gemma3)
+        .names(gemma::HF, &[])
+        .ignoring(hf::TOWERS)
+        .written(&gemma::WRITTEN_3),
     Family::new("gemma4_text", "Gemma 4 (text)", gemma4::spec)
         .in_gguf_as("gemma4")
         .names(gemma4::HF, gemma4::GGUF)
@@ -200,33 +224,44 @@ pub const FAMILIES: &[Family] = &[
     Family::new("gemma4", "Gemma 4 (text part)", gemma4::spec)
         .names(gemma4::HF, gemma4::GGUF)
         .ignoring(gemma4::IGNORED)
-        .quantizing(ROUTER_IN_8_BITS),
+        .quantizing(ROUTER_IN_8_BITS)
+        .written(&gemma4::WRITTEN),
     Family::new("mixtral", "Mixtral", mixtral::spec).in_gguf_as("llama").names(mixtral::HF, &[]),
-    Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe).in_gguf_as("qwen2moe"),
-    Family::new("qwen3_moe", "Qwen 3 (mixtures)", qwen::qwen3_moe).in_gguf_as("qwen3moe").quantizing(ROUTER_IN_8_BITS),
+    Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe)
+        .in_gguf_as("qwen2moe")
+        .written(&qwen::QWEN2_MOE),
+    Family::new("qwen3_moe", "Qwen 3 (mixtures)", qwen::qwen3_moe)
+        .in_gguf_as("qwen3moe")
+        .quantizing(ROUTER_IN_8_BITS)
+        .written(&qwen::QWEN3_MOE),
     Family::new("deepseek_v3", "DeepSeek V3 and R1", deepseek::spec)
         .adjacent()
         .in_gguf_as("deepseek2")
         .names(deepseek::HF, deepseek::GGUF)
         .ignoring(hf::MORE_TOKENS)
-        .quantizing(deepseek::WIDTHS),
+        .quantizing(deepseek::WIDTHS)
+        .written(&deepseek::WRITTEN),
     Family::new("gpt_oss", "gpt-oss", gpt_oss::spec)
         .in_gguf_as("gpt-oss")
         .names(gpt_oss::HF, gpt_oss::GGUF)
-        .quantizing(ROUTER_IN_8_BITS),
-    Family::new("olmoe", "OLMoE", olmo::olmoe),
+        .quantizing(ROUTER_IN_8_BITS)
+        .written(&gpt_oss::WRITTEN),
+    Family::new("olmoe", "OLMoE", olmo::olmoe).written(&olmo::OLMOE),
     Family::new("granitemoe", "Granite 3 (mixtures)", granite::granitemoe)
         .adjacent()
         .names(granite::HF_MOE, &[])
-        .quantizing(granite::WIDTHS),
+        .quantizing(granite::WIDTHS)
+        .written(&granite::WRITTEN_MOE),
     Family::new("phimoe", "Phi 3.5 MoE", phimoe::spec)
         .names(phimoe::HF, &[])
-        .with_factors_of_gguf(phimoe::by_short_factors),
+        .with_factors_of_gguf(phimoe::by_short_factors)
+        .written(&phimoe::WRITTEN),
     Family::new("glm4_moe", "GLM 4.5 and 4.6", glm4_moe::spec)
         .in_gguf_as("glm4moe")
         .names(glm4_moe::HF, glm4_moe::GGUF)
         .ignoring(hf::MORE_TOKENS)
-        .quantizing(PLAIN_ROUTER),
+        .quantizing(PLAIN_ROUTER)
+        .written(&glm4_moe::WRITTEN),
 ];
 
 /// The family of that `model_type`, or of that name in GGUF.

@@ -3,13 +3,52 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Defaults, Dims,
+    written::{Source, Written},
+};
 use crate::names::{Row, hf};
 use crate::{Attention, Branch, Layer, QkNorm, Result, Rope, Router, Spec};
 
 pub(super) const HF: &[&[Row]] = &[hf::POST_NORMS_OLMO];
 
 const DEFAULTS: Defaults = Defaults { context: 2048, eps: 1e-5, ..Defaults::USUAL };
+
+/// llama.cpp gives OLMo 3, which has a window, the name of OLMo 2.
+pub(super) const OLMO2: Written = Written {
+    keys: &[("attention_bias", "attention_bias")],
+    instead: Some(("sliding_window", &OLMO3)),
+    ..Written::new("olmo2", "Olmo2ForCausalLM")
+};
+
+const OLMO3: Written = Written {
+    keys: &[("attention_bias", "attention_bias"), ("sliding_window", "sliding_window"), ("layer_types", "layer_types")],
+    finish: ropes_by_kind,
+    ..Written::new("olmo3", "Olmo3ForCausalLM")
+};
+
+pub(super) const OLMOE: Written = Written {
+    keys: &[
+        ("attention_bias", "attention_bias"),
+        ("num_local_experts", "num_experts"),
+        ("num_experts_per_tok", "num_experts_per_tok"),
+        ("norm_topk_prob", "norm_topk_prob"),
+    ],
+    ..Written::new("olmoe", "OlmoeForCausalLM")
+};
+
+/// One theta for layers of both kinds, and the scaling for those without a window: in the form of transformers beside that of mlx-lm.
+fn ropes_by_kind(_: &Source<'_>, config: &mut Map<String, Value>) -> Result<()> {
+    let theta = config.get("rope_theta").cloned().unwrap_or(Value::Null);
+    let scaling = config.get("rope_scaling").and_then(Value::as_object).cloned();
+    let mut full = scaling.unwrap_or_else(|| Map::from_iter([("rope_type".to_owned(), "default".into())]));
+    full.insert("rope_theta".into(), theta.clone());
+    let sliding = json!({"rope_type": "default", "rope_theta": theta});
+    config.insert("rope_parameters".into(), json!({"full_attention": full, "sliding_attention": sliding}));
+    Ok(())
+}
 
 /// OLMo 2.
 pub(super) fn olmo2(hp: &Hparams) -> Result<Spec> {

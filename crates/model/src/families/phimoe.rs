@@ -5,7 +5,12 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims, mixtral};
+use serde_json::{Map, Value};
+
+use super::{
+    Defaults, Dims, mixtral,
+    written::{Source, Written},
+};
 use crate::names::Row;
 use crate::{Attention, Head, Layer, Lengths, NormKind, Result, Rope, RopeTable, Router, Routing, Score, Spec};
 
@@ -19,6 +24,30 @@ const DEFAULTS: Defaults = Defaults {
     norm: NormKind::Layer { bias: true },
     ..Defaults::USUAL
 };
+
+pub(super) const WRITTEN: Written = Written {
+    keys: &[
+        ("attention_bias", "attention_bias"),
+        ("lm_head_bias", "lm_head_bias"),
+        ("num_local_experts", "num_local_experts"),
+        ("num_experts_per_tok", "num_experts_per_tok"),
+        ("sliding_window", "sliding_window"),
+        ("original_max_position_embeddings", "original_max_position_embeddings"),
+    ],
+    values: &[("router_jitter_noise", "0.01")],
+    finish: factors_outright,
+    ..Written::new("phimoe", "PhimoeForCausalLM")
+};
+
+/// The class has a factor for either length, a GGUF one for both.
+fn factors_outright(_: &Source<'_>, config: &mut Map<String, Value>) -> Result<()> {
+    let Some(Value::Object(scaling)) = config.get_mut("rope_scaling") else { return Ok(()) };
+    let factor = scaling.remove("attention_factor").unwrap_or_else(|| 1.0.into());
+    for key in ["short_mscale", "long_mscale"] {
+        scaling.insert(key.into(), factor.clone());
+    }
+    Ok(())
+}
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, DEFAULTS)?;

@@ -2,10 +2,16 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use super::{Defaults, Dims, written::Written};
 use crate::{Attention, Layer, Result, Spec};
 
 const DEFAULTS: Defaults = Defaults { context: 524_288, head_dim: Some(128), kv_heads: Some(8), ..Defaults::USUAL };
+
+pub(super) const WRITTEN: Written = Written {
+    keys: &[("attention_bias", "attention_bias"), ("mlp_bias", "mlp_bias")],
+    values: &[("attention_out_bias", "false")],
+    ..Written::new("seed_oss", "SeedOssForCausalLM")
+};
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, DEFAULTS)?;

@@ -2,7 +2,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims};
+use super::{Defaults, Dims, written::Written};
 use crate::names::{Row, hf};
 use crate::{Activation, Attention, Layer, Mlp, NormKind, Result, Spec};
 
@@ -16,6 +16,12 @@ const DEFAULTS: Defaults = Defaults {
     act: Activation::GeluTanh,
     tied: true,
     ..Defaults::USUAL
+};
+
+pub(super) const WRITTEN: Written = Written {
+    keys: &[("layer_norm_eps", "norm_epsilon"), ("sliding_window", "sliding_window")],
+    values: &[("use_bias", "true"), ("mlp_type", "\"default\""), ("norm_type", "\"layer_norm\"")],
+    ..Written::new("starcoder2", "Starcoder2ForCausalLM")
 };
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {

@@ -114,6 +114,16 @@ impl Names {
         Some(Found { indices: indices.map(|index| index.and_then(|index| index.parse().ok())), ..found })
     }
 
+    /// As [`Names::saved`] for a weight that the tables `from` of another layout found: what may lie in several places there and here has
+    /// them in the same order.
+    pub fn saved_from(&self, role: &str, from: &Names, read: &Found) -> Option<Found> {
+        let pattern = split(role).0;
+        let (here, there) = (self.roles.get(pattern.as_str())?, from.roles.get(pattern.as_str())?);
+        let nth = there.iter().position(|source| *source == read.source).filter(|_| here.len() == there.len());
+        let same = nth.and_then(|nth| here.get(nth)).map(|source| Found { source: *source, ..read.clone() });
+        self.saved(role, same.as_ref())
+    }
+
     /// Whether the tensors' names begin with the prefix of a language model among other towers.
     pub fn is_wrapped(&self) -> bool {
         !self.wrapper.is_empty()

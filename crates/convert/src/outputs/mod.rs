@@ -1,5 +1,7 @@
 //! Which tensors are written, and of which stored rows each consists.
 
+mod from_gguf;
+
 use std::collections::HashMap;
 
 use ffai_checkpoint::{Checkpoint, Dtype, Float, Int, Storage, Tensor};
@@ -9,7 +11,8 @@ use ffai_model::{
     names::{Found, Names, Source},
 };
 
-use crate::{Error, Result};
+pub(crate) use self::from_gguf::outputs_of_gguf;
+use crate::{Error, Result, mlx, part::Part};
 
 /// A tensor that is written, with the scales and biases beside it.
 pub(crate) struct Output {
@@ -18,24 +21,26 @@ pub(crate) struct Output {
     /// Its shape in numbers.
     pub(crate) shape: Vec<usize>,
     /// Its rows, one part after the other.
-    pub(crate) parts: Vec<Tensor>,
+    pub(crate) parts: Vec<Part>,
     /// The first role it plays.
     pub(crate) role: String,
     /// Whether mlx-lm can quantize it.
     pub(crate) module: bool,
     /// The family's own rule.
     pub(crate) own: Option<OwnWidth>,
+    /// Whether it comes from a GGUF.
+    pub(crate) from_gguf: bool,
     /// How it is written.
     pub(crate) storage: Storage,
 }
 
 impl Output {
     pub(crate) fn rows(&self) -> usize {
-        self.parts.iter().map(Tensor::rows).sum()
+        self.parts.iter().map(Part::rows).sum()
     }
 
     pub(crate) fn cols(&self) -> usize {
-        self.parts.first().map_or(1, Tensor::cols)
+        self.parts.first().map_or(1, Part::cols)
     }
 
     /// The path of its module: what a config calls it.
@@ -46,7 +51,29 @@ impl Output {
     /// The storage that all parts have, if they have the same.
     pub(crate) fn stored(&self) -> Option<Storage> {
         let first = self.parts.first()?.storage();
-        self.parts.iter().all(|part| part.storage() == first && part.factor() == 1.0).then_some(first)
+        self.parts.iter().all(|part| part.storage() == first && part.tensor.factor() == 1.0).then_some(first)
+    }
+
+    /// The storage of MLX that stands for what is stored, scales being of this type where the file's are none of MLX's: of parts that
+    /// differ the widest, and none where they are plain, in part or all.
+    pub(crate) fn kept(&self, scales: Float) -> Option<Storage> {
+        let of = |part: &Part| match part.storage() {
+            Storage::Block(block) => Some(mlx::storage_of(block, scales)),
+            Storage::Dense(_) => None,
+            own => Some(own).filter(|_| part.tensor.factor() == 1.0),
+        };
+        let all = self.parts.iter().map(of).collect::<Option<Vec<_>>>()?;
+        let first = *all.first()?;
+        if all.iter().all(|one| *one == first) {
+            return Some(first);
+        }
+        let blocks = self.parts.iter().all(|part| matches!(part.storage(), Storage::Block(_)));
+        all.into_iter().filter(|_| blocks).max_by_key(|storage| storage.row_bytes(self.cols()))
+    }
+
+    /// Whether blocks of GGUF are the source.
+    pub(crate) fn is_of_blocks(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part.storage(), Storage::Block(_)))
     }
 }
 
@@ -70,7 +97,7 @@ pub(crate) fn outputs(spec: &Spec, weights: &Weights, checkpoint: &Checkpoint) -
         if let Some(&at) = index.get(&to.tensor) {
             // The whole tensor was taken for the first of its roles.
             if !whole {
-                outputs[at].parts.push(tensor.clone());
+                outputs[at].parts.push(Part::new(tensor.clone()));
             }
             continue;
         }
@@ -81,8 +108,9 @@ pub(crate) fn outputs(spec: &Spec, weights: &Weights, checkpoint: &Checkpoint) -
             shape: part.shape().to_vec(),
             own: family.own_width(&role),
             storage: part.storage(),
+            from_gguf: false,
             name: to.tensor,
-            parts: vec![part],
+            parts: vec![Part::new(part)],
             role,
         });
     }

@@ -1,0 +1,93 @@
+//! What `ffai convert` makes of a GGUF gives the same logits and the same ids, from codes that are the same wherever MLX has them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod conversion;
+
+use std::path::{Path, PathBuf};
+
+use conversion::{golden, goldens, to, tokens};
+use ffai_checkpoint::{Block, Checkpoint, Storage};
+use ffai_convert::{Change, Options};
+use ffai_model::families;
+use ffai_program::conform::relative_error;
+use ffai_text::Text;
+
+/// Every golden in GGUF.
+fn cases() -> Vec<PathBuf> {
+    goldens(|case| ["model.gguf", "model-00001-of-00003.gguf"].iter().any(|name| case.join(name).exists()))
+}
+
+/// Whether a tensor keeps its numbers, or its codes and all that belongs to them.
+fn is_kept(change: &Change) -> bool {
+    change.from.iter().all(|from| match (from, change.to) {
+        (Storage::Block(_), Storage::Dense(_)) => false,
+        (Storage::Block(block), _) => block.has_half_scales() || *block == Block::Mxfp4,
+        _ => true,
+    })
+}
+
+/// The family of a golden.
+fn family(case: &Path) -> String {
+    case.parent().and_then(Path::file_name).unwrap().to_string_lossy().into_owned()
+}
+
+fn check(case: &Path) -> Result<Vec<Change>, String> {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let summary = to(case, &Options::default(), &out).map_err(|e| e.to_string())?;
+    let tokens = tokens(case);
+    let logits = |folder| conversion::logits(folder, &tokens).map_err(|e| e.to_string());
+    let error = relative_error(&logits(&out)?, &logits(case)?);
+    let exact = summary.changes.iter().all(|change| change.error == 0.0);
+    // Codes of 16 bits and few are far from exact on random numbers.
+    let bound = if exact { 1e-5 } else { 0.5 };
+    if error > bound {
+        return Err(format!("logits {error:.1e} apart"));
+    }
+    Ok(summary.changes)
+}
+
+#[test]
+fn every_golden_gives_the_same_logits_after_conversion() {
+    let (mut failures, mut refused, cases) = (Vec::new(), Vec::new(), cases());
+    assert!(cases.len() > 50, "only {} goldens were found", cases.len());
+    for case in cases {
+        match check(&case) {
+            Err(error) if error.contains("cannot be written as a config.json") => refused.push(family(&case)),
+            Err(error) => failures.push(format!("{}: {error}", case.display())),
+            Ok(changes) => {
+                let lossy = changes.iter().filter(|c| c.error != 0.0 && is_kept(c));
+                failures.extend(lossy.map(|change| format!("{}: {change}", case.display())));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let known = |family: &String| families::named(family).is_some_and(|family| family.written.is_none());
+    assert!(refused.iter().all(known), "only families without a form are refused: {refused:?}");
+}
+
+#[test]
+fn a_line_for_each_tensor_says_what_it_cost() {
+    let changes = check(&golden("llama/gguf_k")).unwrap();
+    let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn the_files_of_a_tokenizer_say_what_the_metadata_say() {
+    let rows: Vec<serde_json::Value> = serde_json::from_str(include_str!("../../../tests/text/tokens.json")).unwrap();
+    for case in ["llama/gguf_q4_0", "gemma3/gguf_q8_0", "llama/gguf_split", "cohere2/gguf_q8_0"] {
+        let scratch = tempfile::tempdir().unwrap();
+        let out = scratch.path().join("out");
+        to(&golden(case), &Options::default(), &out).unwrap();
+        let [own, written] =
+            [golden(case), out].map(|folder| Text::from_checkpoint(&Checkpoint::open(&folder).unwrap()).unwrap());
+        assert_eq!((&written.eos, written.bos, &written.templates), (&own.eos, own.bos, &own.templates), "{case}");
+        assert!(own.tokenizer.special_ids().eq(written.tokenizer.special_ids()), "{case}");
+        for row in &rows {
+            let text = row["text"].as_str().unwrap();
+            assert_eq!(written.encode_prompt(text).unwrap(), own.encode_prompt(text).unwrap(), "{case} {text:?}");
+        }
+    }
+}
