@@ -109,7 +109,7 @@ fn divided(rope: &Rope, tensor: &Tensor) -> Result<RopeTable> {
 pub(crate) fn scaling(checkpoint: &Checkpoint, spec: &Spec) -> Result<Option<Value>> {
     let [all, short, long] = NAMES.map(|name| read(checkpoint, name));
     if let (Some(short), Some(long)) = (short?, long?) {
-        return longrope(checkpoint, [short, long]).map(Some);
+        return longrope(checkpoint, [&short, &long]).map(Some);
     }
     let theta = checkpoint.hparams().float("rope_theta")?.unwrap_or(10_000.0);
     Ok(match (all?, spec.ropes.as_slice()) {
@@ -118,11 +118,11 @@ pub(crate) fn scaling(checkpoint: &Checkpoint, spec: &Spec) -> Result<Option<Val
     })
 }
 
-fn longrope(checkpoint: &Checkpoint, factors: [Tensor; 2]) -> Result<Value> {
+fn longrope(checkpoint: &Checkpoint, factors: [&Tensor; 2]) -> Result<Value> {
     let hp = checkpoint.hparams();
     // The shortest decimals that give the f32 again.
     let list = |tensor: &Tensor| tensor.to_f32().iter().map(|v| v.to_string().parse::<f64>().ok()).collect::<Vec<_>>();
-    let [short, long] = factors.each_ref().map(list);
+    let [short, long] = factors.map(list);
     let mut map = Map::new();
     map.insert("rope_type".into(), "longrope".into());
     map.insert("type".into(), "longrope".into());
