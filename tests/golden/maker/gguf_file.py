@@ -60,6 +60,7 @@ NAMES = [
     *((f"model.layers.#.conv.{part}.", f"blk.#.shortconv.{part}.") for part in ("in_proj", "conv", "out_proj")),
     *((f"model.layers.#.feed_forward.w{n}.", f"blk.#.ffn_{part}.") for n, part in ((1, "gate"), (2, "down"), (3, "up"))),
     *((f"model.layers.#.mlp.experts.{p}_proj.", f"blk.#.ffn_{p}_exps.") for p in EXPERTS),
+    ("model.layers.#.mlp.experts.gate_up_proj", "blk.#.ffn_gate_up_exps.weight"),
     ("model.layers.#.mlp.gate.e_score_correction_bias", "blk.#.exp_probs_b.bias"),
     ("model.layers.#.mlp.gate.", "blk.#.ffn_gate_inp."),
     ("model.layers.#.block_sparse_moe.gate.", "blk.#.ffn_gate_inp."),
@@ -133,7 +134,7 @@ PERMUTED = {name: HEADS for name in ("llama", "smollm3", "granite", "granitemoe"
 class Gguf:
     """`main` is the type of matrices, `types` changes it for patterns of GGUF names; K types are random blocks. `splits` is
     the number of files; `joint` keeps the last matrices of latent attention in one, `packed` the products of delta nets in groups,
-    as older converters did. No config.json is written: llama3 factors become the tensor rope_freqs.weight."""
+    as older converters did; `fused` leaves gate and up of experts in one. No config.json is written: llama3 factors become the tensor rope_freqs.weight."""
 
     main: str
     pre: str
@@ -141,6 +142,7 @@ class Gguf:
     splits: int = 1
     joint: bool = False
     packed: bool = False
+    fused: bool = False
 
     def write(self, folder: Path, config: dict[str, Any], weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes model.gguf; returns the stored values as f32, rows in the order of the Hugging Face checkpoint."""
@@ -157,7 +159,8 @@ class Gguf:
             writer.add_tensor("rope_freqs.weight", two_kinds.factors(config, scaling))
         parts = states.split(weights, config, self.packed)
         cut = layouts.split(parts, config, self.joint)
-        fused = {name: value for name, value in cut.items() if two_kinds.stays_fused(name)}
+        stays = lambda name: two_kinds.stays_fused(name) or self.fused and name.endswith("experts.gate_up_proj")  # noqa: E731
+        fused = {name: value for name, value in cut.items() if stays(name)}
         single = {name: value for name, value in cut.items() if name not in fused}
         for name, value in {**stacked(single), **fused}.items():
             if name.endswith(layouts.TAPS):

@@ -227,7 +227,7 @@ impl Dims {
 fn epsilon(hp: &Hparams, default: f64) -> Result<f32> {
     let key = EPS.into_iter().find(|key| hp.value(key).is_some()).unwrap_or(EPS[0]);
     let eps = hp.float(key)?.unwrap_or(default);
-    if !(eps.is_finite() && eps >= 0.0) {
+    if !((eps as f32).is_finite() && eps >= 0.0) {
         return Err(hp.invalid(key, "a small positive number").into());
     }
     Ok(eps as f32)

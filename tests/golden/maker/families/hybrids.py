@@ -139,6 +139,7 @@ CASES: list[Case] = [
         "bf16": ({}, "bf16", 24),
         "mlx_4bit_g32": (WIDE_EXPERTS, FOUR, 24),
         "gguf_q8_0": (EXPERT_BLOCKS, Gguf("Q8_0", "qwen35"), 24),
+        "gguf_fused": ({**EXPERT_BLOCKS, "num_experts": 3}, Gguf("Q4_0", "qwen35", fused=True), 24),
     }),
     *plain_cases("qwen3_5_moe", {**QWEN, **EXPERTS, "model_type": "qwen3_5_moe_text"}, {
         "bf16": ({}, Wrapped("qwen3_5_moe", Plain("bf16"), "model.language_model."), 24),
