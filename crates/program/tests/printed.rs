@@ -44,8 +44,12 @@ fn qwen3_with_windows() -> Value {
 
 /// Compares both prints with their snapshots.
 fn check(name: &str, config: &Value) {
+    check_in(Layout::HuggingFace, name, config);
+}
+
+fn check_in(layout: Layout, name: &str, config: &Value) {
     let hparams = Hparams::from_json(Path::new("config.json"), config.to_string().as_bytes()).expect("a config");
-    let spec = ffai_model::spec_of(&hparams, Layout::HuggingFace).expect("a spec");
+    let spec = ffai_model::spec_of(&hparams, layout).expect("a spec");
     insta::with_settings!({ snapshot_path => "../../../tests/snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!(format!("{name}.spec"), spec);
         insta::assert_snapshot!(format!("{name}.program"), lower(&spec));
@@ -143,6 +147,7 @@ fn small_models_with_states_print_as_they_did() {
     for model_type in ["qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"] {
         check(&format!("small-{model_type}"), &small(model_type, &delta));
     }
+    check_in(Layout::Gguf, "small-qwen35-gguf", &small("qwen35", &delta));
 }
 
 #[test]
