@@ -177,7 +177,7 @@ impl<'a> Binder<'a> {
         let has = |name: &str| self.checkpoint.entry(name).is_some();
         let Some(found) = self.names.find(&decl.role, has) else { return self.whole(&decl.role, &ask) };
         match found.source {
-            Source::Whole(_) => self.whole(&found.tensor, &ask),
+            Source::Whole(_) | Source::Former(_) => self.whole(&found.tensor, &ask),
             Source::Rows(..) => self.some_rows(&found, &ask),
             Source::Grouped(..) => self.grouped_rows(&found, &ask),
             Source::PlusOne(_) => self.changed(&found.tensor, &ask, |value| 1.0 + value),

@@ -141,6 +141,15 @@ fn small_models_with_states_print_as_they_did() {
     check("small-lfm2", &small("lfm2", &kinds));
     let scans = json!({"num_heads": 4, "head_dim": 32, "n_groups": 2, "state_size": 16, "time_step_limit": [0.0, 0.5]});
     check("small-mamba2", &small("mamba2", &scans));
+    let channels =
+        json!({"intermediate_size": 128, "state_size": 8, "time_step_rank": "auto", "tie_word_embeddings": false});
+    for model_type in ["mamba", "falcon_mamba"] {
+        check(&format!("small-{model_type}"), &small(model_type, &channels));
+    }
+    let jamba = json!({"attn_layer_period": 3, "attn_layer_offset": 1, "num_experts": 4, "mamba_d_state": 8, "mamba_proj_bias": true});
+    check("small-jamba", &small("jamba", &jamba));
+    let experts = json!({"layer_types": ["conv", "full_attention", "conv", "conv"], "moe_intermediate_size": 32, "num_experts": 8});
+    check("small-lfm2_moe", &small("lfm2_moe", &experts));
     let delta = json!({"head_dim": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
         "linear_value_head_dim": 12, "moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2,
         "shared_expert_intermediate_size": 48});

@@ -25,7 +25,7 @@ RENAMED = {
 FUSED_THERE = ("gemma4_text", "qwen3_5_moe_text")
 # (gate, up, down) of one expert.
 USUAL = ("gate_proj", "up_proj", "down_proj")
-PARTS = {"mixtral": ("w1", "w3", "w2"), "phimoe": ("w1", "w3", "w2")}
+PARTS = {name: ("w1", "w3", "w2") for name in ("mixtral", "phimoe", "lfm2_moe")}
 
 
 def shapes_in_checkpoint(shapes: dict[str, tuple[int, ...]], config: dict[str, Any]) -> dict[str, tuple[int, ...]]:

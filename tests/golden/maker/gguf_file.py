@@ -11,11 +11,11 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 
 from .experts import stacked, unstacked
-from . import layouts, states, two_kinds
+from . import layouts, scans, states, two_kinds
 from .case import is_norm_from_zero, norms_from_zero
 from .vocabulary import add_tokenizer
 
-MODULES, EXPERTS = ("mlp", "block_sparse_moe"), ("gate", "up", "down")
+MODULES, EXPERTS = ("mlp", "block_sparse_moe", "feed_forward"), ("gate", "up", "down")
 # (name in a Hugging Face checkpoint, name in GGUF); `#` is the number of the layer.
 NAMES = [
     ("model.embed_tokens.", "token_embd."),
@@ -65,11 +65,15 @@ NAMES = [
     ("model.layers.#.mlp.gate.", "blk.#.ffn_gate_inp."),
     ("model.layers.#.block_sparse_moe.gate.", "blk.#.ffn_gate_inp."),
     ("model.layers.#.block_sparse_moe.router.layer.", "blk.#.ffn_gate_inp."),
+    ("model.layers.#.feed_forward.expert_bias", "blk.#.exp_probs_b.bias"),
+    *((f"model.layers.#.feed_forward.{router}.", "blk.#.ffn_gate_inp.") for router in ("gate", "router")),
+    *((f"model.layers.#.feed_forward.{p}_proj.", f"blk.#.ffn_{p}.") for p in EXPERTS),
     *((f"model.layers.#.{m}.switch_mlp.{p}_proj.", f"blk.#.ffn_{p}_exps.") for m in MODULES for p in EXPERTS),
     ("model.layers.#.mlp.shared_expert_gate.", "blk.#.ffn_gate_inp_shexp."),
     *((f"model.layers.#.mlp.shared_expert{s}.{p}_proj.", f"blk.#.ffn_{p}_shexp.") for s in ("", "s") for p in EXPERTS),
     *two_kinds.NAMES,
     *states.NAMES,
+    *scans.NAMES,
 ]
 # Architectures where that norm follows attention (or has the name of one that does).
 POST_ATTENTION = ("seed_oss", "gpt-oss", "glm4moe", "olmo2", "gemma2", "gemma3", "gemma4", *states.ARCHITECTURES.values())
@@ -88,6 +92,8 @@ ARCHITECTURES = {
     "deepseek_v3": "deepseek2",
     "gpt_oss": "gpt-oss",
     **states.ARCHITECTURES,
+    "falcon_mamba": "mamba",
+    "lfm2_moe": "lfm2moe",
 }
 # Keys of config.json and of GGUF, after the architecture, that some have.
 FLOATS = {
@@ -112,6 +118,7 @@ COUNTS = {
     "kv_lora_rank": "attention.kv_lora_rank",
     "qk_rope_head_dim": "rope.dimension_count",
     "conv_L_cache": "shortconv.l_cache",
+    "num_dense_layers": "leading_dense_block_count",
     "n_group": "expert_group_count",
     "topk_group": "expert_group_used_count",
 }
@@ -222,6 +229,7 @@ class Gguf:
         writer.add_head_count(config["num_attention_heads"])
         if config["num_attention_heads"]:
             writer.add_head_count_kv(key_heads(config, self.joint))
+        if "rope_theta" in config:
             writer.add_rope_freq_base(config["rope_theta"])
         if eps := config.get("rms_norm_eps") or config.get("norm_eps"):
             writer.add_layer_norm_rms_eps(eps)
@@ -270,6 +278,8 @@ def key_heads(config: dict[str, Any], joint: bool) -> int | list[int]:
         return 1
     if "conv" in config.get("layer_types", []):
         return [0 if kind == "conv" else config["num_key_value_heads"] for kind in config["layer_types"]]
+    if config["model_type"] == "jamba":
+        return scans.key_heads(config)
     return two_kinds.key_heads(config)
 
 

@@ -7,13 +7,15 @@ import numpy as np
 
 Weights = dict[str, np.ndarray]
 JOINT, KEYS, VALUES = "kv_b_proj", "embed_q", "unembed_out"
+W_NAMES = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
 TAPS = (".conv.weight", ".conv1d.weight")
 
 
 def split(weights: Weights, config: dict[str, Any], joint: bool = False) -> Weights:
     """As mlx-lm saves them; `joint` leaves latent attention as it is."""
     out: Weights = {}
-    for name, value in weights.items():
+    for own, value in weights.items():
+        name = renamed(own, config)
         if name.endswith(f"{JOINT}.weight") and not joint:
             module = name.removesuffix(f"{JOINT}.weight")
             heads = value.reshape(config["num_attention_heads"], -1, config["kv_lora_rank"])
@@ -43,8 +45,8 @@ def joined(stored: Weights, like: Weights, config: dict[str, Any]) -> Weights:
     """The inverse of `split`, by the names of `like`."""
 
     def value(name: str) -> np.ndarray:
-        if name in stored:
-            return stored[name].reshape(like[name].shape)
+        if (new := renamed(name, config)) in stored:
+            return stored[new].reshape(like[name].shape)
         if name.endswith(f"{JOINT}.weight"):
             module = name.removesuffix(f"{JOINT}.weight")
             keys, values = stored[f"{module}{KEYS}.weight"].swapaxes(1, 2), stored[f"{module}{VALUES}.weight"]
@@ -60,6 +62,12 @@ def joined(stored: Weights, like: Weights, config: dict[str, Any]) -> Weights:
         return rows if kind == "bias" else rows.swapaxes(1, 2)
 
     return {name: value(name) for name in like}
+
+
+def renamed(name: str, config: dict[str, Any]) -> str:
+    """What mlx-lm calls the matrices of MLPs beside mixtures, where it has another name for them."""
+    part = W_NAMES.get(name.split(".")[-2]) if config["model_type"] == "lfm2_moe" and ".experts." not in name else None
+    return ".".join([*name.split(".")[:-2], part, "weight"]) if part else name
 
 
 def takes_turns(config: dict[str, Any]) -> bool:

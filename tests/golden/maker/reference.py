@@ -17,7 +17,8 @@ logging.getLogger("transformers").setLevel(logging.ERROR)
 torch.set_num_threads(1)
 
 Weights = dict[str, np.ndarray]
-WITHOUT_ATTENTION = ("mamba", "mamba2")
+EMBEDDINGS = ("embed_tokens.weight", "embeddings.weight")
+WITHOUT_ATTENTION = ("mamba2",)
 
 
 def model(config: dict[str, Any]) -> torch.nn.Module:
@@ -54,7 +55,7 @@ def logits(
     fused = experts.from_checkpoint(stored, names, config)
     state = {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for name, value in fused.items()}
     if tied:
-        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+        state["lm_head.weight"] = next(value for name, value in state.items() if name.endswith(EMBEDDINGS))
     built.load_state_dict(state, strict=True)
     ids = torch.from_numpy(tokens.astype(np.int64))[None]
     attends = "num_attention_heads" in config and config["model_type"] not in WITHOUT_ATTENTION

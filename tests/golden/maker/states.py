@@ -6,6 +6,8 @@ from typing import Any
 import gguf
 import numpy as np
 
+from . import scans
+
 Weights = dict[str, np.ndarray]
 Config = dict[str, Any]
 DELTA = "model.layers.#.linear_attn."
@@ -125,7 +127,7 @@ def sections(config: Config) -> list[int]:
 
 def usual(config: Config) -> Config:
     """The config with those of its keys that most have: a model without attention is said to have no heads."""
-    if config["model_type"] != "mamba2":
+    if config["model_type"] not in ("mamba2", *scans.ALONE):
         return config
     others = {key: value for key, value in config.items() if key != "head_dim"}
     zeros = {"num_attention_heads": 0, "intermediate_size": 0}
@@ -136,6 +138,10 @@ def add_hparams(writer: gguf.GGUFWriter, config: Config) -> None:
     """The keys of recurrent layers."""
     if config["model_type"] == "mamba2":
         keys, width = SCAN_KEYS, config["head_dim"] * config["num_heads"]
+    elif config["model_type"] in scans.KEYS:
+        keys, width = scans.KEYS[config["model_type"]], scans.width(config)
+        if config["model_type"] in scans.ALONE:
+            writer.add_ssm_dt_b_c_rms(config["model_type"] == "falcon_mamba")
     elif "linear_num_key_heads" in config:
         keys, width = DELTA_KEYS, config["linear_value_head_dim"] * config["linear_num_value_heads"]
         writer.add_full_attention_interval(config["full_attention_interval"])

@@ -58,6 +58,7 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("embedding_length_per_layer_input", "hidden_size_per_layer_input", Count),
     ("shortconv.l_cache", "conv_L_cache", Count),
     ("full_attention_interval", "full_attention_interval", Count),
+    ("ssm.dt_b_c_rms", "use_bcdt_rms", Flag),
 ];
 
 /// Keys of the tokenizer.
@@ -142,6 +143,13 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
     if let Some(types) = layer_types(metadata, architecture)? {
         map.insert("layer_types".into(), types);
     }
+    if WITH_SOME_MIXTURES.contains(&architecture)
+        && let Some(layers) = map.get("num_hidden_layers").and_then(Value::as_u64)
+    {
+        // Far more layers than any model has stand for the error that the family will give.
+        let chooses = (0..layers.min(1 << 16)).map(|i| has(&format!("blk.{i}.ffn_gate_inp.weight")));
+        map.insert("layers_with_experts".into(), chooses.collect());
+    }
     for &(_, flag, value) in SETTLED.iter().filter(|(name, ..)| *name == architecture) {
         map.insert(flag.into(), value.into());
     }
@@ -162,8 +170,11 @@ pub(crate) fn translate(metadata: &Metadata, has: impl Fn(&str) -> bool) -> Resu
 /// Flags of configs whose consequences are in the file already.
 const SETTLED: &[(&str, &str, bool)] = &[("lfm2", "block_auto_adjust_ff_dim", false)];
 
+/// Architectures of which some layers have a mixture and some do not, which only their tensors say.
+const WITH_SOME_MIXTURES: &[&str] = &["jamba"];
+
 /// What `layer_types` of a config calls the layers without attention, which have no key heads in GGUF.
-const WITHOUT_ATTENTION: &[(&str, &str)] = &[("lfm2", "conv")];
+const WITHOUT_ATTENTION: &[(&str, &str)] = &[("lfm2", "conv"), ("lfm2moe", "conv"), ("jamba", "linear_attention")];
 
 /// A number of key heads for each layer: the greatest, and the layers that have none. False where the file has one for all.
 fn key_heads_by_layer(metadata: &Metadata, architecture: &str, map: &mut Map<String, Value>) -> Result<bool> {

@@ -19,6 +19,28 @@ struct States {
 
 const STATES: &[States] = &[
     States {
+        architectures: &["mamba"],
+        keys: &[
+            ("conv_kernel", "conv_kernel"),
+            ("state_size", "state_size"),
+            ("time_step_rank", "time_step_rank"),
+            ("inner_size", "intermediate_size"),
+        ],
+        head_dim: None,
+        attends: false,
+    },
+    States {
+        architectures: &["jamba"],
+        keys: &[
+            ("conv_kernel", "mamba_d_conv"),
+            ("state_size", "mamba_d_state"),
+            ("time_step_rank", "mamba_dt_rank"),
+            ("inner_size", "mamba_d_inner"),
+        ],
+        head_dim: None,
+        attends: true,
+    },
+    States {
         architectures: &["mamba2"],
         keys: &[
             ("conv_kernel", "conv_kernel"),

@@ -2,7 +2,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::dims::{MOST, attention_layers, kept, listed, size};
+use super::dims::{MOST, attention_layers, kept, size};
 use super::{Defaults, Dims, written::Written};
 use crate::names::{
     Row,
@@ -13,7 +13,17 @@ use crate::{Activation, Attention, CausalConv, Head, Layer, Mixer, Mlp, QkNorm, 
 const IN: &[&str] = &["layers.{i}.conv.b", "layers.{i}.conv.c", "layers.{i}.conv.x"];
 const IN_BIAS: &[&str] = &["layers.{i}.conv.b_bias", "layers.{i}.conv.c_bias", "layers.{i}.conv.x_bias"];
 
-pub(super) const HF: &[&[Row]] = &[&[
+pub(super) const HF: &[&[Row]] = &[
+    &[
+        ("layers.{i}.mlp.gate", Whole("model.layers.{i}.feed_forward.w1.weight")),
+        ("layers.{i}.mlp.up", Whole("model.layers.{i}.feed_forward.w3.weight")),
+        ("layers.{i}.mlp.down", Whole("model.layers.{i}.feed_forward.w2.weight")),
+    ],
+    MIXERS,
+];
+
+/// What the mixtures share.
+pub(super) const MIXERS: &[Row] = &[
     ("final_norm", Whole("model.embedding_norm.weight")),
     ("layers.{i}.attn.norm", Whole("model.layers.{i}.operator_norm.weight")),
     ("layers.{i}.attn.o", Whole("model.layers.{i}.self_attn.out_proj.weight")),
@@ -31,10 +41,7 @@ pub(super) const HF: &[&[Row]] = &[&[
     ("layers.{i}.conv.o", Whole("model.layers.{i}.conv.out_proj.weight")),
     ("layers.{i}.conv.o_bias", Whole("model.layers.{i}.conv.out_proj.bias")),
     ("layers.{i}.mlp.norm", Whole("model.layers.{i}.ffn_norm.weight")),
-    ("layers.{i}.mlp.gate", Whole("model.layers.{i}.feed_forward.w1.weight")),
-    ("layers.{i}.mlp.up", Whole("model.layers.{i}.feed_forward.w3.weight")),
-    ("layers.{i}.mlp.down", Whole("model.layers.{i}.feed_forward.w2.weight")),
-]];
+];
 
 pub(super) const GGUF: &[&[Row]] = &[&[
     ("final_norm", Whole("token_embd_norm.weight")),
@@ -46,7 +53,7 @@ pub(super) const GGUF: &[&[Row]] = &[&[
     ("layers.{i}.conv.o", Whole("blk.{i}.shortconv.out_proj.weight")),
 ]];
 
-const DEFAULTS: Defaults = Defaults {
+pub(super) const DEFAULTS: Defaults = Defaults {
     context: 128_000,
     heads: Some(32),
     kv_heads: Some(8),
@@ -77,17 +84,22 @@ pub(super) const WRITTEN: Written = Written {
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, DEFAULTS)?;
+    let mlp = Mlp { inner: width(hp)?, act: Activation::Silu, gated: true, bias: false };
+    decoder(hp, &dims, |_| mlp.clone().into())
+}
+
+/// Attention or a convolution, and after it what `channel` gives for the layer.
+pub(super) fn decoder(hp: &Hparams, dims: &Dims, channel: impl Fn(usize) -> Mixer) -> Result<Spec> {
     let qk_norm = Some(QkNorm { norm: dims.norm, whole: false });
     let attention = Attention { qk_norm, ..dims.attention() };
     let bias = hp.flag("conv_bias")?.unwrap_or(false);
     let kernel = size(hp, "conv_L_cache", Some(3), 1 << 10)?;
     kept(hp, "conv_L_cache", &[dims.hidden, kernel])?;
     let conv = ShortConv { inner: dims.hidden, conv: CausalConv { kernel, bias }, bias };
-    let mlp = Mlp { inner: width(hp)?, act: Activation::Silu, gated: true, bias: false };
     let attends = attends(hp, dims.layers)?;
     let spec = dims.decoder(hp, |i| {
         let mixer: Mixer = if attends[i] { attention.clone().into() } else { conv.into() };
-        Layer::pre_norm(dims.norm, [mixer, mlp.clone().into()])
+        Layer::pre_norm(dims.norm, [mixer, channel(i)])
     })?;
     // The key of the first configs.
     let tied = hp.flag("tie_embedding")?.unwrap_or(spec.head.tied);
@@ -97,7 +109,8 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
 /// Which layers attend; the others convolve.
 fn attends(hp: &Hparams, layers: usize) -> Result<Vec<bool>> {
     attention_layers(hp, layers, "conv", || {
-        Ok(listed(hp, "full_attn_idxs", layers)?.unwrap_or_else(|| vec![true; layers]))
+        let some = hp.counts("full_attn_idxs")?;
+        Ok((0..layers).map(|i| some.as_ref().is_none_or(|some| some.contains(&i))).collect())
     })
 }
 

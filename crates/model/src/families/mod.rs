@@ -11,8 +11,11 @@ mod glm4_moe;
 mod gpt_oss;
 mod granite;
 mod internlm2;
+mod jamba;
 mod lfm2;
+mod lfm2_moe;
 mod llama;
+mod mamba;
 mod mamba2;
 mod mistral;
 mod mixtral;
@@ -179,6 +182,12 @@ pub const FAMILIES: &[Family] = &[
     Family::new("glm4", "GLM 4", glm4::spec).adjacent().names(glm4::HF, glm4::GGUF).written(&glm4::WRITTEN),
     Family::new("ernie4_5", "ERNIE 4.5", ernie4_5::spec).adjacent().written(&ernie4_5::WRITTEN),
     Family::new("lfm2", "LFM2", lfm2::spec).names(lfm2::HF, lfm2::GGUF).written(&lfm2::WRITTEN),
+    Family::new("lfm2_moe", "LFM2 (mixtures)", lfm2_moe::spec)
+        .in_gguf_as("lfm2moe")
+        .names(lfm2_moe::HF, lfm2::GGUF)
+        .quantizing(ROUTER_IN_8_BITS)
+        .written(&lfm2_moe::WRITTEN),
+    Family::new("jamba", "Jamba", jamba::spec).names(jamba::HF, jamba::GGUF).quantizing(ROUTER_IN_8_BITS),
     Family::new("qwen3_next", "Qwen 3 Next", qwen_next::next)
         .in_gguf_as("qwen3next")
         .names(qwen_next::HF_NEXT, qwen_next::GGUF_NEXT)
@@ -203,6 +212,8 @@ pub const FAMILIES: &[Family] = &[
         .tiled()
         .names(qwen_next::HF, qwen_next::GGUF)
         .ignoring(qwen_next::IGNORED),
+    Family::new("mamba", "Mamba", mamba::mamba).names(mamba::HF, mamba::GGUF),
+    Family::new("falcon_mamba", "Falcon Mamba", mamba::falcon).in_gguf_as("mamba").names(mamba::HF, mamba::GGUF),
     Family::new("mamba2", "Mamba 2", mamba2::spec).names(mamba2::HF, mamba2::GGUF),
     Family::new("starcoder2", "StarCoder 2", starcoder2::spec).names(starcoder2::HF, &[]).written(&starcoder2::WRITTEN),
     Family::new("cohere2", "Command R7B and A", cohere2::spec)

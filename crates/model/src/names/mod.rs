@@ -19,6 +19,8 @@ use crate::families::Family;
 pub enum Source {
     /// It is the tensor.
     Whole(&'static str),
+    /// It is the tensor, which mlx-lm saves under the name of the row before.
+    Former(&'static str),
     /// It is some rows of the tensor, in which these roles lie one after the other.
     Rows(&'static str, &'static [&'static str]),
     /// As [`Source::Rows`], but in a group for each key head (for each query head, where one of the roles is a gate): its part of each of
@@ -103,12 +105,13 @@ impl Names {
     }
 
     /// Where mlx-lm saves the weight with this role: experts in the stack of a module; what may lie in several other places where it
-    /// was read from, else in the first of them.
+    /// was read from (but not under a former name), else in the first of them.
     pub fn saved(&self, role: &str, read: Option<&Found>) -> Option<Found> {
         let (pattern, indices) = split(role);
         let sources = self.roles.get(pattern.as_str())?;
         let stack = sources.iter().rfind(|source| is_stack_of_module(source));
-        let same = || sources.iter().find(|source| read.is_some_and(|read| read.source == **source));
+        let read = read.map(|read| read.source).filter(|source| !matches!(source, Source::Former(_)));
+        let same = || sources.iter().find(|source| read == Some(**source));
         let source = stack.or_else(same).or(sources.first())?;
         let found = self.found(*source, &indices);
         Some(Found { indices: indices.map(|index| index.and_then(|index| index.parse().ok())), ..found })
@@ -156,6 +159,7 @@ impl Names {
     fn found(&self, source: Source, indices: &[Option<&str>; 2]) -> Found {
         let (tensor, parts): (_, &[&str]) = match source {
             Source::Whole(tensor)
+            | Source::Former(tensor)
             | Source::PlusOne(tensor)
             | Source::Centred(tensor)
             | Source::OverRoot(tensor)
@@ -336,7 +340,18 @@ mod tests {
         assert_eq!(saved("granitemoe", up), stack("model.layers.2.block_sparse_moe.switch_mlp.up_proj.weight"));
         assert_eq!(saved("gpt_oss", bias), stack("model.layers.2.mlp.experts.down_proj.bias"));
         assert_eq!(saved("gemma4_text", up), stack("model.layers.2.experts.switch_glu.up_proj.weight"));
+        assert_eq!(saved("lfm2_moe", up), stack("model.layers.2.feed_forward.switch_mlp.up_proj.weight"));
         assert_eq!(saved("llama", "layers.2.attn.q"), stack("model.layers.2.self_attn.q_proj.weight"));
+    }
+
+    #[test]
+    fn what_has_a_former_name_is_saved_under_the_new_one() {
+        let names = Names::to_write(crate::families::named("lfm2_moe").expect("a family"), false);
+        let (role, former) = ("layers.0.mlp.gate", "model.layers.0.feed_forward.w1.weight");
+        let read = names.find(role, |name| name == former).expect("a source");
+        assert_eq!(read.tensor, former);
+        let saved = names.saved(role, Some(&read)).map(|found| found.tensor);
+        assert_eq!(saved.as_deref(), Some("model.layers.0.feed_forward.gate_proj.weight"));
     }
 
     #[test]

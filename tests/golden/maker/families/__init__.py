@@ -1,6 +1,6 @@
 """The cases of each family. To add a family: a module with `CASES`, and its name below."""
 
 from ..case import Case
-from . import dense, hardest, hybrids, llama, mixtures, qwen3
+from . import dense, hardest, hybrids, llama, mixtures, qwen3, scans
 
-CASES: list[Case] = [*llama.CASES, *qwen3.CASES, *dense.CASES, *mixtures.CASES, *hardest.CASES, *hybrids.CASES]
+CASES: list[Case] = [*llama.CASES, *qwen3.CASES, *dense.CASES, *mixtures.CASES, *hardest.CASES, *hybrids.CASES, *scans.CASES]
