@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::HubError;
+use crate::{HubError, UploadError};
 
 /// What went wrong with a checkpoint, in one line that names the file and says what to do where something can be done.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +134,14 @@ pub enum Error {
         name: String,
         /// Why.
         source: Box<HubError>,
+    },
+    /// A folder could not be sent to the Hugging Face Hub.
+    #[error("`{name}`: {source}")]
+    Upload {
+        /// The repository.
+        name: String,
+        /// Why.
+        source: Box<UploadError>,
     },
     /// An alias of the catalogue could not be fetched.
     #[error("cannot fetch `{alias}`: {source}")]

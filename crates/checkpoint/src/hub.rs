@@ -1,4 +1,4 @@
-//! From a name to a path: folders, aliases and the cache of the Hugging Face Hub.
+//! From a name to a path: folders, aliases and the cache of the Hugging Face Hub; and from a folder to a repository.
 
 mod api;
 mod cached;
@@ -7,6 +7,7 @@ mod disk;
 mod environment;
 mod error;
 mod event;
+mod failure;
 mod fetch;
 mod gguf;
 mod http;
@@ -19,6 +20,7 @@ mod retry;
 mod select;
 mod status;
 mod transfer;
+mod upload;
 
 use std::path::{Path, PathBuf};
 
@@ -29,12 +31,14 @@ pub use disk::free_space;
 pub use environment::{CacheDirs, Patience, Proxy, Remote, Token, software_roots};
 pub use error::HubError;
 pub use event::FetchEvent;
-use http::{Client, Failure};
+use failure::Failure;
+use http::Client;
 use layout::RepoCache;
 use local::Local;
 pub(crate) use name::{HubName, is_gguf, is_step};
 pub use remove::remove;
 pub use select::{TEMPLATE_FOLDERS, TEXT_FILES};
+pub use upload::{Repository, UploadError, UploadEvent, UploadOptions, Uploaded, check_upload, upload_to};
 
 use crate::{CATALOGUE, Error, Result, alias};
 
@@ -71,6 +75,11 @@ pub fn resolve(name: &str, dirs: &CacheDirs, on: &mut dyn FnMut(FetchEvent)) -> 
 /// As [`resolve`]; also where the Hub cannot be asked.
 pub fn pull(name: &str, dirs: &CacheDirs, on: &mut dyn FnMut(FetchEvent)) -> Result<PathBuf> {
     find(name, dirs, Freshness::Newest, on)
+}
+
+/// The repository `org/repo` in the name of a model of the Hub, without revision and file; `None` where it has no owner.
+pub fn repository_id(name: &str) -> Option<&str> {
+    HubName::parse(name).filter(|wanted| wanted.id.contains('/')).map(|wanted| wanted.id)
 }
 
 fn find(name: &str, dirs: &CacheDirs, freshness: Freshness, on: &mut dyn FnMut(FetchEvent)) -> Result<PathBuf> {

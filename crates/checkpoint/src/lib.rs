@@ -44,8 +44,9 @@ pub use error::{Error, FetchError};
 pub use format::gguf;
 pub use hparams::Hparams;
 pub use hub::{
-    CacheDirs, CachedModel, FetchEvent, HubError, Patience, Proxy, Remote, TEMPLATE_FOLDERS, TEXT_FILES, Token, cached,
-    free_space, pull, remove, resolve, software_roots,
+    CacheDirs, CachedModel, FetchEvent, HubError, Patience, Proxy, Remote, Repository, TEMPLATE_FOLDERS, TEXT_FILES,
+    Token, UploadError, UploadEvent, UploadOptions, Uploaded, cached, check_upload, free_space, pull, remove,
+    repository_id, resolve, software_roots, upload_to,
 };
 pub use open::{Checkpoint, Layout};
 pub use quantization::{Mode, Module, Params, Quantization};

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Write a model in the layout of MLX, plain or quantized
     Convert(ConvertArgs),
+    /// Send a model's folder to a repository of the Hugging Face Hub
+    Upload(UploadArgs),
     /// Say what this machine has and what is missing
     Doctor(DoctorArgs),
     /// Run every kernel's conformance cases on this machine
@@ -345,7 +347,8 @@ Examples:\n  \
   ffai convert Qwen/Qwen3-0.6B qwen3-4bit --bits 4\n  \
   ffai convert ./my-model my-model-mixed --recipe mixed_4_6 --embedding-bits 8\n  \
   ffai convert ./my-model-4bit my-model-bf16 --dtype bf16\n  \
-  ffai convert ./my-model-Q4_0.gguf my-model-mlx")]
+  ffai convert ./my-model-Q4_0.gguf my-model-mlx\n  \
+  ffai convert Qwen/Qwen3-0.6B qwen3-4bit --bits 4 --upload-repo me/qwen3-4bit")]
 pub(crate) struct ConvertArgs {
     /// Folder, .gguf file, org/repo on the Hugging Face Hub, or alias
     #[arg(value_name = "SOURCE")]
@@ -374,6 +377,38 @@ pub(crate) struct ConvertArgs {
     /// Bits of the head, where they are to be others
     #[arg(long, value_name = "N", value_parser = bits())]
     pub(crate) head_bits: Option<u8>,
+    /// Upload DEST to this repository of the Hugging Face Hub, made where it is missing
+    #[arg(long, value_name = "ORG/NAME")]
+    pub(crate) upload_repo: Option<String>,
+    /// Make that repository private
+    #[arg(long, requires = "upload_repo")]
+    pub(crate) private: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+All files of FOLDER become one commit; hidden ones stay here. What the Hub has already is not sent\n\
+again, so an upload that broke off goes on when it is run again. Where neither has a README.md, a\n\
+model card is written. The token is HF_TOKEN, or that of `hf auth login`; it needs write access.\n\n\
+Examples:\n  \
+  ffai upload ./qwen3-4bit me/qwen3-4bit --base-model Qwen/Qwen3-0.6B\n  \
+  ffai upload ./my-model me/my-model --private --message \"A better tokenizer\"")]
+pub(crate) struct UploadArgs {
+    /// The folder of a model, as `ffai convert` writes it
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// The repository, made where it is missing
+    #[arg(value_name = "ORG/NAME")]
+    pub(crate) repository: String,
+    /// Make the repository private; nothing is sent to one that is public
+    #[arg(long)]
+    pub(crate) private: bool,
+    /// The repository that the model was made from, for the model card
+    #[arg(long, value_name = "ORG/NAME")]
+    pub(crate) base_model: Option<String>,
+    /// The first line of the commit
+    #[arg(long, value_name = "TEXT", default_value = "Upload with ffai")]
+    pub(crate) message: String,
 }
 
 fn bits() -> impl TypedValueParser<Value = u8> {

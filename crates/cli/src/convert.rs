@@ -2,16 +2,19 @@
 
 use std::{
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use ffai::convert::{Options, Width, convert};
+use ffai::upload::{self, repository_id};
 
 use crate::{
     args::ConvertArgs,
     progress::{Bar, LoadProgress},
     units::{bytes, count},
+    upload::send,
 };
 
 const GROUP: u32 = 64;
@@ -24,6 +27,8 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let mut progress = |done: u64, total: u64| {
         bar.get_or_insert_with(|| Bar::new("converting, kB")).at((done >> 10) as usize, (total >> 10) as usize);
     };
+    // What would make the upload impossible is said before an hour of work.
+    args.upload_repo.as_deref().map_or(Ok(()), upload::check)?;
     let options = options(args);
     let summary = convert(&args.source, &args.destination, &options, &mut |e| fetching.on(&e), &mut progress)?;
     drop(bar);
@@ -46,7 +51,22 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
             summary.uneven
         )?;
     }
+    if let Some(repository) = &args.upload_repo {
+        publish(args, repository)?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn publish(args: &ConvertArgs, repository: &str) -> Result<()> {
+    let base = repository_id(&args.source).filter(|_| !Path::new(&args.source).exists());
+    let message = "Convert with ffai".to_owned();
+    let how = upload::Options { private: args.private, base_model: base.map(str::to_owned), message };
+    send(&args.destination, repository, &how).map_err(|error| {
+        let private = if args.private { " --private" } else { "" };
+        let base = base.map(|base| format!(" --base-model {base}")).unwrap_or_default();
+        let folder = args.destination.display();
+        anyhow!("{error}; {folder} is whole, and this goes on: ffai upload {folder} {repository}{private}{base}")
+    })
 }
 
 fn options(args: &ConvertArgs) -> Options {

@@ -11,6 +11,7 @@ mod plan;
 mod progress;
 mod run;
 mod units;
+mod upload;
 
 use std::{
     io::{self, Write},
@@ -44,6 +45,7 @@ fn act(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Perplexity(args) => measure::perplexity(args),
         Command::Compare(args) => measure::compare(args),
         Command::Convert(args) => convert::run(args),
+        Command::Upload(args) => upload::run(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Selftest(args) => doctor::selftest(args),
         Command::Models(args) => models::list(args),

@@ -1,6 +1,6 @@
 //! Progress bars on standard error, for people at a terminal only.
 
-use ffai::{FetchEvent, LoadEvent};
+use ffai::{FetchEvent, LoadEvent, upload::UploadEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Shows how far a model is on its way.
@@ -37,6 +37,16 @@ impl LoadProgress {
             FetchEvent::Failed { source, message } => self.failed = Some(format!("{source}: {message}")),
             FetchEvent::Downloading { done, total } => self.bar("downloading", *total, true).set_position(*done),
             FetchEvent::Unpacking { done, total } => self.bar("unpacking", *total, true).set_position(*done),
+            _ => self.clear(),
+        }
+    }
+
+    pub(crate) fn uploading(&mut self, event: &UploadEvent) {
+        match event {
+            UploadEvent::Created { url } => self.say(&format!("created {url}")),
+            UploadEvent::Hashing { done, total } => self.bar("hashing", *total, true).set_position(*done),
+            UploadEvent::Sending { done, total } => self.bar("uploading", *total, true).set_position(*done),
+            UploadEvent::Retrying { file, reason } => self.say(&format!("{file}: {reason}; trying again")),
             _ => self.clear(),
         }
     }

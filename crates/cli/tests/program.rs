@@ -76,6 +76,7 @@ fn help_teaches() {
         ("help-perplexity", vec!["perplexity", "--help"]),
         ("help-compare", vec!["compare", "--help"]),
         ("help-convert", vec!["convert", "--help"]),
+        ("help-upload", vec!["upload", "--help"]),
         ("help-pull", vec!["pull", "--help"]),
     ] {
         snapshot(name, &shown(&args));

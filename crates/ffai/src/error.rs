@@ -59,6 +59,14 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A load option that makes no sense.
     #[error("{option} is {value}, it must be {expected}")]
     Option {

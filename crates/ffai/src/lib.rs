@@ -44,6 +44,7 @@
 
 pub mod cache;
 mod capability;
+mod card;
 pub mod convert;
 mod devices;
 mod error;
@@ -55,6 +56,7 @@ mod open;
 mod options;
 mod prompt;
 mod session;
+pub mod upload;
 
 pub use capability::Capability;
 pub use devices::{Device, UnknownDevice};

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::digest::Etag;
 use super::error::HubError;
-use super::http::{Client, Failure};
+use super::failure::Failure;
+use super::http::Client;
 use super::name::HubName;
 use super::retry::Pauses;
 use super::status;
@@ -114,13 +115,13 @@ fn listed(file: &Value) -> Result<Listed, Fault> {
 }
 
 /// Whether a file of this name lies in the folder that it is joined to, on every system.
-fn is_inside(name: &str) -> bool {
+pub(super) fn is_inside(name: &str) -> bool {
     let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
     let steps = name.split('/').all(|step| !step.is_empty() && step != "." && step != "..");
     steps && !name.contains(['\\', '\0']) && Path::new(name).components().all(plain)
 }
 
-fn is_commit(sha: &str) -> bool {
+pub(super) fn is_commit(sha: &str) -> bool {
     sha.len() == 40 && sha.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
@@ -132,7 +133,7 @@ fn encode(text: &str, slashes: bool) -> String {
 }
 
 /// Repeats a short request while that may help.
-fn again<T>(client: &Client<'_>, mut request: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(super) fn again<T>(client: &Client<'_>, mut request: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
     let mut pauses = Pauses::new(client.remote.patience);
     loop {
         match request() {

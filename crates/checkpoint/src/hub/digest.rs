@@ -33,10 +33,19 @@ impl Digest {
     pub(super) fn new(etag: &Etag, size: u64) -> Digest {
         let hex = etag.0.bytes().all(|byte| byte.is_ascii_hexdigit());
         match etag.0.len() {
-            64 if hex => Digest::Sha256(Sha256::new()),
-            40 if hex => Digest::Git(Sha1::new_with_prefix(format!("blob {size}\0"))),
+            64 if hex => Digest::sha256(),
+            40 if hex => Digest::git(size),
             _ => Digest::Unknown,
         }
+    }
+
+    pub(super) fn sha256() -> Digest {
+        Digest::Sha256(Sha256::new())
+    }
+
+    /// The hash that git gives a blob of `size` bytes.
+    pub(super) fn git(size: u64) -> Digest {
+        Digest::Git(Sha1::new_with_prefix(format!("blob {size}\0")))
     }
 
     pub(super) fn update(&mut self, bytes: &[u8]) {
@@ -47,13 +56,23 @@ impl Digest {
         }
     }
 
+    /// The hash in hexadecimal digits; empty where there is none.
+    pub(super) fn finish(self) -> String {
+        match self {
+            Digest::Sha256(hash) => hex(&hash.finalize()),
+            Digest::Git(hash) => hex(&hash.finalize()),
+            Digest::Unknown => String::new(),
+        }
+    }
+
     /// The kind and the hash, where it is another than `etag`.
     pub(super) fn differs(self, etag: &Etag) -> Option<(&'static str, String)> {
-        let (what, got) = match self {
-            Digest::Sha256(hash) => ("sha256", hex(&hash.finalize())),
-            Digest::Git(hash) => ("git hash", hex(&hash.finalize())),
+        let what = match self {
+            Digest::Sha256(_) => "sha256",
+            Digest::Git(_) => "git hash",
             Digest::Unknown => return None,
         };
+        let got = self.finish();
         (!got.eq_ignore_ascii_case(&etag.0)).then_some((what, got))
     }
 }

@@ -3,41 +3,60 @@
 use std::io::Read;
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body, BodyReader};
+use ureq::{Agent, Body, BodyReader, SendBody};
 
 use super::environment::Remote;
 use super::error::HubError;
+use super::failure::{Failure, failure};
 
 const MOST_REDIRECTS: usize = 10;
+const OPEN: &str = "it redirects to an address without encryption";
+/// From so many bytes on the server is asked first whether it wants them: an address may have expired.
+const WORTH_ASKING: u64 = 64 << 10;
+/// How much longer than for the next bytes an answer is waited for to something that was sent: a commit takes its time.
+const STALLS_FOR_AN_ANSWER: u32 = 6;
 const USER_AGENT: &str = concat!("ffai/", env!("CARGO_PKG_VERSION"));
 
-/// Why a request, or the reading of its answer, did not succeed.
-pub(super) enum Failure {
-    /// No connection came about.
-    Unreachable { host: String, reason: String },
-    /// It may succeed when it is tried again.
-    Passing { reason: String, busy: Option<Busy> },
-    /// Trying again would change nothing.
-    Final(HubError),
-    /// Another file has failed, and this one was given up for that.
-    Stopped,
+/// What is sent along with a request.
+pub(super) struct Content<'a> {
+    pub(super) kind: Kind,
+    /// How many bytes.
+    pub(super) length: u64,
+    /// The bytes, from the first one on each time.
+    pub(super) open: &'a dyn Fn() -> Box<dyn Read + 'a>,
 }
 
-/// The server itself said that it cannot answer now.
-pub(super) struct Busy {
-    pub(super) host: String,
-    /// When it wants to be asked again.
-    pub(super) after: Option<Duration>,
+/// What something that is sent is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Json,
+    /// JSON of git-lfs.
+    Lfs,
+    /// JSON objects, one on each line.
+    Lines,
+    /// Bytes of an object, whose address was signed without a media type.
+    Object,
 }
 
-impl From<HubError> for Failure {
-    fn from(error: HubError) -> Failure {
-        Failure::Final(error)
+impl Kind {
+    fn media_type(self) -> Option<&'static str> {
+        match self {
+            Kind::Json => Some("application/json"),
+            Kind::Lfs => Some("application/vnd.git-lfs+json"),
+            Kind::Lines => Some("application/x-ndjson"),
+            Kind::Object => None,
+        }
     }
+}
+
+/// A request before it is known where it goes.
+struct Call<'a, 'b> {
+    method: &'a Method,
+    start: u64,
+    content: Option<&'a Content<'b>>,
 }
 
 /// An answer, redirects followed.
@@ -104,6 +123,7 @@ impl<'a> Client<'a> {
             .timeout_connect(stall)
             .timeout_recv_response(stall)
             .timeout_per_read(stall)
+            .timeout_per_write(stall)
             .build();
         let home = Origin::of(&parse(&remote.endpoint, &remote.endpoint)?);
         Ok(Client { agent: config.new_agent(), remote, home, authorization: authorization(remote)? })
@@ -116,30 +136,61 @@ impl<'a> Client<'a> {
 
     /// The bytes at `path` of the Hub from `start` on.
     pub(super) fn get(&self, path: &str, start: u64) -> Result<Reply, Failure> {
-        self.send(&Method::GET, path, start)
+        self.send(&Call { method: &Method::GET, start, content: None }, path)
     }
 
     /// The headers at `path` of the Hub; of the first answer that leads to another host, where one does.
     pub(super) fn head(&self, path: &str) -> Result<Reply, Failure> {
-        self.send(&Method::HEAD, path, 0)
+        self.send(&Call { method: &Method::HEAD, start: 0, content: None }, path)
     }
 
-    fn send(&self, method: &Method, path: &str, start: u64) -> Result<Reply, Failure> {
+    /// Sends to `path` of the Hub.
+    pub(super) fn post(&self, path: &str, content: &Content<'_>) -> Result<Reply, Failure> {
+        self.send(&Call { method: &Method::POST, start: 0, content: Some(content) }, path)
+    }
+
+    /// Sends `bytes` to `path` of the Hub.
+    pub(super) fn post_bytes(&self, path: &str, kind: Kind, bytes: &[u8]) -> Result<Reply, Failure> {
+        let open = || -> Box<dyn Read + '_> { Box::new(bytes) };
+        self.post(path, &Content { kind, length: bytes.len() as u64, open: &open })
+    }
+
+    /// Sends `bytes` to an address that the Hub gave. The token goes along where the address is one of the Hub itself.
+    pub(super) fn post_bytes_to(&self, address: &str, kind: Kind, bytes: &[u8]) -> Result<Reply, Failure> {
+        let uri = self.given(address)?;
+        let at_home = Origin::of(&uri) == self.home;
+        let open = || -> Box<dyn Read + '_> { Box::new(bytes) };
+        let content = Content { kind, length: bytes.len() as u64, open: &open };
+        self.once(&Call { method: &Method::POST, start: 0, content: Some(&content) }, &uri, at_home)
+    }
+
+    /// Stores bytes at an address that the Hub gave and that carries a signature: the token never goes along.
+    pub(super) fn put_to(&self, address: &str, content: &Content<'_>) -> Result<Reply, Failure> {
+        let uri = self.given(address)?;
+        self.once(&Call { method: &Method::PUT, start: 0, content: Some(content) }, &uri, false)
+    }
+
+    fn send(&self, call: &Call<'_, '_>, path: &str) -> Result<Reply, Failure> {
         let mut uri = parse(&format!("{}{path}", self.remote.endpoint), &self.home.host)?;
         let mut at_home = true;
         for _ in 0..=MOST_REDIRECTS {
             let origin = Origin::of(&uri);
             // Once away, it does not come back: no other host can make us send the token anywhere.
             at_home &= origin == self.home;
-            let reply = self.once(method, &uri, start, at_home)?;
+            let reply = self.once(call, &uri, at_home)?;
             let Some(next) = location(&reply, &uri)? else { return Ok(reply) };
             let away = Origin::of(&next) != self.home;
-            if away && *method == Method::HEAD {
+            if away && *call.method == Method::HEAD {
                 return Ok(reply);
             }
-            if origin.scheme == "https" && next.scheme_str() != Some("https") {
-                let problem = "it redirects to an address without encryption".into();
-                return Err(HubError::Answer { host: origin.host, problem }.into());
+            let problem = match call.content {
+                _ if is_open(&origin.scheme, &next) => Some(OPEN),
+                // What is sent is meant for the Hub, and a 303 would want it left out.
+                Some(_) if away || !matches!(reply.status, 307 | 308) => Some("it redirects what it was sent"),
+                _ => None,
+            };
+            if let Some(problem) = problem {
+                return Err(HubError::Answer { host: origin.host, problem: problem.into() }.into());
             }
             uri = next;
         }
@@ -147,25 +198,54 @@ impl<'a> Client<'a> {
         Err(HubError::Answer { host: self.home.host.clone(), problem }.into())
     }
 
-    fn once(&self, method: &Method, uri: &Uri, start: u64, at_home: bool) -> Result<Reply, Failure> {
+    /// An address in an answer of the Hub.
+    fn given(&self, address: &str) -> Result<Uri, HubError> {
+        let unusable = |problem: &str| HubError::Answer { host: self.home.host.clone(), problem: problem.into() };
+        let uri = parse(address, &self.home.host).map_err(|_| unusable("it names no web address to send to"))?;
+        if is_open(&self.home.scheme, &uri) { Err(unusable(OPEN)) } else { Ok(uri) }
+    }
+
+    fn once(&self, call: &Call<'_, '_>, uri: &Uri, at_home: bool) -> Result<Reply, Failure> {
         let host = Origin::of(uri).host;
-        let mut request = Request::builder().method(method).uri(uri);
+        let mut request = Request::builder().method(call.method).uri(uri);
         if let Some(token) = self.authorization.as_ref().filter(|_| at_home) {
             request = request.header(header::AUTHORIZATION, token);
         }
-        if start > 0 {
-            request = request.header(header::RANGE, format!("bytes={start}-"));
+        if call.start > 0 {
+            request = request.header(header::RANGE, format!("bytes={}-", call.start));
         }
-        let unusable = |problem: String| HubError::Answer { host: host.clone(), problem };
-        let request = request.body(()).map_err(|error| unusable(error.to_string()))?;
-        let answer = self.agent.run(request).map_err(|error| match failure(error, &host) {
+        let unusable = |error: ureq::http::Error| HubError::Answer { host: host.clone(), problem: error.to_string() };
+        let answer = match call.content {
+            None => self.agent.run(request.body(()).map_err(unusable)?),
+            Some(content) => {
+                request = request.header(header::CONTENT_LENGTH, content.length);
+                if let Some(kind) = content.kind.media_type() {
+                    request = request.header(header::CONTENT_TYPE, kind);
+                }
+                if content.kind == Kind::Lfs {
+                    request = request.header(header::ACCEPT, "application/vnd.git-lfs+json");
+                }
+                if content.length >= WORTH_ASKING {
+                    request = request.header(header::EXPECT, "100-continue");
+                }
+                let mut bytes = (content.open)();
+                let request = request.body(SendBody::from_reader(&mut bytes)).map_err(unusable)?;
+                let patience = Some(self.remote.patience.stall * STALLS_FOR_AN_ANSWER);
+                let request = self.agent.configure_request(request);
+                self.agent.run(request.timeout_recv_response(patience).timeout_per_read(patience).build())
+            }
+        };
+        let (parts, body) = answer.map_err(|error| self.explain(error, uri, &host))?.into_parts();
+        Ok(Reply { status: parts.status.as_u16(), host, headers: parts.headers, body })
+    }
+
+    fn explain(&self, error: ureq::Error, uri: &Uri, host: &str) -> Failure {
+        match failure(error, host) {
             Failure::Passing { .. } if !self.can_resolve(uri) => {
-                Failure::Unreachable { host: host.clone(), reason: "its name cannot be resolved".into() }
+                Failure::Unreachable { host: host.into(), reason: "its name cannot be resolved".into() }
             }
             failure => failure,
-        });
-        let (parts, body) = answer?.into_parts();
-        Ok(Reply { status: parts.status.as_u16(), host, headers: parts.headers, body })
+        }
     }
 }
 
@@ -213,6 +293,11 @@ fn parse(address: &str, host: &str) -> Result<Uri, HubError> {
     if web { Ok(uri) } else { Err(unusable()) }
 }
 
+/// Whether `next` is without encryption where an address of `scheme` has one.
+fn is_open(scheme: &str, next: &Uri) -> bool {
+    scheme == "https" && next.scheme_str() != Some("https")
+}
+
 /// Where a redirect leads; `None` where the answer is none.
 fn location(reply: &Reply, from: &Uri) -> Result<Option<Uri>, HubError> {
     if !matches!(reply.status, 301 | 302 | 303 | 307 | 308) {
@@ -227,34 +312,4 @@ fn location(reply: &Reply, from: &Uri) -> Result<Option<Uri>, HubError> {
         _ => target.to_owned(),
     };
     parse(&absolute, &reply.host).map(Some).map_err(|_| unusable())
-}
-
-fn failure(error: ureq::Error, host: &str) -> Failure {
-    use ureq::{Error, Timeout};
-    let host = host.to_owned();
-    let insecure = |reason: String| Failure::Final(HubError::Insecure { host: host.clone(), reason });
-    match error {
-        Error::Rustls(reason) => insecure(reason.to_string()),
-        Error::Tls(reason) => insecure(reason.into()),
-        // A certificate that is not trusted arrives as an error of the connection.
-        Error::Io(reason) if reason.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
-            insecure(reason.to_string())
-        }
-        Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
-            Failure::Unreachable { host, reason: "no connection in time".into() }
-        }
-        Error::Timeout(_) => Failure::Passing { reason: "no answer in time".into(), busy: None },
-        Error::HostNotFound => Failure::Unreachable { host, reason: "its name cannot be resolved".into() },
-        Error::ConnectionFailed | Error::InvalidProxyUrl | Error::ConnectProxyFailed(_) => {
-            Failure::Unreachable { host, reason: error.to_string() }
-        }
-        Error::Io(reason) if is_unreachable(reason.kind()) => Failure::Unreachable { host, reason: reason.to_string() },
-        Error::Io(reason) => Failure::Passing { reason: reason.to_string(), busy: None },
-        other => Failure::Passing { reason: other.to_string(), busy: None },
-    }
-}
-
-fn is_unreachable(kind: std::io::ErrorKind) -> bool {
-    use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable};
-    matches!(kind, AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkDown | NetworkUnreachable)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::environment::Patience;
-use super::http::Busy;
+use super::failure::Busy;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 

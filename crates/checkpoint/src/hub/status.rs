@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::error::HubError;
-use super::http::{Busy, Client, Failure, Reply};
+use super::failure::{Busy, Failure};
+use super::http::{Client, Reply};
 use super::name::HubName;
 
 /// Who is told to wait longer than this is told to come back later.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_MESSAGE: usize = 200;
+const LONGEST_BODY: u64 = 64 << 10;
 
 /// The answer where it is a success; else what it means for the repository, or for its `file`.
 pub(super) fn success(
@@ -17,11 +19,20 @@ pub(super) fn success(
     wanted: &HubName<'_>,
     file: Option<&str>,
 ) -> Result<Reply, Failure> {
+    let reply = settled(reply, client)?;
+    if is_success(&reply) { Ok(reply) } else { Err(Failure::Final(meaning(reply, client, wanted, file))) }
+}
+
+/// The answer, unless it is that the server cannot answer now.
+pub(super) fn settled(reply: Reply, client: &Client<'_>) -> Result<Reply, Failure> {
     match reply.status {
-        200..300 => Ok(reply),
         408 | 429 | 500 | 502 | 503 | 504 => Err(busy(&reply, client)),
-        _ => Err(Failure::Final(meaning(reply, client, wanted, file))),
+        _ => Ok(reply),
     }
+}
+
+pub(super) fn is_success(reply: &Reply) -> bool {
+    (200..300).contains(&reply.status)
 }
 
 fn busy(reply: &Reply, client: &Client<'_>) -> Failure {
@@ -62,13 +73,19 @@ fn meaning(reply: Reply, client: &Client<'_>, wanted: &HubName<'_>, file: Option
 }
 
 /// What the server says about it, as one short line that a terminal can show.
-fn message(reply: Reply) -> String {
+pub(super) fn message(reply: Reply) -> String {
     let header = reply.header("x-error-message").map(str::to_owned);
-    let text = header.or_else(|| {
-        let body = reply.bytes(64 << 10).ok()?;
-        let json: serde_json::Value = serde_json::from_slice(&body).ok()?;
-        json.get("error")?.as_str().map(str::to_owned)
-    });
+    let text = header.or_else(|| in_body(&reply.bytes(LONGEST_BODY).ok()?));
     let clean = text.unwrap_or_default().replace(char::is_control, " ");
     clean.trim().chars().take(LONGEST_MESSAGE).collect()
+}
+
+/// `error` or `message` of JSON, as the Hub has them, or the `Message` of XML, as storages have it.
+fn in_body(body: &[u8]) -> Option<String> {
+    if let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) {
+        let error = json.get("error").or_else(|| json.get("message"))?;
+        return error.as_str().or_else(|| error.get("message")?.as_str()).map(str::to_owned);
+    }
+    let text = str::from_utf8(body).ok()?;
+    text.split_once("<Message>")?.1.split_once("</Message>").map(|(message, _)| message.to_owned())
 }

@@ -18,3 +18,4 @@ mod quantization;
 mod safetensors;
 mod storage;
 mod tensor;
+mod upload;

@@ -5,5 +5,5 @@ mod cache;
 mod download;
 mod faults;
 mod names;
-mod server;
-mod world;
+pub(crate) mod server;
+pub(crate) mod world;

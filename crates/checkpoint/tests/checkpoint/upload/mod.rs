@@ -1,0 +1,10 @@
+//! Uploads to the Hub: what arrives, faults and resumption, hostile answers, and who sees the token.
+
+mod access;
+mod arrival;
+mod faults;
+mod hostile;
+mod server;
+mod world;
+
+use crate::hub::server::etag_of;
