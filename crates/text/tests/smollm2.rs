@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use ffai_checkpoint::{CATALOGUE, CacheDirs, Checkpoint};
-use ffai_text::{Detokenizer, Message, RenderInput, Text};
+use ffai_text::{Detokenizer, Message, RenderInput, Text, Tokenizer};
 use serde_json::Value;
 
 fn rows(json: &str) -> Vec<Value> {
@@ -63,4 +63,13 @@ fn smollm2_tokenizes_and_renders_as_the_reference() {
     assert_eq!(text.tokenizer.special_ids().collect::<Vec<_>>(), (0..17).collect::<Vec<_>>());
     check_tokens(&text);
     check_renders(&text);
+}
+
+#[test]
+fn a_tokenizer_json_of_smollm2_gives_the_same_ids() {
+    let Some(path) = cached() else { return };
+    let own = Text::from_checkpoint(&Checkpoint::open(&path).unwrap()).unwrap();
+    let tokenizer = Tokenizer::from_json(&own.tokenizer.to_json().unwrap()).unwrap().with_bos(own.bos);
+    assert!(own.tokenizer.special_ids().eq(tokenizer.special_ids()));
+    check_tokens(&Text { tokenizer, ..own });
 }
