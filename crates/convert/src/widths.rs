@@ -78,9 +78,11 @@ fn usual(outputs: &[Output], options: &Options) -> Option<Float> {
 }
 
 fn storage(output: &Output, spec: &Spec, options: &Options, dtype: Option<Float>) -> Storage {
-    let stored = output.kept(dtype.unwrap_or(Float::F16)).or(output.stored());
-    // Blocks that become plain come out nearest in f16, whose scales they have.
-    let silent = if output.is_of_blocks() { Float::F16 } else { Float::BF16 };
+    // mlx-lm adds to what the embedding gives it, in its type: with scales in f16 some models would leave the range.
+    let scales = if output.role == "embed" { Float::F32 } else { Float::F16 };
+    let stored = output.kept(dtype.unwrap_or(scales)).or(output.stored());
+    // Where no type was asked for, blocks that become plain lose nothing.
+    let silent = if output.is_of_blocks() { Float::F32 } else { Float::BF16 };
     let own_float = stored.and_then(float).unwrap_or(silent);
     // A number that corrects the choice of experts keeps its type: rounded, it would choose others.
     let plain =

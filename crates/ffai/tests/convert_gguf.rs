@@ -7,8 +7,8 @@ mod conversion;
 use std::path::{Path, PathBuf};
 
 use conversion::{golden, goldens, to, tokens};
-use ffai_checkpoint::{Block, Checkpoint, Storage};
-use ffai_convert::{Change, Options};
+use ffai_checkpoint::{Affine, Block, Checkpoint, Float, Storage};
+use ffai_convert::{Change, Options, Width};
 use ffai_model::families;
 use ffai_program::conform::relative_error;
 use ffai_text::Text;
@@ -21,7 +21,7 @@ fn cases() -> Vec<PathBuf> {
 /// Whether a tensor keeps its numbers, or its codes and all that belongs to them.
 fn is_kept(change: &Change) -> bool {
     change.from.iter().all(|from| match (from, change.to) {
-        (Storage::Block(_), Storage::Dense(_)) => false,
+        (Storage::Block(_), Storage::Dense(float)) => float == Float::F32,
         (Storage::Block(block), _) => block.has_half_scales() || *block == Block::Mxfp4,
         _ => true,
     })
@@ -90,4 +90,26 @@ fn the_files_of_a_tokenizer_say_what_the_metadata_say() {
             assert_eq!(written.encode_prompt(text).unwrap(), own.encode_prompt(text).unwrap(), "{case} {text:?}");
         }
     }
+}
+
+#[test]
+fn a_width_that_is_asked_for_is_what_is_written() {
+    let scratch = tempfile::tempdir().unwrap();
+    let written = |case: &str, name: &str, options: Options| -> Vec<Change> {
+        to(&golden(case), &options, &scratch.path().join(name)).unwrap().changes
+    };
+    let bits = |change: &Change| if let Storage::Affine(affine) = change.to { Some(affine.bits) } else { None };
+    let wide = written("llama/gguf_q4_0", "wide", Options { width: Width::affine(8, 32), ..Options::default() });
+    let matrices = wide.iter().filter(|change| matches!(change.from[..], [Storage::Block(_)]));
+    assert!(matrices.clone().count() > 5 && matrices.clone().all(|change| bits(change) == Some(8)), "{wide:?}");
+    assert!(matrices.clone().all(|change| change.error < 1e-2));
+    let same = written("llama/gguf_q4_0", "same", Options { width: Width::affine(4, 32), ..Options::default() });
+    let kept = Storage::Affine(Affine { bits: 4, group: 32, scales: Float::BF16 });
+    let codes = same.iter().filter(|change| change.from == [Storage::Block(Block::Q4_0)]);
+    assert!(
+        codes.clone().count() > 5 && codes.clone().all(|change| change.to == kept && change.error < 4e-3),
+        "{same:?}"
+    );
+    let plain = Options { width: Width::Plain, dtype: Some(Float::F32), ..Options::default() };
+    assert!(written("llama/gguf_k", "plain", plain).iter().all(|change| change.error == 0.0));
 }

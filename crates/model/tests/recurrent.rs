@@ -180,6 +180,16 @@ fn short_convolutions_of_sizes_that_make_no_sense_are_refused_by_key() {
 }
 
 #[test]
+fn a_long_list_of_layers_costs_no_more_than_it_is_long() {
+    let mut config = common("lfm2");
+    config["full_attn_idxs"] = (0..200_000).map(|i| i % 2 + i / 100_000).collect();
+    config["num_hidden_layers"] = json!(4096);
+    let spec = spec(&config, Layout::HuggingFace).unwrap();
+    let attends = |i: usize| matches!(spec.layers[i].sublayers[0].branches[0].mixer, Mixer::Attention(_));
+    assert_eq!([0, 1, 2, 3, 4095].map(attends), [true, true, true, false, false]);
+}
+
+#[test]
 fn a_layer_of_one_tap_keeps_nothing_and_is_a_model() {
     for (model_type, key) in
         [("mamba2", "conv_kernel"), ("qwen3_next", "linear_conv_kernel_dim"), ("lfm2", "conv_L_cache")]

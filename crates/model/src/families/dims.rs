@@ -196,10 +196,11 @@ impl Dims {
     /// A factor of the config; 1 where it is silent.
     pub(crate) fn factor(&self, hp: &Hparams, key: &str) -> Result<f32> {
         let factor = hp.float(key)?.unwrap_or(1.0);
+        let factor = factor as f32;
         if !factor.is_finite() || factor == 0.0 {
             return Err(hp.invalid(key, "a finite number other than 0").into());
         }
-        Ok(factor as f32)
+        Ok(factor)
     }
 
     /// A decoder with one rope.
@@ -245,6 +246,18 @@ pub(super) fn attention_layers(
         return Err(hp.invalid("layer_types", format!("{layers} times {other} or full_attention")).into());
     }
     Ok(types.iter().map(|kind| kind == "full_attention").collect())
+}
+
+/// Of each layer, whether a list of the config names it by its number; numbers past the last layer mean nothing. None where there is no list.
+pub(super) fn listed(hp: &Hparams, key: &str, layers: usize) -> Result<Option<Vec<bool>>> {
+    let Some(list) = hp.counts(key)? else { return Ok(None) };
+    let mut flags = vec![false; layers];
+    for layer in list {
+        if let Some(flag) = flags.get_mut(layer) {
+            *flag = true;
+        }
+    }
+    Ok(Some(flags))
 }
 
 /// That a recurrent layer keeps no more of a sequence than any real one, being the product of these sizes. The error names `key`.

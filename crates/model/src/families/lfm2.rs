@@ -2,7 +2,7 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::dims::{MOST, attention_layers, kept, size};
+use super::dims::{MOST, attention_layers, kept, listed, size};
 use super::{Defaults, Dims, written::Written};
 use crate::names::{
     Row,
@@ -109,8 +109,7 @@ pub(super) fn decoder(hp: &Hparams, dims: &Dims, channel: impl Fn(usize) -> Mixe
 /// Which layers attend; the others convolve.
 fn attends(hp: &Hparams, layers: usize) -> Result<Vec<bool>> {
     attention_layers(hp, layers, "conv", || {
-        let some = hp.counts("full_attn_idxs")?;
-        Ok((0..layers).map(|i| some.as_ref().is_none_or(|some| some.contains(&i))).collect())
+        Ok(listed(hp, "full_attn_idxs", layers)?.unwrap_or_else(|| vec![true; layers]))
     })
 }
 

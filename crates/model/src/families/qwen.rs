@@ -3,6 +3,7 @@
 
 use ffai_checkpoint::Hparams;
 
+use super::dims::{MOST, listed, size};
 use super::{Defaults, Dims, written::Written};
 use crate::{Attention, Layer, Mixer, Mlp, Moe, QkNorm, Result, Router, Shared, Spec};
 
@@ -84,14 +85,19 @@ pub(super) fn qwen2_moe(hp: &Hparams) -> Result<Spec> {
 }
 
 /// Layers named in `mlp_only_layers`, or not by `decoder_sparse_step`, have an MLP in place of the mixture.
+pub(super) fn dense_layers(hp: &Hparams, layers: usize) -> Result<Vec<bool>> {
+    let step = size(hp, "decoder_sparse_step", Some(1), MOST)?;
+    let listed = listed(hp, "mlp_only_layers", layers)?;
+    let named = |i: usize| listed.as_ref().is_some_and(|listed| listed[i]);
+    Ok((0..layers).map(|i| named(i) || !(i + 1).is_multiple_of(step)).collect())
+}
+
 fn mixture(hp: &Hparams, dims: &Dims, attention: &Attention, moe: &Moe, windows: &[Option<usize>]) -> Result<Spec> {
-    let step = hp.count("decoder_sparse_step")?.unwrap_or(1).max(1);
-    let dense = hp.counts("mlp_only_layers")?.unwrap_or_default();
-    let is_dense = |i: usize| dense.contains(&i) || !(i + 1).is_multiple_of(step);
-    let mlp: Option<Mlp> = (0..dims.layers).any(is_dense).then(|| dims.mlp(hp)).transpose()?;
+    let dense = dense_layers(hp, dims.layers)?;
+    let mlp: Option<Mlp> = dense.contains(&true).then(|| dims.mlp(hp)).transpose()?;
     dims.decoder(hp, |i| {
         let mixer: Mixer = match &mlp {
-            Some(mlp) if is_dense(i) => mlp.clone().into(),
+            Some(mlp) if dense[i] => mlp.clone().into(),
             _ => moe.clone().into(),
         };
         Layer::pre_norm(dims.norm, [Attention { window: windows[i], ..attention.clone() }.into(), mixer])

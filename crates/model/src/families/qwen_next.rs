@@ -4,7 +4,7 @@
 use ffai_checkpoint::Hparams;
 
 use super::dims::{MOST, attention_layers, kept, size};
-use super::{Defaults, Dims};
+use super::{Defaults, Dims, qwen::dense_layers};
 use crate::names::{
     Row,
     Source::{Centred, Grouped, MinusExp, Rows, Squeezed, Stack, Whole},
@@ -140,12 +140,10 @@ pub(super) fn next(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, defaults)?;
     let normalise = hp.flag("norm_topk_prob")?.unwrap_or(true);
     let moe = moe(hp, &dims, [512, 10], normalise)?;
-    let step = size(hp, "decoder_sparse_step", Some(1), MOST)?;
-    let dense = hp.counts("mlp_only_layers")?.unwrap_or_default();
-    let is_dense = |i: usize| dense.contains(&i) || !(i + 1).is_multiple_of(step);
-    let mlp = (0..dims.layers).any(is_dense).then(|| dims.mlp(hp)).transpose()?;
+    let dense = dense_layers(hp, dims.layers)?;
+    let mlp = dense.contains(&true).then(|| dims.mlp(hp)).transpose()?;
     decoder(hp, &dims, |i| match &mlp {
-        Some(mlp) if is_dense(i) => mlp.clone().into(),
+        Some(mlp) if dense[i] => mlp.clone().into(),
         _ => moe.clone().into(),
     })
 }
