@@ -158,7 +158,6 @@ impl Compiler<'_> {
                 Box::new(Ssd { xbc: *xbc, dt: *dt, step, decay, d, heads, limits, out, state })
             }
             Op::Delta { q, k, v, b, a, step, decay, heads, out, state } => {
-                self.needs.normed = self.needs.normed.max(2 * heads.k_dim);
                 let (step, decay) = (self.floats(*step), self.floats(*decay));
                 let (q, k, v, b, a, heads, out, state) = (*q, *k, *v, *b, *a, *heads, *out, *state);
                 Box::new(Delta { q, k, v, b, a, step, decay, heads, out, state })

@@ -6,6 +6,8 @@
 //! The key decision is one arithmetic for any number of rows: an element of a product is one chain of multiply-adds in each
 //! vector lane along the inner dimension and one sum of the lanes in fixed order, and attention takes keys page by page at
 //! their absolute places. So a sequence's results are the same bits in any batch, in any chunks and with any number of threads.
+//! Recurrences keep that promise under a deterministic [`Plan`]; otherwise whole chunks of [`Cpu::CHUNK`] tokens run in a chunked form, and
+//! results depend, within 1e-4, on which chunks a step cuts.
 //!
 //! ```
 //! use ffai_cpu::{Cpu, CpuOptions};
@@ -87,6 +89,10 @@ pub struct Cpu {
 impl Cpu {
     /// More threads than any machine has cores.
     pub const MOST_THREADS: usize = 1024;
+
+    /// Tokens that recurrences take at once in prompts, unless the plan is deterministic. Such a chunk begins at a position that is a
+    /// multiple of it and lies in one step as a whole; all other tokens run one by one.
+    pub const CHUNK: usize = kernels::chunk::CHUNK;
 
     /// Starts the threads.
     ///

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ffai_program::{Buf, KvLayout, Op, Plan, Program, Rows, StepInputs, Tagged};
 
 use crate::floats::Floats;
-use crate::kernels::{attend, tile};
+use crate::kernels::{attend, chunk, tile};
 use crate::ops::experts::Pairs;
 use crate::pool::Pool;
 use crate::rope::Turns;
@@ -34,6 +34,8 @@ pub(crate) struct Machine {
     pub(crate) kv: Vec<Floats>,
     pub(crate) layouts: Vec<KvLayout>,
     pub(crate) slots: Slots,
+    /// Whether recurrences may take prompts in chunks.
+    pub(crate) chunked: bool,
     /// Angles of the step's rows.
     pub(crate) turns: Turns,
     /// The input of the current product, in each order.
@@ -70,6 +72,8 @@ pub(crate) struct Scratch {
     pub(crate) attend: Floats,
     /// A head of a batch of rows, in each order.
     pub(crate) head: Floats,
+    /// Of a recurrence.
+    pub(crate) recurrence: Floats,
 }
 
 /// What the program's ops need at most.
@@ -79,7 +83,7 @@ pub(crate) struct Needs {
     pub(crate) scales: usize,
     /// The most experts of a mixture.
     pub(crate) experts: usize,
-    /// The longest norm of an op of its own, scores of a router, or a query and a key of the delta rule.
+    /// The longest norm of an op of its own, or scores of a router.
     pub(crate) normed: usize,
     /// Query heads of a key head.
     pub(crate) heads: usize,
@@ -101,11 +105,12 @@ impl Machine {
             kv: layouts.iter().zip(&plan.pages).map(|(l, pages)| Floats::new(l.page() * pages)).collect(),
             layouts,
             slots: Slots::new(program, plan.slots),
+            chunked: chunked(plan),
             turns: Turns::new(&program.ropes, plan.rows),
             natural: input(),
             even_odd: input(),
             pairs: Mutex::new(Pairs::new(plan.rows * slots(program), needs.experts)),
-            scratch: (0..pool.threads()).map(|_| Scratch::new(plan, needs)).collect(),
+            scratch: (0..pool.threads()).map(|_| Scratch::new(program, plan, needs)).collect(),
             pool,
             kernels,
         }
@@ -120,6 +125,7 @@ impl Machine {
             _ => 0,
         };
         let thread = thread + head_floats(plan, program.ops.iter().map(of_head).max().unwrap_or(0));
+        let thread = thread + recurrence(program, plan);
         ((2 * inputs(program, plan) + threads * thread) * size_of::<f32>()) as u64
     }
 
@@ -178,8 +184,24 @@ fn slots(program: &Program) -> usize {
     program.ops.iter().map(|t| of(&t.op)).max().unwrap_or(0)
 }
 
+/// Whether any step can have a whole chunk, and results may depend on which it has.
+fn chunked(plan: &Plan) -> bool {
+    !plan.deterministic && plan.rows >= chunk::CHUNK
+}
+
+/// Floats that a recurrence needs for a head.
+fn recurrence(program: &Program, plan: &Plan) -> usize {
+    let of = |op: &Op| match op {
+        Op::Delta { heads, .. } if chunked(plan) => chunk::delta::scratch(heads.k_dim, heads.v_dim),
+        Op::Delta { heads, .. } => 2 * heads.k_dim,
+        Op::Ssd { heads, .. } if chunked(plan) => chunk::ssd::scratch(heads.state),
+        _ => 0,
+    };
+    program.ops.iter().map(|t| of(&t.op)).max().unwrap_or(0)
+}
+
 impl Scratch {
-    fn new(plan: &Plan, needs: Needs) -> Scratch {
+    fn new(program: &Program, plan: &Plan, needs: Needs) -> Scratch {
         Scratch {
             scales: Floats::new(needs.scales),
             panel: Floats::new(PANEL_ROWS.next_multiple_of(tile::ROWS) * PANEL_COLS),
@@ -189,6 +211,7 @@ impl Scratch {
             normed: Floats::new(needs.normed),
             attend: Floats::new(attend::scratch(ATTEND_ROWS, needs.heads, plan.page_tokens)),
             head: Floats::new(head_floats(plan, needs.head)),
+            recurrence: Floats::new(recurrence(program, plan)),
         }
     }
 }

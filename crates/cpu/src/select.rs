@@ -5,6 +5,7 @@ use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 use crate::Level;
 use crate::kernels::attend::{Attend, Attention};
 use crate::kernels::blend::{Blend, BlendRows};
+use crate::kernels::chunk::{delta::DeltaChunk, ssd::SsdChunk};
 use crate::kernels::conv::{Conv, ConvRows};
 use crate::kernels::decode::{Decode, Patch};
 use crate::kernels::delta::{Delta, DeltaRows};
@@ -39,6 +40,8 @@ pub(crate) struct Kernels {
     pub(crate) scan: Entry<Scan>,
     pub(crate) ssd: Entry<Ssd>,
     pub(crate) delta: Entry<Delta>,
+    pub(crate) ssd_chunk: Entry<Ssd>,
+    pub(crate) delta_chunk: Entry<Delta>,
 }
 
 impl Kernels {
@@ -58,6 +61,8 @@ impl Kernels {
             scan: entry::<ScanRows>(level),
             ssd: entry::<SsdRows>(level),
             delta: entry::<DeltaRows>(level),
+            ssd_chunk: entry::<SsdChunk>(level),
+            delta_chunk: entry::<DeltaChunk>(level),
         }
     }
 }

@@ -20,6 +20,10 @@ pub struct Plan {
     /// Slots; 0 where the program's sequences need none. [`Plan::new`] has one more than sequences in a step: for one that is read while
     /// others wait.
     pub slots: usize,
+    /// Whether what a sequence gets is the same bits however its tokens are cut into steps. Recurrences then run token by token; otherwise
+    /// backends may take several tokens of a prompt at once in another form, whose results are within 1e-4 (relative, in f32) of that
+    /// and may depend on where steps begin and end.
+    pub deterministic: bool,
 }
 
 /// Bytes that a program needs under a plan.
@@ -51,6 +55,7 @@ impl Plan {
             page_tokens: Self::PAGE_TOKENS,
             pages: Vec::new(),
             slots: if program.slots.is_empty() { 0 } else { seqs + 1 },
+            deterministic: false,
         };
         plan.pages = program.states.iter().map(|group| seqs * plan.pages_of(group, context)).collect();
         plan

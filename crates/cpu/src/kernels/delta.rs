@@ -25,7 +25,7 @@ pub(crate) struct Delta {
     pub(crate) state: *mut f32,
     /// `[rows, v_stride]`.
     pub(crate) out: *mut f32,
-    /// `[2, k_dim]`, for nobody else.
+    /// `[2, k_dim]`, for nobody else; of a chunk more.
     pub(crate) scratch: *mut f32,
 }
 
@@ -41,7 +41,8 @@ impl Kernel for DeltaRows {
     #[inline(always)]
     unsafe fn run<S: Simd>(a: &Delta) {
         for row in 0..a.rows {
-            let (keeps, beta) = factors(a, row);
+            let (log, beta) = gates(a, row);
+            let keeps = log.exp();
             unit::<S>(a.q.add(row * a.k_stride), a.k_dim, 1.0 / (a.k_dim as f32).sqrt(), a.scratch);
             unit::<S>(a.k.add(row * a.k_stride), a.k_dim, 1.0, a.scratch.add(a.k_dim));
             let mut at = 0;
@@ -57,16 +58,16 @@ impl Kernel for DeltaRows {
     }
 }
 
-/// How much of the state stays, and how much of what is new comes in.
+/// How much of the state stays, as a logarithm, and how much of what is new comes in.
 #[inline(always)]
-unsafe fn factors(a: &Delta, row: usize) -> (f32, f32) {
-    let keeps = (a.decay * softplus(*a.a.add(row * a.heads) + a.step)).exp();
-    (keeps, 1.0 / (1.0 + (-*a.b.add(row * a.heads)).exp()))
+pub(super) unsafe fn gates(a: &Delta, row: usize) -> (f32, f32) {
+    let log = a.decay * softplus(*a.a.add(row * a.heads) + a.step);
+    (log, 1.0 / (1.0 + (-*a.b.add(row * a.heads)).exp()))
 }
 
 /// `out = factor * x / sqrt(sum of squares + 1e-6)`
 #[inline(always)]
-unsafe fn unit<S: Simd>(x: *const f32, len: usize, factor: f32, out: *mut f32) {
+pub(super) unsafe fn unit<S: Simd>(x: *const f32, len: usize, factor: f32, out: *mut f32) {
     let (mut squares, mut at) = (S::splat(0.0), 0);
     while at < len {
         let x = load::<S>(x.add(at), len - at);

@@ -12,6 +12,7 @@
 
 pub(crate) mod attend;
 pub(crate) mod blend;
+pub(crate) mod chunk;
 pub(crate) mod conv;
 pub(crate) mod decode;
 pub(crate) mod delta;

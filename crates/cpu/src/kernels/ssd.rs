@@ -26,6 +26,8 @@ pub(crate) struct Ssd {
     /// `[rows, out_stride]`.
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
+    /// For nobody else; of a chunk only.
+    pub(crate) scratch: *mut f32,
 }
 
 /// The kernel of [`Ssd`].
@@ -40,7 +42,7 @@ impl Kernel for SsdRows {
     #[inline(always)]
     unsafe fn run<S: Simd>(a: &Ssd) {
         for row in 0..a.rows {
-            let dt = softplus(*a.dt.add(row * a.dt_stride) + a.step).max(a.limits[0]).min(a.limits[1]);
+            let dt = step_of(a, row);
             let keeps = (dt * a.decay).exp();
             let mut at = 0;
             while at + BLOCK * S::LANES <= a.dim {
@@ -53,6 +55,12 @@ impl Kernel for SsdRows {
             }
         }
     }
+}
+
+/// How long the step of a row is.
+#[inline(always)]
+pub(super) unsafe fn step_of(a: &Ssd, row: usize) -> f32 {
+    softplus(*a.dt.add(row * a.dt_stride) + a.step).max(a.limits[0]).min(a.limits[1])
 }
 
 /// `N` vectors of the head from `at` on, `n` floats of each.

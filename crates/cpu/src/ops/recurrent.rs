@@ -1,5 +1,9 @@
 //! Convolutions and recurrences, split by sequence and by channels or heads: each part of a state is one thread's, through all rows of
 //! its sequence.
+//!
+//! Convolutions and scans of channels have one form: theirs for a prompt is the step form over many rows, with the same bits. The other
+//! two take whole chunks, which begin at multiples of their length, in the chunked form, and the rows around them in the step form. So
+//! which rows of a sequence come in a step matters only where that cuts a chunk.
 #![expect(unsafe_code, reason = "kernels work on raw parts")]
 
 use ffai_model::Activation;
@@ -7,6 +11,7 @@ use ffai_program::{Buf, DeltaHeads, SeqStep, SlotRef, SsdHeads, StepInputs};
 
 use super::Ready;
 use crate::kernels;
+use crate::kernels::chunk::{self, CHUNK};
 use crate::machine::Machine;
 
 /// Channels that a thread takes at once: states and taps of them lie in the first cache.
@@ -105,33 +110,54 @@ pub(crate) struct Ssd {
 
 impl Ready for Ssd {
     fn run(&self, machine: &Machine, inputs: &StepInputs) {
+        each(machine, inputs, self.heads.count, self.state, |thread, seq, row, head, state| {
+            let scratch = &machine.scratch[thread].recurrence;
+            assert!(!machine.chunked || chunk::ssd::scratch(self.heads.state) <= scratch.len(), "room for a chunk");
+            for piece in pieces(machine, seq) {
+                let ssd = self.part(machine, row + piece.first, piece.rows, head, (state, scratch.ptr()));
+                let kernel = if piece.whole { machine.kernels.ssd_chunk } else { machine.kernels.ssd };
+                // SAFETY: the sequence's rows lie in the buffers, whose widths and the state's the program's builder saw to;
+                // the scratch is this thread's, and no other has this head of the sequence; a whole piece has the rows of a
+                // chunk.
+                unsafe { kernel(&ssd) };
+            }
+        });
+    }
+}
+
+impl Ssd {
+    /// A head of some rows.
+    fn part(
+        &self,
+        machine: &Machine,
+        row: usize,
+        rows: usize,
+        head: usize,
+        (state, scratch): (*mut f32, *mut f32),
+    ) -> kernels::ssd::Ssd {
         let SsdHeads { count, dim, groups, state: kept } = self.heads;
         let (inner, width) = (count * dim, self.heads.width());
-        each(machine, inputs, count, self.state, |_, seq, row, head, state| {
-            let xbc = machine.ptr(self.xbc).wrapping_add(row * width);
-            let b = xbc.wrapping_add(inner + head / (count / groups) * kept);
-            let ssd = kernels::ssd::Ssd {
-                rows: seq.rows,
-                x: xbc.wrapping_add(head * dim),
-                b,
-                c: b.wrapping_add(groups * kept),
-                stride: width,
-                dim,
-                kept,
-                dt: machine.ptr(self.dt).wrapping_add(row * count + head),
-                dt_stride: count,
-                step: self.step[head],
-                decay: self.decay[head],
-                limits: self.limits,
-                d: self.d[head * dim..].as_ptr(),
-                state: state.wrapping_add(head * dim * kept),
-                out: machine.ptr(self.out).wrapping_add(row * inner + head * dim),
-                out_stride: inner,
-            };
-            // SAFETY: the sequence's rows lie in the buffers, whose widths and the state's the program's builder saw to; no
-            // other thread has this head of the sequence.
-            unsafe { (machine.kernels.ssd)(&ssd) };
-        });
+        let xbc = machine.ptr(self.xbc).wrapping_add(row * width);
+        let b = xbc.wrapping_add(inner + head / (count / groups) * kept);
+        kernels::ssd::Ssd {
+            rows,
+            x: xbc.wrapping_add(head * dim),
+            b,
+            c: b.wrapping_add(groups * kept),
+            stride: width,
+            dim,
+            kept,
+            dt: machine.ptr(self.dt).wrapping_add(row * count + head),
+            dt_stride: count,
+            step: self.step[head],
+            decay: self.decay[head],
+            limits: self.limits,
+            d: self.d[head * dim..].as_ptr(),
+            state: state.wrapping_add(head * dim * kept),
+            out: machine.ptr(self.out).wrapping_add(row * inner + head * dim),
+            out_stride: inner,
+            scratch,
+        }
     }
 }
 
@@ -151,37 +177,82 @@ pub(crate) struct Delta {
 
 impl Ready for Delta {
     fn run(&self, machine: &Machine, inputs: &StepInputs) {
-        let DeltaHeads { k, v, k_dim, v_dim, .. } = self.heads;
+        let DeltaHeads { v, k_dim, v_dim, .. } = self.heads;
+        let needed = if machine.chunked { chunk::delta::scratch(k_dim, v_dim) } else { 2 * k_dim };
         each(machine, inputs, v, self.state, |thread, seq, row, head, state| {
-            let scratch = &machine.scratch[thread].normed;
-            assert!(2 * k_dim <= scratch.len(), "room for a query and a key");
-            let at = |buf: Buf, heads: usize, head: usize, dim: usize| {
-                machine.ptr(buf).wrapping_add((row * heads + head) * dim)
-            };
-            let key = self.heads.key_of(head);
-            let delta = kernels::delta::Delta {
-                rows: seq.rows,
-                q: at(self.q, k, key, k_dim),
-                k: at(self.k, k, key, k_dim),
-                k_stride: k * k_dim,
-                k_dim,
-                v: at(self.v, v, head, v_dim),
-                v_stride: v * v_dim,
-                v_dim,
-                a: at(self.a, v, head, 1),
-                b: at(self.b, v, head, 1),
-                heads: v,
-                step: self.step[head],
-                decay: self.decay[head],
-                state: state.wrapping_add(head * k_dim * v_dim),
-                out: at(self.out, v, head, v_dim),
-                scratch: scratch.ptr(),
-            };
-            // SAFETY: the sequence's rows lie in the buffers, whose widths and the state's the program's builder saw to; the
-            // scratch is this thread's, and no other has this head of the sequence.
-            unsafe { (machine.kernels.delta)(&delta) };
+            let scratch = &machine.scratch[thread].recurrence;
+            assert!(needed <= scratch.len(), "room for a chunk, or a query and a key");
+            for piece in pieces(machine, seq) {
+                let delta = self.part(machine, row + piece.first, piece.rows, head, (state, scratch.ptr()));
+                let kernel = if piece.whole { machine.kernels.delta_chunk } else { machine.kernels.delta };
+                // SAFETY: the sequence's rows lie in the buffers, whose widths and the state's the program's builder saw to;
+                // the scratch is this thread's, and no other has this head of the sequence; a whole piece has the rows of a
+                // chunk.
+                unsafe { kernel(&delta) };
+            }
         });
     }
+}
+
+impl Delta {
+    /// A head of some rows.
+    fn part(
+        &self,
+        machine: &Machine,
+        row: usize,
+        rows: usize,
+        head: usize,
+        (state, scratch): (*mut f32, *mut f32),
+    ) -> kernels::delta::Delta {
+        let DeltaHeads { k, v, k_dim, v_dim, .. } = self.heads;
+        let at = |buf: Buf, heads: usize, head: usize, dim: usize| {
+            machine.ptr(buf).wrapping_add((row * heads + head) * dim)
+        };
+        let key = self.heads.key_of(head);
+        kernels::delta::Delta {
+            rows,
+            q: at(self.q, k, key, k_dim),
+            k: at(self.k, k, key, k_dim),
+            k_stride: k * k_dim,
+            k_dim,
+            v: at(self.v, v, head, v_dim),
+            v_stride: v * v_dim,
+            v_dim,
+            a: at(self.a, v, head, 1),
+            b: at(self.b, v, head, 1),
+            heads: v,
+            step: self.step[head],
+            decay: self.decay[head],
+            state: state.wrapping_add(head * k_dim * v_dim),
+            out: at(self.out, v, head, v_dim),
+            scratch,
+        }
+    }
+}
+
+/// Rows of a sequence's part in a step that one kernel takes.
+struct Piece {
+    first: usize,
+    rows: usize,
+    /// Whether they are a chunk, for the chunked form.
+    whole: bool,
+}
+
+/// The whole chunks among a sequence's rows, and what is around them.
+fn pieces(machine: &Machine, seq: &SeqStep) -> impl Iterator<Item = Piece> {
+    let (chunked, past, rows) = (machine.chunked, seq.past, seq.rows);
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let left = rows - first;
+        let to_border = CHUNK - (past + first) % CHUNK;
+        let piece = match chunked && to_border <= left {
+            _ if left == 0 => return None,
+            true => Piece { first, rows: to_border, whole: to_border == CHUNK },
+            false => Piece { first, rows: left, whole: false },
+        };
+        first += piece.rows;
+        Some(piece)
+    })
 }
 
 /// Runs `work(thread, sequence, its first row, part, its part of the slot)` for each sequence and each of so many parts.

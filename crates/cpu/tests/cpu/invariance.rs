@@ -1,8 +1,8 @@
 //! A sequence's results are the same bits in any batch, in any chunks, with any number of threads.
 
 use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
-use ffai_cpu::Level;
-use ffai_program::conform::Rng;
+use ffai_cpu::{Cpu, Level};
+use ffai_program::{Executable, conform::Rng};
 use proptest::prelude::*;
 
 use crate::model::{CONTEXT, Model, tokens};
@@ -33,21 +33,48 @@ fn alone(model: &Model, level: Level, tokens: &[u32]) -> Vec<Vec<u32>> {
     model.step(&mut *run, &mut [(&mut seq, rows)]).remove(0)
 }
 
+/// What a sequence is given alone in one step is what it is given token by token, in two threads.
+fn token_by_token(model: &Model, level: Level, tokens: &[u32]) {
+    let expected = alone(model, level, tokens);
+    let mut run = model.compile(&cpu(level, 2));
+    let mut seq = model.sequence(1, tokens.to_vec());
+    for (row, expected) in expected.iter().enumerate() {
+        let got = model.step(&mut *run, &mut [(&mut seq, 1)]).remove(0);
+        assert_eq!(&got[0], expected, "row {row}, {level}");
+    }
+}
+
+/// Storages matter to products alone; rows enough for whole blocks of all of them and a rest, three pages and a window.
 #[test]
-fn a_prompt_gives_the_same_bits_token_by_token() {
-    for level in levels() {
-        for storage in storages() {
-            let model = Model::new(storage);
-            let tokens = tokens(CONTEXT, &mut Rng(5));
-            let expected = alone(&model, level, &tokens);
-            let mut run = model.compile(&cpu(level, 2));
-            let mut seq = model.sequence(1, tokens);
-            for (row, expected) in expected.iter().enumerate() {
-                let got = model.step(&mut *run, &mut [(&mut seq, 1)]).remove(0);
-                assert_eq!(&got[0], expected, "row {row}, {storage}, {level}");
-            }
+fn a_prompt_gives_the_same_bits_token_by_token_in_each_storage() {
+    let tokens = tokens(41, &mut Rng(5));
+    for storage in storages() {
+        let model = Model::new(storage);
+        for level in levels() {
+            token_by_token(&model, level, &tokens);
         }
     }
+}
+
+#[test]
+fn a_long_prompt_gives_the_same_bits_token_by_token() {
+    let model = Model::new(storages()[1]);
+    for level in levels() {
+        token_by_token(&model, level, &tokens(CONTEXT, &mut Rng(6)));
+    }
+}
+
+#[test]
+fn a_deterministic_prompt_gives_the_same_bits_token_by_token_through_recurrences() {
+    let model = Model::recurrent(storages()[2]).deterministic();
+    for level in levels() {
+        token_by_token(&model, level, &tokens(CONTEXT, &mut Rng(7)));
+    }
+}
+
+/// A model for any number: attention as it is, recurrences with a deterministic plan.
+fn model(kind: usize) -> Model {
+    if kind < 11 { Model::new(storages()[kind]) } else { Model::recurrent(storages()[kind - 11]).deterministic() }
 }
 
 proptest! {
@@ -55,29 +82,57 @@ proptest! {
 
     #[test]
     fn three_sequences_in_random_chunks_give_the_bits_that_each_gives_alone(
-        seed in any::<u64>(), threads in 1usize..4, level in 0usize..3, storage in 0usize..11,
+        seed in any::<u64>(), threads in 1usize..4, level in 0usize..3, kind in 0usize..15,
     ) {
         let levels = levels();
-        let (level, model) = (levels[level % levels.len()], Model::new(storages()[storage]));
+        let (level, model) = (levels[level % levels.len()], model(kind));
         let mut rng = Rng(seed);
-        let texts: Vec<Vec<u32>> = (0..3).map(|_| { let len = 1 + rng.below(90); tokens(len, &mut rng) }).collect();
+        let most = if kind < 11 { 45 } else { 90 };
+        let texts: Vec<Vec<u32>> = (0..3).map(|_| { let len = 1 + rng.below(most); tokens(len, &mut rng) }).collect();
         let expected: Vec<_> = texts.iter().map(|t| alone(&model, level, t)).collect();
-        let mut seqs: Vec<_> = texts.iter().enumerate().map(|(i, t)| model.sequence(i, t.clone())).collect();
         let mut run = model.compile(&cpu(level, threads));
-        while seqs.iter().any(|s| s.past < s.tokens.len()) {
-            let starts: Vec<usize> = seqs.iter().map(|s| s.past).collect();
-            let most = [1, 4, 60][rng.below(3)];
-            let mut taken: Vec<usize> =
-                seqs.iter().map(|s| rng.below(most + 1).min(s.tokens.len() - s.past)).collect();
-            if taken.iter().sum::<usize>() == 0 {
-                let next = seqs.iter().position(|s| s.past < s.tokens.len()).expect("one is not done");
-                taken[next] = 1;
-            }
-            let mut step: Vec<_> = seqs.iter_mut().zip(taken.iter().copied()).collect();
-            let got = model.step(&mut *run, &mut step);
-            for (i, rows) in got.iter().enumerate() {
-                prop_assert!(rows[..] == expected[i][starts[i]..starts[i] + taken[i]], "sequence {} from {}", i, starts[i]);
-            }
+        let steps = || { let most = [1, 4, 60][rng.below(3)]; [0; 3].map(|_| rng.below(most + 1)) };
+        for (i, (from, rows)) in run_in_steps(&model, &mut *run, &texts, steps) {
+            prop_assert!(rows[..] == expected[i][from..from + rows.len()], "sequence {} from {}", i, from);
+        }
+    }
+}
+
+/// Logits by sequence, with the row that each piece of them begins at; `next` says how many rows the sequences would have in a step.
+fn run_in_steps(
+    model: &Model,
+    run: &mut dyn Executable,
+    texts: &[Vec<u32>],
+    mut next: impl FnMut() -> [usize; 3],
+) -> Vec<(usize, (usize, Vec<Vec<u32>>))> {
+    let mut seqs: Vec<_> = texts.iter().enumerate().map(|(i, t)| model.sequence(i, t.clone())).collect();
+    let mut got = Vec::new();
+    while let Some(behind) = seqs.iter().position(|s| s.past < s.tokens.len()) {
+        let starts: Vec<usize> = seqs.iter().map(|s| s.past).collect();
+        let mut taken: Vec<usize> =
+            seqs.iter().zip(next()).map(|(s, rows)| rows.min(s.tokens.len() - s.past)).collect();
+        if taken.iter().sum::<usize>() == 0 {
+            taken[behind] = Cpu::CHUNK.min(seqs[behind].tokens.len() - starts[behind]);
+        }
+        let mut step: Vec<_> = seqs.iter_mut().zip(taken).collect();
+        let rows = model.step(run, &mut step);
+        got.extend(starts.into_iter().zip(rows).enumerate());
+    }
+    got
+}
+
+/// The promise of the chunked forms: what a sequence gets depends on steps only where they cut a chunk.
+#[test]
+fn steps_that_cut_no_chunk_of_recurrences_give_the_same_bits() {
+    let model = Model::recurrent(storages()[1]);
+    let mut rng = Rng(9);
+    for (level, threads) in levels().into_iter().zip([3, 2, 1]) {
+        let texts = [150, 32, 77].map(|len| tokens(len, &mut rng)).to_vec();
+        let expected: Vec<_> = texts.iter().map(|t| alone(&model, level, t)).collect();
+        let mut run = model.compile(&cpu(level, threads));
+        let steps = || [0; 3].map(|_| rng.below(3) * Cpu::CHUNK);
+        for (i, (from, rows)) in run_in_steps(&model, &mut *run, &texts, steps) {
+            assert!(rows[..] == expected[i][from..from + rows.len()], "sequence {i} from {from}, {level}");
         }
     }
 }

@@ -4,6 +4,7 @@ mod conform;
 mod idle;
 mod invariance;
 mod model;
+mod recurrences;
 mod step;
 
 use ffai_cpu::{Cpu, CpuOptions, Level};

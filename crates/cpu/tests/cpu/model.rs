@@ -1,5 +1,5 @@
-//! A random model of six layers: one with a window and sinks, one with latent attention, one with a mixture, two of everything with
-//! a state; small enough for many runs.
+//! Random models small enough for many runs: one of attention with and without a window and sinks, latent attention, MLPs and a mixture;
+//! one of everything with a state.
 
 use ffai_checkpoint::{Float, Storage, Tensor};
 use ffai_cpu::Cpu;
@@ -41,9 +41,17 @@ impl Sequence {
 }
 
 impl Model {
-    /// Matrices in `storage`; the inner width is more than a panel of columns.
+    /// Attention and MLPs, matrices in `storage`; the inner width is more than a panel of columns.
     pub(crate) fn new(storage: Storage) -> Model {
-        let spec = spec();
+        Model::of(&spec(attentions()), storage)
+    }
+
+    /// Mixers with a state and an attention.
+    pub(crate) fn recurrent(storage: Storage) -> Model {
+        Model::of(&spec(recurrences()), storage)
+    }
+
+    fn of(spec: &Spec, storage: Storage) -> Model {
         let mut rng = Rng(11);
         let mut weights = Bag::default();
         for decl in spec.weights() {
@@ -56,13 +64,17 @@ impl Model {
             };
             weights.0.insert(decl.role, tensor);
         }
-        let program = lower(&spec);
+        let program = lower(spec);
         let plan = Plan::new(&program, 3, CONTEXT, 3 * CONTEXT);
-        Model {
-            plan: Plan { wanted: 3 * CONTEXT, page_tokens: 16, pages: vec![3 * CONTEXT / 16; 3], slots: 6, ..plan },
-            program,
-            weights,
-        }
+        let pages = vec![3 * CONTEXT / 16; program.states.len()];
+        let slots = if program.slots.is_empty() { 0 } else { 6 };
+        Model { plan: Plan { wanted: 3 * CONTEXT, page_tokens: 16, pages, slots, ..plan }, program, weights }
+    }
+
+    /// The same with results that do not depend on how tokens are cut into steps.
+    pub(crate) fn deterministic(mut self) -> Model {
+        self.plan.deterministic = true;
+        self
     }
 
     pub(crate) fn compile(&self, cpu: &Cpu) -> Box<dyn Executable> {
@@ -100,7 +112,48 @@ fn bits(output: Output) -> Vec<u32> {
     }
 }
 
-fn spec() -> Spec {
+fn spec(layers: Vec<Layer>) -> Spec {
+    Spec {
+        family: "test",
+        hidden: 256,
+        vocab: VOCAB,
+        context: CONTEXT,
+        embed_scale: 1.0,
+        per_layer: None,
+        ropes: vec![Rope::fixed(16, Pairing::Half, (0..8).map(|i| 0.5f32.powi(i)).collect(), 1.0)],
+        layers,
+        final_norm: Norm::rms(1e-5),
+        head: Head { tied: false, bias: false, scale: 1.0, cap: None },
+    }
+}
+
+fn attention(window: Option<usize>, mixer: Mixer) -> Layer {
+    let norm = Norm::rms(1e-5);
+    let attention = Attention {
+        heads: 16,
+        kv_heads: 2,
+        head_dim: 16,
+        qkv_bias: false,
+        gated: window.is_some(),
+        out_bias: true,
+        keys: ffai_model::Keys::Own,
+        v_norm: None,
+        qk_norm: Some(QkNorm { norm, whole: false }),
+        rope: Some(0),
+        growth: None,
+        cap: None,
+        scale: 0.3,
+        window,
+        sinks: window.is_some(),
+    };
+    Layer::pre_norm(norm, [attention.into(), mixer])
+}
+
+fn mlp() -> Mlp {
+    Mlp { inner: 768, act: Activation::Silu, gated: true, bias: true }
+}
+
+fn attentions() -> Vec<Layer> {
     let norm = Norm::rms(1e-5);
     let latent = LatentAttention {
         heads: 16,
@@ -115,46 +168,21 @@ fn spec() -> Spec {
         scale: 0.2,
         matrices: LatentMatrices::Joint,
     };
-    let layer = |window: Option<usize>, mixer: Mixer| {
-        let attention = Attention {
-            heads: 16,
-            kv_heads: 2,
-            head_dim: 16,
-            qkv_bias: false,
-            gated: window.is_some(),
-            out_bias: true,
-            keys: ffai_model::Keys::Own,
-            v_norm: None,
-            qk_norm: Some(QkNorm { norm, whole: false }),
-            rope: Some(0),
-            growth: None,
-            cap: None,
-            scale: 0.3,
-            window,
-            sinks: window.is_some(),
-        };
-        Layer::pre_norm(norm, [attention.into(), mixer])
-    };
-    let mlp = Mlp { inner: 768, act: Activation::Silu, gated: true, bias: true };
-    Spec {
-        family: "test",
-        hidden: 256,
-        vocab: VOCAB,
-        context: CONTEXT,
-        embed_scale: 1.0,
-        per_layer: None,
-        ropes: vec![Rope::fixed(16, Pairing::Half, (0..8).map(|i| 0.5f32.powi(i)).collect(), 1.0)],
-        layers: vec![
-            layer(None, mlp.clone().into()),
-            layer(Some(21), mlp.clone().into()),
-            Layer::pre_norm(norm, [latent.into(), mlp.into()]),
-            layer(None, mixture().into()),
-            Layer::pre_norm(norm, recurrent()),
-            Layer::pre_norm(norm, [mamba1()]),
-        ],
-        final_norm: norm,
-        head: Head { tied: false, bias: false, scale: 1.0, cap: None },
-    }
+    vec![
+        attention(None, mlp().into()),
+        attention(Some(21), mlp().into()),
+        Layer::pre_norm(norm, [latent.into(), mlp().into()]),
+        attention(None, mixture().into()),
+    ]
+}
+
+fn recurrences() -> Vec<Layer> {
+    let norm = Norm::rms(1e-5);
+    vec![
+        Layer::pre_norm(norm, recurrent()),
+        attention(None, mlp().into()),
+        Layer::pre_norm(norm, [mamba1()]),
+    ]
 }
 
 /// Numbers below 0.

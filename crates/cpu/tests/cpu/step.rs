@@ -12,25 +12,26 @@ const F32: Storage = Storage::Dense(Float::F32);
 
 #[test]
 fn a_copied_page_serves_a_fork_as_the_page_itself_does() {
-    let model = Model::new(F32);
-    let mut run = model.compile(&cpu(Level::best(), 2));
-    let tokens = tokens(40, &mut Rng(3));
-    let mut seq = model.sequence(0, tokens.clone());
-    model.step(&mut *run, &mut [(&mut seq, 39)]);
-    let mut fork = model.sequence(1, tokens);
-    (fork.past, fork.state) = (39, seq.state);
-    for group in 0..model.program.states.len() {
-        for (from, to) in seq.pages.iter().zip(&fork.pages) {
-            run.copy_page(group, *from, *to);
+    for model in [Model::new(F32), Model::recurrent(F32)] {
+        let mut run = model.compile(&cpu(Level::best(), 2));
+        let tokens = tokens(40, &mut Rng(3));
+        let mut seq = model.sequence(0, tokens.clone());
+        model.step(&mut *run, &mut [(&mut seq, 39)]);
+        let mut fork = model.sequence(1, tokens);
+        (fork.past, fork.state) = (39, seq.state);
+        for group in 0..model.program.states.len() {
+            for (from, to) in seq.pages.iter().zip(&fork.pages) {
+                run.copy_page(group, *from, *to);
+            }
         }
+        let of_fork = model.step(&mut *run, &mut [(&mut fork, 1)]);
+        assert_eq!(of_fork, model.step(&mut *run, &mut [(&mut seq, 1)]));
     }
-    let of_fork = model.step(&mut *run, &mut [(&mut fork, 1)]);
-    assert_eq!(of_fork, model.step(&mut *run, &mut [(&mut seq, 1)]));
 }
 
 /// A model whose token 5 has an embedding that is no number.
 fn broken() -> Model {
-    let mut model = Model::new(F32);
+    let mut model = Model::recurrent(F32);
     let embed = &model.weights.0["embed"];
     let (rows, cols) = (embed.rows(), embed.cols());
     let mut values = embed.to_f32();
@@ -58,6 +59,23 @@ fn a_row_without_finite_logits_is_not_finite_and_harms_no_other_sequence() {
         let outputs = run.step(&inputs).unwrap();
         assert_eq!(outputs[..3], alone[..]);
         assert_eq!(outputs[3..], [Output::NotFinite, Output::NotFinite]);
+    }
+}
+
+#[test]
+fn a_row_that_is_no_number_harms_no_row_of_its_sequence_before_it() {
+    let model = broken();
+    let (mut fine, mut rng) = (vec![1; 70], Rng(4));
+    fine.fill_with(|| 6 + rng.below(60) as u32);
+    for level in levels() {
+        let mut run = model.compile(&cpu(level, 2));
+        let expected = run.step(&StepInputs::prompt(&model.program, &model.plan, &fine)).unwrap();
+        for bad in [0, 1, 30, 50, 69] {
+            let mut tokens = fine.clone();
+            tokens[bad] = 5;
+            let got = run.step(&StepInputs::prompt(&model.program, &model.plan, &tokens)).unwrap();
+            assert!(got[..bad] == expected[..bad], "before row {bad}, {level}");
+        }
     }
 }
 

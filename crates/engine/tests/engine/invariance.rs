@@ -86,6 +86,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
             ((rows + 4).div_ceil(page_tokens) + 1 + spare).min(CONTEXT.div_ceil(page_tokens) + spare),
         ],
         slots: 0,
+        deterministic: false,
     })
 }
 

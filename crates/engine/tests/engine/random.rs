@@ -69,6 +69,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             page_tokens,
             pages: vec![pages.0, pages.1],
             slots: 0,
+            deterministic: false,
         },
     )
 }

@@ -23,6 +23,12 @@ pub fn cases() -> Vec<Case> {
     [dense.concat(), attentions(), others.concat()].concat()
 }
 
+/// A recurrence with a chunked form (`Ssd` or `Delta`), of random shape with random gates, over prompts of random lengths in random
+/// pieces: for comparisons of the two forms beyond the table.
+pub fn recurrence(seed: u64) -> Case {
+    recurrent::random(seed)
+}
+
 /// A case under construction: a builder that makes each weight it declares.
 pub(super) struct Maker {
     pub(super) rng: Rng,
@@ -45,6 +51,13 @@ impl Maker {
     pub(super) fn vector(&mut self, role: &str, len: usize, mean: f32) {
         self.decls.push(WeightDecl { role: role.to_owned(), shape: Shape::Vector { len } });
         self.bag.0.insert(role.to_owned(), random_vector(role, len, mean, &mut self.rng));
+    }
+
+    /// A vector of plain numbers.
+    pub(super) fn plain_vector(&mut self, role: &str, len: usize, value: impl FnMut() -> f32) {
+        let values = std::iter::repeat_with(value).take(len).collect();
+        self.bag.0.insert(role.to_owned(), Tensor::from_f32(role, 1, len, values));
+        self.decls.push(WeightDecl { role: role.to_owned(), shape: Shape::Vector { len } });
     }
 
     /// A matrix of plain numbers.

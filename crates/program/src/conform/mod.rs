@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use ffai_checkpoint::Tensor;
 
 use crate::{Backend, CompileError, Plan, Program, Reference, StepError, StepInputs, WeightSource};
-pub use cases::cases;
+pub use cases::{cases, recurrence};
 pub use random::{Rng, random_tensor, storages};
 
 /// A program with weights, a plan and steps to run one after the other.
