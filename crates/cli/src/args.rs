@@ -83,6 +83,9 @@ pub(crate) struct LoadArgs {
     /// Refuse to load a model that needs more than this, such as 4GB or 800MB
     #[arg(long, value_name = "BYTES", value_parser = crate::units::parse_bytes)]
     pub(crate) memory_limit: Option<u64>,
+    /// Give the same bits however prompts are cut and whoever runs beside; models with recurrent layers read prompts more slowly
+    #[arg(long)]
+    pub(crate) deterministic: bool,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
 }
@@ -173,7 +176,7 @@ pub(crate) struct LogitsArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Run the reference interpreter: slow, and right by definition
-    #[arg(long, conflicts_with_all = ["threads", "device"])]
+    #[arg(long, conflicts_with_all = ["threads", "device", "deterministic"])]
     pub(crate) reference: bool,
     #[command(flatten)]
     pub(crate) load: LoadArgs,

@@ -9,10 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use ffai::{
-    Capability, Description, Device, GenerateOptions, LoadOptions, Prompt,
+    Capability, Description, Device, GenerateOptions, LoadOptions, Program, Prompt,
     measure::{
         self, Affine, Agreement, Backend, Bench, BenchReport, Comparison, Float, Perplexity, RandomModel, Spread,
-        Storage, Subject, Verification, VerifyOptions, Window,
+        Storage, Subject, Verification, VerifyOptions, WeightSource, Window,
     },
 };
 use serde_json::{Value, json};
@@ -45,14 +45,14 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<ExitCode> {
         Some(config) => {
             let storage = storage(args);
             let model = RandomModel::open(config, storage, 1)?;
-            let subject = Subject { program: &model.program, weights: &model.weights, backend: &*backend };
+            let subject = subject(&model.program, &model.weights, &*backend, &options);
             let report = measure::bench(subject, &bench, &mut progress)?;
             (format!("{}, random {storage}", config.display()), report)
         }
         None => {
             let name = args.model.clone().unwrap_or_default();
             let model = open(&name)?;
-            let subject = Subject { program: &model.program, weights: &model.weights, backend: &*backend };
+            let subject = subject(&model.program, &model.weights, &*backend, &options);
             (name, measure::bench(subject, &bench, &mut progress)?)
         }
     };
@@ -125,8 +125,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     let model = open(&args.name.model)?;
     let options = load(&args.load)?;
     let tokens = verify_tokens(args, &model)?;
-    let (fast, slow) = (backend(&options)?, backend(&LoadOptions { device: Device::Reference, ..options })?);
-    let subject = |backend| Subject { program: &model.program, weights: &model.weights, backend };
+    let (fast, slow) = (backend(&options)?, backend(&LoadOptions { device: Device::Reference, ..options.clone() })?);
+    let subject = |backend| subject(&model.program, &model.weights, backend, &options);
     let mut bar = Bar::new("verifying");
     let result = measure::verify(subject(&*fast), subject(&*slow), &tokens, &VerifyOptions::default(), &mut |d, t| {
         bar.at(d, t);
@@ -195,8 +195,9 @@ pub(crate) fn perplexity(args: &PerplexityArgs) -> Result<ExitCode> {
     let model = open(&args.name.model)?;
     let window = window(&args.over, &model, &args.name.model)?;
     let tokens = tokens_of(&model, &args.over)?;
-    let backend = backend(&load(&args.load)?)?;
-    let subject = Subject { program: &model.program, weights: &model.weights, backend: &*backend };
+    let options = load(&args.load)?;
+    let backend = backend(&options)?;
+    let subject = subject(&model.program, &model.weights, &*backend, &options);
     let mut bar = Bar::new("reading");
     let result = measure::perplexity(subject, &tokens, window, &mut |d, t| bar.at(d, t))?;
     drop(bar);
@@ -223,9 +224,10 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<ExitCode> {
         tokens == tokens_of(&b, &args.over)?,
         "the two models cut this text into different tokens: only models with the same tokenizer can be compared"
     );
-    let backend = backend(&load(&args.load)?)?;
-    let first = Subject { program: &a.program, weights: &a.weights, backend: &*backend };
-    let second = Subject { program: &b.program, weights: &b.weights, backend: &*backend };
+    let options = load(&args.load)?;
+    let backend = backend(&options)?;
+    let first = subject(&a.program, &a.weights, &*backend, &options);
+    let second = subject(&b.program, &b.weights, &*backend, &options);
     let mut bar = Bar::new("reading");
     let result = measure::compare(first, second, &tokens, window, &mut |d, t| bar.at(d, t))?;
     drop(bar);
@@ -267,6 +269,16 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path)
         .with_context(|| format!("cannot read {}", path.display()))
         .map_err(|e| anyhow::anyhow!("{e:#}"))
+}
+
+/// A model on a backend, as the options want it.
+fn subject<'a>(
+    program: &'a Program,
+    weights: &'a dyn WeightSource,
+    backend: &'a dyn Backend,
+    options: &LoadOptions,
+) -> Subject<'a> {
+    Subject { program, weights, backend, deterministic: options.deterministic }
 }
 
 /// The backend for a device; says on standard error what was passed over.

@@ -156,7 +156,12 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<InspectPlan> {
 }
 
 pub(crate) fn load(args: &LoadArgs) -> Result<LoadOptions> {
-    Ok(LoadOptions { memory_limit: args.memory_limit, ..device(&args.device)? })
+    ensure!(
+        !args.deterministic || !matches!(args.device.device, Device::Cuda(_)),
+        "--deterministic cannot be had on --device {}: leave one of them out",
+        args.device.device
+    );
+    Ok(LoadOptions { memory_limit: args.memory_limit, deterministic: args.deterministic, ..device(&args.device)? })
 }
 
 pub(crate) fn device(args: &DeviceArgs) -> Result<LoadOptions> {

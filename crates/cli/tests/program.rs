@@ -141,6 +141,7 @@ fn errors_are_one_line_that_says_what_to_do() {
         &["run", &model, "hello", "--max-tokens", "0"],
         &["run", &model, "hello", "--threads", "0"],
         &["run", &model, "hello", "--threads", "2", "--device", "cuda:1"],
+        &["run", &model, "hello", "--deterministic", "--device", "cuda:1"],
         &["run", &model, "hello", "--context", "1000000"],
         &["run", &model, ""],
         &["bench", &model, "--prompt", "8", "--decode", "8", "--context", "10"],

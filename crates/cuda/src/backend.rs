@@ -107,6 +107,13 @@ impl Backend for Cuda {
         plan: &Plan,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Box<dyn Executable>, CompileError> {
+        if plan.deterministic {
+            return Err(CompileError::Unsupported {
+                backend: self.name(),
+                tag: "a deterministic plan".to_owned(),
+                problem: "its sums go in orders that depend on the step".to_owned(),
+            });
+        }
         Ok(Box::new(self.exec(program, weights, plan, progress)?))
     }
 }

@@ -18,7 +18,7 @@ use crate::{Error, LoadEvent, LoadOptions, memory::Limited};
 #[non_exhaustive]
 pub enum Device {
     /// The fastest there is: the first NVIDIA card, where there is one that can run the model and nobody asked for a number of
-    /// threads; else the processor.
+    /// threads or for deterministic results; else the processor.
     #[default]
     Auto,
     /// The processor.
@@ -104,10 +104,10 @@ pub(crate) fn first<T>(
     }
 }
 
-/// The best first. Threads are the processor's, so who asks for a number of them means it.
+/// The best first. Threads are the processor's, and so are results that are the same bits in any step, so who asks for either means it.
 fn candidates(options: &LoadOptions) -> Vec<Device> {
     match (options.device, options.threads) {
-        (Device::Auto, None) if cuda::is_present() => vec![Device::Cuda(None), Device::Cpu],
+        (Device::Auto, None) if !options.deterministic && cuda::is_present() => vec![Device::Cuda(None), Device::Cpu],
         (Device::Auto, _) => vec![Device::Cpu],
         (device, _) => vec![device],
     }
@@ -125,6 +125,11 @@ fn unlimited(device: Device, options: &LoadOptions) -> Result<Box<dyn Backend>, 
             option: "threads",
             value: threads.to_string(),
             expected: format!("left out on {device}: only the processor has threads to choose"),
+        }),
+        (Device::Cuda(_), None) if options.deterministic => Err(Error::Option {
+            option: "deterministic",
+            value: "set".to_owned(),
+            expected: format!("left out on {device}: cards sum in orders that depend on the step"),
         }),
         (Device::Cuda(ordinal), None) => cuda::backend(ordinal).map_err(|source| Error::Device { device, source }),
         (Device::Reference, _) => Ok(Box::new(Reference)),
@@ -168,6 +173,15 @@ mod tests {
         assert!(backend.name().starts_with("cpu"), "{}", backend.name());
         let error = first(&options(Device::Cuda(None)), &mut |_| {}, |_, _| Ok(())).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("threads is 1"), "{error}");
+    }
+
+    #[test]
+    fn deterministic_results_mean_the_processor() {
+        let options = |device| LoadOptions { device, deterministic: true, ..LoadOptions::default() };
+        let ((), backend) = first(&options(Device::Auto), &mut |_| {}, |_, _| Ok(())).unwrap();
+        assert!(backend.name().starts_with("cpu"), "{}", backend.name());
+        let error = first(&options(Device::Cuda(None)), &mut |_| {}, |_, _| Ok(())).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("deterministic is set"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! let fast = measure::backend(&LoadOptions::default())?;
 //! let slow = measure::backend(&LoadOptions { device: Device::Reference, ..LoadOptions::default() })?;
 //! let tokens: Vec<u32> = (1..100).collect();
-//! let subject = |backend| measure::Subject { program: &model.program, weights: &model.weights, backend };
+//! let subject =
+//!     |backend| measure::Subject { program: &model.program, weights: &model.weights, backend, deterministic: false };
 //! let options = measure::VerifyOptions::default();
 //! let result = measure::verify(subject(&*fast), subject(&*slow), &tokens, &options, &mut |_, _| {})?;
 //! assert!(result.passed);
@@ -23,7 +24,7 @@ pub use ffai_measure::{
     Agreement, BatchResult, Bench, BenchReport, Comparison, Culprit, Path, Perplexity, RandomWeights, Spread, Subject,
     Thresholds, Verification, VerifyOptions, Window, bench, compare, perplexity, stats, verify,
 };
-pub use ffai_program::{Backend, conform};
+pub use ffai_program::{Backend, WeightSource, conform};
 
 pub use crate::devices::{Finding, accelerators};
 use crate::{Error, LoadEvent, LoadOptions, devices};

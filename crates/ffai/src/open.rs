@@ -96,7 +96,8 @@ impl Description {
     pub fn plan(&self, options: &LoadOptions, backend: &dyn Backend) -> Plan {
         let context = options.context.unwrap_or(self.spec.context.min(LoadOptions::DEFAULT_CONTEXT));
         let chunk = options.chunk.unwrap_or_else(|| backend.prompt_rows()).min(context);
-        Plan::new(&self.program, options.parallel, context, chunk)
+        let deterministic = options.deterministic;
+        Plan { deterministic, ..Plan::new(&self.program, options.parallel, context, chunk) }
     }
 
     /// One forward pass over `tokens`, away from any engine: logits f32, row after row of `spec.vocab`.
@@ -117,7 +118,8 @@ impl Description {
         options: &LoadOptions,
         on: &mut dyn FnMut(LoadEvent),
     ) -> Result<Vec<f32>, Error> {
-        let plan = Plan::for_tokens(&self.program, tokens.len());
+        let deterministic = options.deterministic;
+        let plan = Plan { deterministic, ..Plan::for_tokens(&self.program, tokens.len()) };
         let (mut executable, _) = devices::first(options, on, |backend, on| self.compile(backend, &plan, on))?;
         let outputs = executable.step(&StepInputs::prompt(&self.program, &plan, tokens))?;
         let rows = outputs.into_iter().filter_map(|o| if let Output::Logits(row) = o { Some(row) } else { None });

@@ -17,8 +17,12 @@ pub struct LoadOptions {
     /// Most requests that run at once; others wait.
     pub parallel: usize,
     /// Most prompt tokens in one step; none leaves it to the device. It changes how smoothly requests share the machine, never what
-    /// they answer.
+    /// they answer; but see [`LoadOptions::deterministic`].
     pub chunk: Option<usize>,
+    /// Whether answers are the same bits in any company and with any [`LoadOptions::chunk`], also those of models with recurrent layers,
+    /// whose prompts then run token by token there. Without it they run in a faster form, whose results are within 1e-4 of that and may
+    /// depend on where steps cut a prompt; other layers are the same bits anyway. On the processor only.
+    pub deterministic: bool,
     /// Most bytes that weights, keys and values, buffers and scratch may take together; none means the memory that is available
     /// now, as far as the system tells. A model that needs more is refused before its weights are touched.
     pub memory_limit: Option<u64>,
@@ -39,6 +43,7 @@ impl Default for LoadOptions {
             context: None,
             parallel: 4,
             chunk: None,
+            deterministic: false,
             memory_limit: None,
             enable: None,
         }

@@ -16,12 +16,15 @@ pub struct Subject<'a> {
     pub weights: &'a dyn WeightSource,
     /// Where it runs.
     pub backend: &'a dyn Backend,
+    /// As [`Plan::deterministic`].
+    pub deterministic: bool,
 }
 
 impl Subject<'_> {
     /// Ready to run `seqs` sequences of at most `context` tokens, in steps of at most `rows` rows.
     pub(crate) fn start(&self, seqs: usize, context: usize, rows: usize) -> Result<Runner> {
-        let plan = Plan { wanted: rows.max(seqs), ..Plan::new(self.program, seqs, context, rows) };
+        let (wanted, deterministic) = (rows.max(seqs), self.deterministic);
+        let plan = Plan { wanted, deterministic, ..Plan::new(self.program, seqs, context, rows) };
         let executable = self.backend.compile(self.program, self.weights, &plan, &mut |_| {})?;
         Ok(Runner {
             executable,

@@ -8,7 +8,16 @@ fn group(window: Option<usize>) -> StateGroup {
 
 #[test]
 fn a_window_counts_what_it_can_hold_at_once_and_never_more_than_the_sequence() {
-    let plan = Plan { rows: 256, wanted: 1, seqs: 1, context: 32_768, page_tokens: 32, pages: Vec::new(), slots: 0, deterministic: false };
+    let plan = Plan {
+        rows: 256,
+        wanted: 1,
+        seqs: 1,
+        context: 32_768,
+        page_tokens: 32,
+        pages: Vec::new(),
+        slots: 0,
+        deterministic: false,
+    };
     assert_eq!(plan.pages_of(&group(None), 32_768), 1024);
     // 767 places from the middle of a page on.
     assert_eq!(plan.pages_of(&group(Some(512)), 32_768), 25);

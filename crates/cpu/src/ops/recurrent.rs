@@ -205,9 +205,8 @@ impl Delta {
         (state, scratch): (*mut f32, *mut f32),
     ) -> kernels::delta::Delta {
         let DeltaHeads { k, v, k_dim, v_dim, .. } = self.heads;
-        let at = |buf: Buf, heads: usize, head: usize, dim: usize| {
-            machine.ptr(buf).wrapping_add((row * heads + head) * dim)
-        };
+        let at =
+            |buf: Buf, heads: usize, head: usize, dim: usize| machine.ptr(buf).wrapping_add((row * heads + head) * dim);
         let key = self.heads.key_of(head);
         kernels::delta::Delta {
             rows,

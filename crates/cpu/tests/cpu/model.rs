@@ -178,11 +178,7 @@ fn attentions() -> Vec<Layer> {
 
 fn recurrences() -> Vec<Layer> {
     let norm = Norm::rms(1e-5);
-    vec![
-        Layer::pre_norm(norm, recurrent()),
-        attention(None, mlp().into()),
-        Layer::pre_norm(norm, [mamba1()]),
-    ]
+    vec![Layer::pre_norm(norm, recurrent()), attention(None, mlp().into()), Layer::pre_norm(norm, [mamba1()])]
 }
 
 /// Numbers below 0.

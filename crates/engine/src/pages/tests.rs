@@ -141,8 +141,16 @@ impl World {
 
 /// Pools of these sizes; those after the first have a window.
 fn pages(counts: &[usize], window: usize) -> Pages {
-    let plan =
-        Plan { rows: ROWS, wanted: 1, seqs: 1, context: 99, page_tokens: PAGE, pages: counts.to_vec(), slots: 0, deterministic: false };
+    let plan = Plan {
+        rows: ROWS,
+        wanted: 1,
+        seqs: 1,
+        context: 99,
+        page_tokens: PAGE,
+        pages: counts.to_vec(),
+        slots: 0,
+        deterministic: false,
+    };
     let group = |i: usize| StateGroup {
         kv_heads: 1,
         dim: 1,

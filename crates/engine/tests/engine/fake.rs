@@ -42,7 +42,16 @@ pub(crate) fn windowed(window: Option<usize>) -> Program {
 }
 
 pub(crate) fn plan() -> Plan {
-    Plan { rows: 8, wanted: 4, seqs: 4, context: 40, page_tokens: 4, pages: vec![40, 40], slots: 0, deterministic: false }
+    Plan {
+        rows: 8,
+        wanted: 4,
+        seqs: 4,
+        context: 40,
+        page_tokens: 4,
+        pages: vec![40, 40],
+        slots: 0,
+        deterministic: false,
+    }
 }
 
 pub(crate) fn engine(plan: &Plan, chunk: usize) -> Engine {

@@ -161,8 +161,7 @@ fn delta(heads: DeltaHeads, gates: Gates, seed: usize, steps: &[&[usize]]) -> Ca
     let state = b.slot("delta", heads.kept());
     let (step, decay) = (b.w("step"), b.w("decay"));
     b.push("delta".to_owned(), Op::Delta { q, k: of_k, v: of_v, b: of_b, a, step, decay, heads, out, state });
-    let name =
-        format!("delta of {k} key heads of {k_dim}, {v} of {v_dim}, {order:?}, {gates:?}, {} rows", rows(steps));
+    let name = format!("delta of {k} key heads of {k_dim}, {v} of {v_dim}, {order:?}, {gates:?}, {} rows", rows(steps));
     m.case(name, b, (out, v * v_dim), steps)
 }
 
