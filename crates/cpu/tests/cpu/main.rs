@@ -1,5 +1,6 @@
 //! The CPU backend through its public face.
 
+mod allocation;
 mod conform;
 mod idle;
 mod invariance;

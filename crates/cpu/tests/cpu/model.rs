@@ -87,8 +87,8 @@ impl Model {
         Sequence { tokens, past: 0, pages, number: n as u32, state: None }
     }
 
-    /// The next `rows` tokens of each sequence in one step; gives the logits of each row, as bits.
-    pub(crate) fn step(&self, run: &mut dyn Executable, seqs: &mut [(&mut Sequence, usize)]) -> Vec<Vec<Vec<u32>>> {
+    /// A step of the next `rows` tokens of each sequence, with the logits of each row wanted.
+    pub(crate) fn inputs(&self, seqs: &mut [(&mut Sequence, usize)]) -> StepInputs {
         let mut inputs = StepInputs::default();
         for (seq, rows) in seqs.iter_mut().filter(|(_, rows)| *rows > 0) {
             let taken = seq.past..seq.past + *rows;
@@ -100,7 +100,12 @@ impl Model {
             (seq.past, seq.state) = (seq.past + *rows, Some(seq.slot().write));
         }
         inputs.want = (0..inputs.rows()).map(|row| Wanted { row, what: Want::Logits }).collect();
-        let mut outputs = run.step(&inputs).expect("a step that runs").into_iter();
+        inputs
+    }
+
+    /// The next `rows` tokens of each sequence in one step; gives the logits of each row, as bits.
+    pub(crate) fn step(&self, run: &mut dyn Executable, seqs: &mut [(&mut Sequence, usize)]) -> Vec<Vec<Vec<u32>>> {
+        let mut outputs = run.step(&self.inputs(seqs)).expect("a step that runs").into_iter();
         seqs.iter().map(|(_, rows)| outputs.by_ref().take(*rows).map(bits).collect()).collect()
     }
 }
