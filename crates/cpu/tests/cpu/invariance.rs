@@ -92,19 +92,33 @@ proptest! {
         let expected: Vec<_> = texts.iter().map(|t| alone(&model, level, t)).collect();
         let mut run = model.compile(&cpu(level, threads));
         let steps = || { let most = [1, 4, 60][rng.below(3)]; [0; 3].map(|_| rng.below(most + 1)) };
-        for (i, (from, rows)) in run_in_steps(&model, &mut *run, &texts, steps) {
-            prop_assert!(rows[..] == expected[i][from..from + rows.len()], "sequence {} from {}", i, from);
+        for part in run_in_steps(&model, &mut *run, &texts, steps) {
+            prop_assert!(part.is_of(&expected), "sequence {} from {}", part.seq, part.from);
         }
     }
 }
 
-/// Logits by sequence, with the row that each piece of them begins at; `next` says how many rows the sequences would have in a step.
+/// Logits of some rows of a sequence.
+struct Part {
+    seq: usize,
+    /// The first of the rows.
+    from: usize,
+    logits: Vec<Vec<u32>>,
+}
+
+impl Part {
+    fn is_of(&self, expected: &[Vec<Vec<u32>>]) -> bool {
+        self.logits[..] == expected[self.seq][self.from..self.from + self.logits.len()]
+    }
+}
+
+/// What each sequence gets in each step; `next` says how many rows the sequences would have in a step.
 fn run_in_steps(
     model: &Model,
     run: &mut dyn Executable,
     texts: &[Vec<u32>],
     mut next: impl FnMut() -> [usize; 3],
-) -> Vec<(usize, (usize, Vec<Vec<u32>>))> {
+) -> Vec<Part> {
     let mut seqs: Vec<_> = texts.iter().enumerate().map(|(i, t)| model.sequence(i, t.clone())).collect();
     let mut got = Vec::new();
     while let Some(behind) = seqs.iter().position(|s| s.past < s.tokens.len()) {
@@ -116,7 +130,7 @@ fn run_in_steps(
         }
         let mut step: Vec<_> = seqs.iter_mut().zip(taken).collect();
         let rows = model.step(run, &mut step);
-        got.extend(starts.into_iter().zip(rows).enumerate());
+        got.extend(starts.into_iter().zip(rows).enumerate().map(|(seq, (from, logits))| Part { seq, from, logits }));
     }
     got
 }
@@ -131,8 +145,8 @@ fn steps_that_cut_no_chunk_of_recurrences_give_the_same_bits() {
         let expected: Vec<_> = texts.iter().map(|t| alone(&model, level, t)).collect();
         let mut run = model.compile(&cpu(level, threads));
         let steps = || [0; 3].map(|_| rng.below(3) * Cpu::CHUNK);
-        for (i, (from, rows)) in run_in_steps(&model, &mut *run, &texts, steps) {
-            assert!(rows[..] == expected[i][from..from + rows.len()], "sequence {i} from {from}, {level}");
+        for part in run_in_steps(&model, &mut *run, &texts, steps) {
+            assert!(part.is_of(&expected), "sequence {} from {}, {level}", part.seq, part.from);
         }
     }
 }
