@@ -1,5 +1,6 @@
 //! The spec: a model as a list of layers, a layer as a list of sublayers, as pure data.
 
+mod consistent;
 mod latent;
 mod moe;
 mod per_layer;

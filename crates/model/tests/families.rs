@@ -156,6 +156,32 @@ fn a_null_is_not_the_default_of_a_config_that_says_nothing() {
     assert_eq!(heads(&absent), (128, 2));
 }
 
+#[test]
+fn layers_with_sizes_of_their_own_that_contradict_each_other_are_refused() {
+    let rope = |kind: &str| json!({"rope_type": kind, "rope_theta": 1e4, "partial_rotary_factor": 0.5});
+    let ropes = json!({"sliding_attention": rope("default"), "full_attention": rope("proportional")});
+    let types = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"];
+    let gemma = with(
+        llama(),
+        &json!({
+            "model_type": "gemma4_text", "head_dim": 8, "hidden_size_per_layer_input": 6, "vocab_size": 67, "vocab_size_per_layer_input": 67,
+            "num_hidden_layers": 4, "num_kv_shared_layers": 2, "rope_parameters": ropes, "layer_types": types,
+            "hidden_activation": "gelu_pytorch_tanh"
+        }),
+    );
+    let own = |first: usize, second: usize| {
+        let layers = json!({"1": {"head_dim": first}, "3": {"head_dim": second}});
+        spec(&with(gemma.clone(), &json!({"per_layer_config": layers})))
+    };
+    own(24, 24).unwrap();
+    assert!(own(24, 12).unwrap_err().contains("`head_dim`"));
+    assert!(own(12, 24).unwrap_err().contains("`head_dim`"));
+    let heads =
+        json!({"1": {"head_dim": 24, "num_key_value_heads": 2}, "3": {"head_dim": 24, "num_key_value_heads": 4}});
+    let error = spec(&with(gemma, &json!({"per_layer_config": heads}))).unwrap_err();
+    assert!(error.contains("`num_kv_shared_layers`") && error.contains("layer 3 like layer 1"), "{error}");
+}
+
 fn deepseek() -> Value {
     json!({
         "model_type": "deepseek_v3", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 99,
@@ -175,6 +201,7 @@ fn groups_of_experts_that_cannot_be_chosen_from_are_refused_by_key() {
         (json!({"scoring_func": "softmax"}), "scoring_func"),
         (json!({"kv_lora_rank": 0}), "kv_lora_rank"),
         (json!({"qk_rope_head_dim": 7}), "head_dim"),
+        (json!({"partial_rotary_factor": 0.5}), "partial_rotary_factor"),
         (json!({"n_shared_experts": 1_000_000_000}), "n_shared_experts"),
     ];
     for (change, key) in cases {

@@ -190,6 +190,16 @@ fn a_long_list_of_layers_costs_no_more_than_it_is_long() {
 }
 
 #[test]
+fn what_a_silent_config_means_must_fit_the_rest_of_it() {
+    let mut experts = common("qwen3_next");
+    experts["num_experts"] = json!(4);
+    assert!(spec(&experts, Layout::HuggingFace).unwrap_err().contains("`num_experts_per_tok` is absent"));
+    let mut groups = common("mamba2");
+    groups["num_heads"] = json!(4);
+    assert!(spec(&groups, Layout::HuggingFace).unwrap_err().contains("`n_groups` is absent"));
+}
+
+#[test]
 fn a_layer_of_one_tap_keeps_nothing_and_is_a_model() {
     for (model_type, key) in
         [("mamba2", "conv_kernel"), ("qwen3_next", "linear_conv_kernel_dim"), ("lfm2", "conv_L_cache")]

@@ -270,7 +270,8 @@ pub(super) fn kept(hp: &Hparams, key: &str, sizes: &[usize]) -> Result<()> {
 
 pub(super) fn size(hp: &Hparams, key: &str, default: Option<usize>, most: usize) -> Result<usize> {
     match (hp.value(key), default) {
-        (None, Some(default)) => Ok(default),
+        // What a silent config means may be more than the rest of it has: more experts for each token than there are.
+        (None, Some(default)) => bounded(hp, key, default, most),
         _ => bounded(hp, key, hp.need_count(key)?, most),
     }
 }

@@ -314,6 +314,9 @@ pub fn spec_of(hp: &Hparams, layout: Layout) -> Result<Spec> {
         return Err(Error::NotInGguf { file: hp.file().to_owned(), model_type: family.model_type });
     }
     let mut spec = Spec { family: family.model_type, ..(family.spec)(hp)? };
+    if let Some((key, expected)) = spec.contradiction() {
+        return Err(hp.invalid(key, expected).into());
+    }
     if layout == Layout::Gguf {
         spec.ropes.iter_mut().for_each(|rope| rope.pairing = family.gguf_pairing);
         let branches = spec.layers.iter_mut().flat_map(|layer| &mut layer.sublayers).flat_map(|s| &mut s.branches);
