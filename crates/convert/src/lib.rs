@@ -99,7 +99,7 @@ fn plan(checkpoint: &Checkpoint, spec: &Spec, weights: &Weights) -> Result<(Vec<
         Layout::HuggingFace => Ok((outputs(spec, weights, checkpoint)?, Said::of_folder(checkpoint)?)),
         Layout::Gguf => {
             let form = hugging_face_form(checkpoint, spec)?;
-            Ok((outputs_of_gguf(spec, &form.spec, weights, checkpoint)?, Said::of_gguf(checkpoint, form.config)?))
+            Ok((outputs_of_gguf(spec, &form, weights, checkpoint)?, Said::of_gguf(checkpoint, form.config)?))
         }
     }
 }

@@ -8,6 +8,7 @@ use ffai_model::Pairing;
 pub(crate) struct Part {
     pub(crate) tensor: Tensor,
     order: Order,
+    columns: Order,
 }
 
 /// Which stored row comes next.
@@ -17,6 +18,8 @@ pub(crate) enum Order {
     Straight,
     /// Rows of heads of so many whose first so many lie in neighbouring pairs, in the order in which a pair is half of them apart.
     Apart { head: usize, turned: usize },
+    /// Heads of so many rows, those of one of so many groups together where they come in turn.
+    Together { width: usize, groups: usize, heads: usize },
 }
 
 impl Order {
@@ -31,29 +34,44 @@ impl Order {
 
     /// Where row `row` lies.
     pub(crate) fn at(self, row: usize) -> usize {
-        let Order::Apart { head, turned } = self else { return row };
-        let (first, within) = (row - row % head, row % head);
-        if within >= turned {
-            return row;
+        match self {
+            Order::Straight => row,
+            Order::Apart { head, turned } if row % head >= turned => row,
+            Order::Apart { head, turned } => {
+                let (within, half) = (row % head, turned / 2);
+                row - within + 2 * (within % half) + within / half
+            }
+            Order::Together { width, groups, heads } => {
+                let (head, within, each) = (row / width, row % width, heads / groups);
+                (head % each * groups + head / each) * width + within
+            }
         }
-        let half = turned / 2;
-        first + 2 * (within % half) + within / half
     }
 }
 
 impl Part {
     pub(crate) fn new(tensor: Tensor) -> Part {
-        Part { tensor, order: Order::Straight }
+        Part { tensor, order: Order::Straight, columns: Order::Straight }
     }
 
     /// The tensor's rows in another order; of a vector, its numbers.
     pub(crate) fn ordered(tensor: Tensor, order: Order, vector: bool) -> Part {
         if !vector || order == Order::Straight {
-            return Part { tensor, order };
+            return Part { order, ..Part::new(tensor) };
         }
         let numbers = tensor.to_f32();
         let numbers: Vec<f32> = (0..numbers.len()).map(|at| numbers[order.at(at)]).collect();
         Part::new(Tensor::from_f32(tensor.name(), 1, numbers.len(), numbers))
+    }
+
+    /// The numbers of each row in another order.
+    pub(crate) fn with_columns(self, columns: Order) -> Part {
+        Part { columns, ..self }
+    }
+
+    /// The order of the numbers in a row.
+    pub(crate) fn columns(&self) -> Order {
+        self.columns
     }
 
     /// A copy with each number changed: for vectors, which are short.
@@ -76,15 +94,19 @@ impl Part {
 
     /// Some of the rows, whole heads of them where heads have an order of their own.
     pub(crate) fn range(&self, rows: std::ops::Range<usize>) -> Part {
-        Part { tensor: self.tensor.rows_range(rows), order: self.order }
+        Part { tensor: self.tensor.rows_range(rows), ..self.clone() }
     }
 
     /// The numbers of a row.
     pub(crate) fn decode(&self, row: usize, out: &mut [f32]) {
         self.tensor.decode_row(self.order.at(row), out);
+        if self.columns != Order::Straight {
+            let stored = out.to_vec();
+            out.iter_mut().enumerate().for_each(|(at, number)| *number = stored[self.columns.at(at)]);
+        }
     }
 
-    /// The bytes of a row.
+    /// The bytes of a row, whatever the order of its numbers.
     pub(crate) fn stored(&self, row: usize) -> [&[u8]; 3] {
         self.tensor.stored_row(self.order.at(row))
     }
@@ -103,6 +125,16 @@ mod tests {
         );
         assert!(Order::between(Pairing::Half, Pairing::Half, 8, 8) == Some(Order::Straight));
         assert!(Order::between(Pairing::Half, Pairing::Adjacent, 8, 8).is_none());
+    }
+
+    #[test]
+    fn heads_that_come_in_turn_come_together() {
+        let order = Order::Together { width: 2, groups: 2, heads: 4 };
+        assert_eq!((0..8).map(|row| order.at(row)).collect::<Vec<_>>(), [0, 1, 4, 5, 2, 3, 6, 7]);
+        let part = Part::new(Tensor::from_f32("o", 1, 8, (0..8u8).map(f32::from).collect())).with_columns(order);
+        let mut out = vec![0.0; 8];
+        part.decode(0, &mut out);
+        assert_eq!(out, [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
     }
 
     #[test]

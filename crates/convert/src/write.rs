@@ -2,7 +2,7 @@
 
 use std::{io::Write, ops::Range, path::Path};
 
-use ffai_checkpoint::{Float, Storage};
+use ffai_checkpoint::{CodeGroup, Float, Storage};
 
 use crate::{
     Error, Result,
@@ -10,7 +10,7 @@ use crate::{
     encode::{Encoded, blocks::recoded, encode, rounded},
     mlx::keeps_codes,
     outputs::{Output, float},
-    part::Part,
+    part::{Order, Part},
 };
 
 /// How many numbers are decoded at once.
@@ -39,14 +39,23 @@ pub(crate) fn rows(output: &Output, measured: bool, file: &mut impl Write, path:
 
 fn chunk(part: &Part, range: Range<usize>, output: &Output) -> Result<Encoded> {
     let to = output.storage;
-    if part.storage() == to && part.tensor.factor() == 1.0 {
+    if part.storage() == to && part.tensor.factor() == 1.0 && part.columns() == Order::Straight {
         return Ok(copied(part, range));
     }
     if let Storage::Block(block) = part.storage()
         && keeps_codes(block, to)
+        && moves_groups(part.columns(), part.cols())
     {
         let mut out = Encoded::default();
-        range.for_each(|row| recoded(block, part.stored(row)[0], to, &mut out));
+        range.for_each(|row| {
+            recoded(
+                block,
+                part.stored(row)[0],
+                to,
+                |group| part.columns().at(group * CodeGroup::LEN) / CodeGroup::LEN,
+                &mut out,
+            )
+        });
         return if sound(&out, to) { Ok(out) } else { Err(not_finite(part, to)) };
     }
     let cols = part.cols();
@@ -60,6 +69,16 @@ fn chunk(part: &Part, range: Range<usize>, output: &Output) -> Result<Encoded> {
         Some(encoded) if sound => Ok(encoded),
         _ => Err(not_finite(part, to)),
     }
+}
+
+/// Whether an order of the numbers in a row leaves groups of codes together.
+fn moves_groups(columns: Order, cols: usize) -> bool {
+    let groups = (0..cols).step_by(CodeGroup::LEN);
+    columns == Order::Straight
+        || groups.into_iter().all(|at| {
+            columns.at(at) % CodeGroup::LEN == 0
+                && columns.at(at + CodeGroup::LEN - 1) == columns.at(at) + CodeGroup::LEN - 1
+        })
 }
 
 /// Plain numbers get the type that the scales will have before they are quantized, as mlx-lm does; decoded ones would only lose by it.

@@ -18,13 +18,16 @@ fn cases() -> Vec<PathBuf> {
     goldens(|case| ["model.gguf", "model-00001-of-00003.gguf"].iter().any(|name| case.join(name).exists()))
 }
 
+/// Its columns come in the order of heads, which are narrower in goldens than a group is wide.
+const IN_TURN: &str = "linear_attn.out_proj.weight";
+
 /// Whether a tensor keeps its numbers, or its codes and all that belongs to them.
 fn is_kept(change: &Change) -> bool {
     change.from.iter().all(|from| match (from, change.to) {
         (Storage::Block(_), Storage::Dense(float)) => float == Float::F32,
         (Storage::Block(block), _) => block.has_half_scales() || *block == Block::Mxfp4,
         _ => true,
-    })
+    }) && !change.name.ends_with(IN_TURN)
 }
 
 /// The family of a golden.
@@ -32,20 +35,27 @@ fn family(case: &Path) -> String {
     case.parent().and_then(Path::file_name).unwrap().to_string_lossy().into_owned()
 }
 
+/// What became of each tensor, where the logits are the same: of plain f32 to the last bits, of codes as far as they were kept.
 fn check(case: &Path) -> Result<Vec<Change>, String> {
     let scratch = tempfile::tempdir().unwrap();
-    let out = scratch.path().join("out");
-    let summary = to(case, &Options::default(), &out).map_err(|e| e.to_string())?;
     let tokens = tokens(case);
-    let logits = |folder| conversion::logits(folder, &tokens).map_err(|e| e.to_string());
-    let error = relative_error(&logits(&out)?, &logits(case)?);
-    let exact = summary.changes.iter().all(|change| change.error == 0.0);
-    // Codes of 16 bits and few are far from exact on random numbers.
-    let bound = if exact { 1e-5 } else { 0.5 };
-    if error > bound {
-        return Err(format!("logits {error:.1e} apart"));
+    let logits = |folder: &Path| conversion::logits(folder, &tokens).map_err(|e| e.to_string());
+    let expected = logits(case)?;
+    let written = |name: &str, options: Options| -> Result<(f64, Vec<Change>), String> {
+        let out = scratch.path().join(name);
+        let summary = to(case, &options, &out).map_err(|e| e.to_string())?;
+        Ok((relative_error(&logits(&out)?, &expected), summary.changes))
+    };
+    let plain = written("plain", Options { width: Width::Plain, dtype: Some(Float::F32), ..Options::default() })?;
+    let (error, changes) = written("codes", Options::default())?;
+    let exact = changes.iter().all(|change| change.error == 0.0);
+    match (plain.0, error) {
+        (plain, _) if plain > 1e-5 => Err(format!("logits of plain numbers {plain:.1e} apart")),
+        (_, codes) if exact && codes > 1e-5 => Err(format!("logits of the same codes {codes:.1e} apart")),
+        // Few bits for random numbers are far from exact.
+        (_, codes) if codes > 1.0 => Err(format!("logits of other codes {codes:.1e} apart")),
+        _ => Ok(changes),
     }
-    Ok(summary.changes)
 }
 
 #[test]

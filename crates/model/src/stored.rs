@@ -21,11 +21,24 @@ pub(crate) fn as_stored(mut spec: Spec, family: &Family, checkpoint: &Checkpoint
 
 /// Latent attention with matrices in the form that `like`, a spec of the same layers, has.
 pub(crate) fn as_in(spec: &mut Spec, like: &Spec) {
-    let like = like.layers.iter().flat_map(|layer| &layer.sublayers).flat_map(|s| &s.branches);
-    let branches = spec.layers.iter_mut().flat_map(|layer| &mut layer.sublayers).flat_map(|s| &mut s.branches);
-    for (own, like) in branches.zip(like) {
-        if let (Mixer::LatentAttention(own), Mixer::LatentAttention(like)) = (&mut own.mixer, &like.mixer) {
+    each(spec, like, |own, like| {
+        if let (Mixer::LatentAttention(own), Mixer::LatentAttention(like)) = (own, like) {
             own.matrices = like.matrices;
         }
-    }
+    });
+}
+
+/// Value heads of delta nets in the order that they have in `like`, a spec of the same layers.
+pub(crate) fn ordered_as(spec: &mut Spec, like: &Spec) {
+    each(spec, like, |own, like| {
+        if let (Mixer::DeltaNet(own), Mixer::DeltaNet(like)) = (own, like) {
+            own.order = like.order;
+        }
+    });
+}
+
+fn each(spec: &mut Spec, like: &Spec, with: impl Fn(&mut Mixer, &Mixer)) {
+    let like = like.layers.iter().flat_map(|layer| &layer.sublayers).flat_map(|s| &s.branches);
+    let branches = spec.layers.iter_mut().flat_map(|layer| &mut layer.sublayers).flat_map(|s| &mut s.branches);
+    branches.zip(like).for_each(|(own, like)| with(&mut own.mixer, &like.mixer));
 }

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use ffai_checkpoint::{Checkpoint, Tensor};
 use ffai_model::{
-    Attention, Mixer, Pairing, Rope, Shape, Spec, WeightDecl, Weights, families,
-    families::Family,
+    Attention, DeltaNet, HeadOrder, Mixer, Pairing, Rope, Shape, Spec, WeightDecl, Weights, families,
+    families::{Family, HuggingFaceForm},
     names::{Found, Names, Source},
 };
 
@@ -19,18 +19,19 @@ use crate::{
     part::{Order, Part},
 };
 
-/// All tensors to write, in the order of use: `gguf` is the spec that `weights` were bound to, `spec` that of the new config.
+/// All tensors to write, in the order of use: `gguf` is the spec that `weights` were bound to.
 pub(crate) fn outputs_of_gguf(
     gguf: &Spec,
-    spec: &Spec,
+    form: &HuggingFaceForm,
     weights: &Weights,
     checkpoint: &Checkpoint,
 ) -> Result<Vec<Output>> {
+    let spec = &form.spec;
     let family = |spec: &Spec| families::named(spec.family).ok_or_else(|| unplaced(spec, "model", ""));
     let has = |name: &str| checkpoint.entry(name).is_some();
     let read = Names::of(checkpoint.layout(), family(gguf)?, has);
     let mut places = Places { gguf, spec, family: family(spec)?, checkpoint, list: Vec::new(), index: HashMap::new() };
-    let write = Names::to_write(places.family, false);
+    let write = Names::to_write(places.family, form.wrapped);
     for decl in spec.weights() {
         let (Some(from), Some(tensor)) = (read.find(&decl.role, has), weights.get(&decl.role)) else {
             return Err(unplaced(spec, &decl.role, ""));
@@ -40,7 +41,9 @@ pub(crate) fn outputs_of_gguf(
         };
         places.put(&decl, &from, to, tensor)?;
     }
-    places.list.into_iter().map(|(output, to)| finish(spec, output, &to)).collect()
+    // Norms that other files keep minus one are as they multiply where taps have the form of mlx-lm.
+    let folded = places.list.iter().any(|(_, to)| matches!(to.source, Source::Centred(_)));
+    places.list.into_iter().map(|(output, to)| finish(spec, output, &to, folded)).collect()
 }
 
 /// Tensors so far, and where each goes.
@@ -100,17 +103,56 @@ impl Places<'_> {
             | (Source::OverRoot(_), Source::OverRoot(_))
             | (Source::MinusExp(_), Source::MinusExp(_))
             | (Source::Heads(_), Source::Heads(_)) => stored(),
-            (_, Source::PlusOne(_) | Source::Centred(_)) => Ok(Part::changed(tensor, |value| value - 1.0)),
-            (_, Source::MinusExp(_)) => Ok(Part::changed(tensor, |value| (-value).ln())),
+            (_, Source::PlusOne(_)) => Ok(Part::changed(tensor, |value| value - 1.0)),
+            (_, Source::MinusExp(_)) => {
+                let part = Part::changed(tensor, |value| (-value).ln());
+                Ok(Part::ordered(part.tensor, self.heads(&decl.role, to), vector))
+            }
             (_, Source::Rows(..) | Source::Grouped(..)) if vector => refuse(),
-            (_, Source::Whole(_) | Source::Rows(..) | Source::Grouped(..)) => {
-                let Some(order) = self.order(&decl.role, to) else { return refuse() };
-                Ok(Part::ordered(tensor.clone(), order, vector))
+            (
+                _,
+                Source::Whole(_) | Source::Centred(_) | Source::Rows(..) | Source::Grouped(..) | Source::Squeezed(..),
+            ) => {
+                let order = match self.heads(&decl.role, to) {
+                    Order::Straight => self.order(&decl.role, to),
+                    heads => Some(heads),
+                };
+                let Some(order) = order else { return refuse() };
+                Ok(Part::ordered(tensor.clone(), order, vector).with_columns(self.columns(&decl.role, to)))
             }
             (_, Source::Stack(_, [_])) => Ok(Part::new(tensor.clone())),
-            (_, Source::Squeezed(_, [])) => Ok(Part::new(tensor.clone())),
             _ => refuse(),
         }
+    }
+
+    /// The order of value heads, for what has rows or numbers of them.
+    fn heads(&self, role: &str, to: &Found) -> Order {
+        let Some(net) = to.indices[0].and_then(|layer| self.tiled(layer)) else { return Order::Straight };
+        let (groups, heads) = (net.k_heads, net.v_heads);
+        let of = |width| Order::Together { width, groups, heads };
+        match role.rsplit_once(".delta.").map(|(_, part)| part) {
+            Some("v" | "z" | "v_taps") => of(net.v_dim),
+            Some("a" | "b" | "decay" | "step") => of(1),
+            _ => Order::Straight,
+        }
+    }
+
+    /// The order of value heads in the rows of the last matrix.
+    fn columns(&self, role: &str, to: &Found) -> Order {
+        match to.indices[0].and_then(|layer| self.tiled(layer)) {
+            Some(net) if role.ends_with(".delta.o") => {
+                Order::Together { width: net.v_dim, groups: net.k_heads, heads: net.v_heads }
+            }
+            _ => Order::Straight,
+        }
+    }
+
+    /// The delta net of a layer whose value heads come in turn here and together there.
+    fn tiled(&self, layer: usize) -> Option<DeltaNet> {
+        let [here, there] = [self.gguf, self.spec].map(|spec| delta_net(spec, layer));
+        here.filter(|here| {
+            here.order == HeadOrder::Tiled && there.is_some_and(|there| there.order == HeadOrder::Grouped)
+        })
     }
 
     /// The order of the rows of q and k, of their biases and norms.
@@ -136,13 +178,26 @@ fn attention(spec: &Spec, layer: usize) -> Option<&Attention> {
     branches.find_map(|branch| if let Mixer::Attention(attention) = &branch.mixer { Some(attention) } else { None })
 }
 
+fn delta_net(spec: &Spec, layer: usize) -> Option<DeltaNet> {
+    let mut branches = spec.layers.get(layer)?.sublayers.iter().flat_map(|sublayer| &sublayer.branches);
+    branches.find_map(|branch| if let Mixer::DeltaNet(net) = branch.mixer { Some(net) } else { None })
+}
+
+/// How many groups the rows of a tensor come in: key heads, or query heads where each has a gate beside it.
+fn groups(spec: &Spec, to: &Found) -> usize {
+    let gated = to.parts.iter().any(|part| part.ends_with(".gate"));
+    let layer = to.indices[0].unwrap_or_default();
+    let of_attention = attention(spec, layer).map(|a| if gated { a.heads } else { a.kv_heads });
+    of_attention.or(delta_net(spec, layer).map(|net| net.k_heads)).unwrap_or(1)
+}
+
 /// How a rope pairs coordinates; for layers without one as the first does, for converters bring all layers into one order.
 fn pairing(spec: &Spec, rope: Option<usize>) -> Option<Pairing> {
     spec.ropes.get(rope.unwrap_or(0)).map(|rope: &Rope| rope.pairing)
 }
 
 /// The shape of a tensor of several parts.
-fn finish(spec: &Spec, mut output: Output, to: &Found) -> Result<Output> {
+fn finish(spec: &Spec, mut output: Output, to: &Found, folded: bool) -> Result<Output> {
     let cols = output.cols();
     match to.source {
         Source::Rows(_, roles) | Source::Grouped(_, roles) if output.parts.len() != roles.len() => {
@@ -150,7 +205,7 @@ fn finish(spec: &Spec, mut output: Output, to: &Found) -> Result<Output> {
         }
         Source::Rows(..) => output.shape = vec![output.rows(), cols],
         Source::Grouped(..) => {
-            let groups = to.indices[0].and_then(|layer| attention(spec, layer)).map_or(1, |a| a.kv_heads);
+            let groups = groups(spec, to);
             output.shape = vec![output.rows(), cols];
             output.parts =
                 (0..groups).flat_map(|group| output.parts.iter().map(move |part| share(part, group, groups))).collect();
@@ -160,6 +215,7 @@ fn finish(spec: &Spec, mut output: Output, to: &Found) -> Result<Output> {
             output.shape = [&[output.parts.len()], own.as_slice()].concat();
         }
         // A convolution over one channel at a time.
+        Source::Squeezed(..) if folded => output.shape = vec![output.rows(), cols, 1],
         Source::Squeezed(..) => output.shape = vec![output.rows(), 1, cols],
         _ => {}
     }

@@ -2,9 +2,14 @@
 
 use ffai_checkpoint::Hparams;
 
+use serde_json::{Map, Value};
+
 use super::dims::{MOST, attention_layers, size};
 use super::mamba::{self, IN, IN_BIAS, OF_X, SCAN_IN_GGUF};
-use super::{Defaults, Dims};
+use super::{
+    Defaults, Dims,
+    written::{Source as Gguf, Written},
+};
 use crate::names::{
     Row,
     Source::{MinusExp, Rows, Squeezed, Stack, Whole},
@@ -65,6 +70,54 @@ pub(super) const GGUF: &[&[Row]] = &[
 
 const DEFAULTS: Defaults =
     Defaults { context: 262_144, heads: Some(32), kv_heads: Some(8), vocab: Some(65_536), ..Defaults::USUAL };
+
+pub(super) const WRITTEN: Written = Written {
+    keys: &[
+        ("mamba_d_conv", "mamba_d_conv"),
+        ("mamba_d_state", "mamba_d_state"),
+        ("mamba_dt_rank", "mamba_dt_rank"),
+        ("num_local_experts", "num_experts"),
+        ("num_experts_per_tok", "num_experts_per_tok"),
+    ],
+    values: &[("mamba_conv_bias", "true"), ("mamba_proj_bias", "false")],
+    finish: patterns,
+    ..Written::new("jamba", "JambaForCausalLM")
+};
+
+/// Which layers attend and which have a mixture, as a period and an offset; a GGUF lists them.
+fn patterns(source: &Gguf<'_>, config: &mut Map<String, Value>) -> Result<()> {
+    let has = |is: fn(&Mixer) -> bool| -> Vec<bool> {
+        let layers = source.spec.layers.iter();
+        layers
+            .map(|layer| layer.sublayers.iter().flat_map(|sub| &sub.branches).any(|branch| is(&branch.mixer)))
+            .collect()
+    };
+    let both = [
+        ("attn_layer", has(|mixer| matches!(mixer, Mixer::Attention(_)))),
+        ("expert_layer", has(|mixer| matches!(mixer, Mixer::Moe(_)))),
+    ];
+    for (what, layers) in both {
+        let Some([period, offset]) = regular(&layers) else { continue };
+        config.insert(format!("{what}_period"), period.into());
+        config.insert(format!("{what}_offset"), offset.into());
+    }
+    let width = |key: &str| source.checkpoint.hparams().count(key).ok().flatten();
+    if let (Some(inner), Some(hidden @ 1..)) = (width("mamba_d_inner"), width("hidden_size")) {
+        config.insert("mamba_expand".into(), (inner / hidden).into());
+    }
+    if !config.contains_key("num_experts") {
+        config.insert("num_experts".into(), 1.into());
+        config.insert("num_experts_per_tok".into(), 1.into());
+    }
+    Ok(())
+}
+
+/// The least period whose layers at an offset are just these; of no layers the offset lies behind all.
+fn regular(layers: &[bool]) -> Option<[usize; 2]> {
+    let all = layers.len();
+    let pairs = (1..=all + 1).flat_map(|period| (0..period).map(move |offset| [period, offset]));
+    pairs.into_iter().find(|[period, offset]| (0..all).all(|i| layers[i] == (i % period == *offset)))
+}
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, DEFAULTS)?;

@@ -2,8 +2,13 @@
 
 use ffai_checkpoint::Hparams;
 
+use serde_json::{Map, Value};
+
 use super::dims::{MOST, kept, size};
-use super::{Defaults, Dims};
+use super::{
+    Defaults, Dims,
+    written::{Source as Gguf, Written},
+};
 use crate::names::{
     Row,
     Source::{MinusExp, Ones, Rows, Squeezed, Whole},
@@ -75,6 +80,33 @@ const DEFAULTS: Defaults = Defaults {
     ..Defaults::USUAL
 };
 pub(super) const MOST_STATE: usize = 1 << 16;
+
+const KEYS: &[(&str, &str)] = &[
+    ("conv_kernel", "conv_kernel"),
+    ("state_size", "state_size"),
+    ("time_step_rank", "time_step_rank"),
+    ("rms_norm_eps", "layer_norm_epsilon"),
+];
+const VALUES: &[(&str, &str)] = &[("hidden_act", "\"silu\""), ("use_bias", "false"), ("use_conv_bias", "true")];
+
+pub(super) const WRITTEN: Written = Written {
+    keys: KEYS,
+    values: VALUES,
+    instead: Some(("use_bcdt_rms", &FALCON)),
+    finish: expanded,
+    ..Written::new("mamba", "MambaForCausalLM")
+};
+const FALCON: Written =
+    Written { keys: KEYS, values: VALUES, finish: expanded, ..Written::new("falcon_mamba", "FalconMambaForCausalLM") };
+
+/// The class computes the width within from a factor.
+fn expanded(_: &Gguf<'_>, config: &mut Map<String, Value>) -> Result<()> {
+    let width = |key: &str| config.get(key).and_then(Value::as_u64);
+    if let (Some(inner), Some(hidden @ 1..)) = (width("intermediate_size"), width("hidden_size")) {
+        config.insert("expand".into(), (inner / hidden).into());
+    }
+    Ok(())
+}
 
 /// Mamba. Its GGUF files may be Falcon Mamba.
 pub(super) fn mamba(hp: &Hparams) -> Result<Spec> {

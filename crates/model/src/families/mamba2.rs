@@ -2,8 +2,13 @@
 
 use ffai_checkpoint::Hparams;
 
+use serde_json::{Map, Value};
+
 use super::dims::{kept, size};
-use super::{Defaults, Dims};
+use super::{
+    Defaults, Dims,
+    written::{Source as Gguf, Written},
+};
 use crate::names::{
     Row,
     Source::{Flat, MinusExp, Rows, Squeezed, Whole},
@@ -51,6 +56,37 @@ const DEFAULTS: Defaults =
     Defaults { context: 1 << 20, heads: Some(1), vocab: Some(32_768), eps: 1e-5, ..Defaults::USUAL };
 const MOST_WIDTH: usize = 1 << 20;
 
+/// No bound of `dt`: as JSON has it, the largest f32.
+pub(super) const WRITTEN: Written = Written {
+    keys: &[
+        ("conv_kernel", "conv_kernel"),
+        ("state_size", "state_size"),
+        ("n_groups", "n_groups"),
+        ("num_heads", "num_heads"),
+        ("rms_norm_eps", "layer_norm_epsilon"),
+    ],
+    values: &[
+        ("hidden_act", "\"silu\""),
+        ("use_bias", "false"),
+        ("use_conv_bias", "true"),
+        ("time_step_rank", "\"auto\""),
+        ("time_step_limit", "[0.0, 3.4028234663852886e38]"),
+    ],
+    finish: widths,
+    ..Written::new("mamba2", "Mamba2ForCausalLM")
+};
+
+/// The class wants the width within and its factor.
+fn widths(_: &Gguf<'_>, config: &mut Map<String, Value>) -> Result<()> {
+    let width = |key: &str| config.get(key).and_then(Value::as_u64);
+    if let (Some(heads), Some(head), Some(hidden @ 1..)) = (width("num_heads"), width("head_dim"), width("hidden_size"))
+    {
+        config.insert("intermediate_size".into(), (heads * head).into());
+        config.insert("expand".into(), (heads * head / hidden).into());
+    }
+    Ok(())
+}
+
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     // The width of a scan's head is under the key that means an attention's elsewhere.
     let dims = Dims::from_config(hp, DEFAULTS)?;
@@ -91,7 +127,10 @@ fn limits(hp: &Hparams) -> Result<[f32; 2]> {
     let Some(limits) = hp.floats("time_step_limit")? else { return Ok([0.0, f32::INFINITY]) };
     match limits[..] {
         // An infinite lower bound would make every state infinite.
-        [low, high] if low <= high && (low as f32).is_finite() => Ok([low as f32, high as f32]),
+        [low, high] if low <= high && (low as f32).is_finite() => {
+            // No f32 is above the largest.
+            Ok([low as f32, if high >= f64::from(f32::MAX) { f32::INFINITY } else { high as f32 }])
+        }
         _ => Err(hp.invalid("time_step_limit", "two numbers, the lower first, which is finite").into()),
     }
 }

@@ -187,16 +187,21 @@ pub const FAMILIES: &[Family] = &[
         .names(lfm2_moe::HF, lfm2::GGUF)
         .quantizing(ROUTER_IN_8_BITS)
         .written(&lfm2_moe::WRITTEN),
-    Family::new("jamba", "Jamba", jamba::spec).names(jamba::HF, jamba::GGUF).quantizing(ROUTER_IN_8_BITS),
+    Family::new("jamba", "Jamba", jamba::spec)
+        .names(jamba::HF, jamba::GGUF)
+        .quantizing(ROUTER_IN_8_BITS)
+        .written(&jamba::WRITTEN),
     Family::new("qwen3_next", "Qwen 3 Next", qwen_next::next)
         .in_gguf_as("qwen3next")
         .names(qwen_next::HF_NEXT, qwen_next::GGUF_NEXT)
-        .ignoring(qwen_next::IGNORED),
+        .ignoring(qwen_next::IGNORED)
+        .written(&qwen_next::NEXT),
     Family::new("qwen3_5_text", "Qwen 3.5 (text)", qwen_next::dense)
         .in_gguf_as("qwen35")
         .tiled()
         .names(qwen_next::HF, qwen_next::GGUF)
-        .ignoring(qwen_next::IGNORED),
+        .ignoring(qwen_next::IGNORED)
+        .written(&qwen_next::DENSE),
     Family::new("qwen3_5", "Qwen 3.5 (text part)", qwen_next::dense)
         .in_gguf_as("qwen35")
         .tiled()
@@ -206,15 +211,16 @@ pub const FAMILIES: &[Family] = &[
         .in_gguf_as("qwen35moe")
         .tiled()
         .names(qwen_next::HF, qwen_next::GGUF)
-        .ignoring(qwen_next::IGNORED),
+        .ignoring(qwen_next::IGNORED)
+        .written(&qwen_next::MIXTURE),
     Family::new("qwen3_5_moe", "Qwen 3.5 (mixtures, text part)", qwen_next::mixture)
         .in_gguf_as("qwen35moe")
         .tiled()
         .names(qwen_next::HF, qwen_next::GGUF)
         .ignoring(qwen_next::IGNORED),
-    Family::new("mamba", "Mamba", mamba::mamba).names(mamba::HF, mamba::GGUF),
+    Family::new("mamba", "Mamba", mamba::mamba).names(mamba::HF, mamba::GGUF).written(&mamba::WRITTEN),
     Family::new("falcon_mamba", "Falcon Mamba", mamba::falcon).in_gguf_as("mamba").names(mamba::HF, mamba::GGUF),
-    Family::new("mamba2", "Mamba 2", mamba2::spec).names(mamba2::HF, mamba2::GGUF),
+    Family::new("mamba2", "Mamba 2", mamba2::spec).names(mamba2::HF, mamba2::GGUF).written(&mamba2::WRITTEN),
     Family::new("starcoder2", "StarCoder 2", starcoder2::spec).names(starcoder2::HF, &[]).written(&starcoder2::WRITTEN),
     Family::new("cohere2", "Command R7B and A", cohere2::spec)
         .adjacent()

@@ -2,9 +2,14 @@
 //! Reference: transformers `modeling_qwen3_next.py`, `modeling_qwen3_5.py`, `modeling_qwen3_5_moe.py`.
 
 use ffai_checkpoint::Hparams;
+use serde_json::{Map, Value};
 
 use super::dims::{MOST, attention_layers, kept, size};
-use super::{Defaults, Dims, qwen::dense_layers};
+use super::{
+    Defaults, Dims,
+    qwen::dense_layers,
+    written::{Source as Gguf, Written},
+};
 use crate::names::{
     Row,
     Source::{Centred, Grouped, MinusExp, Rows, Squeezed, Stack, Whole},
@@ -131,6 +136,69 @@ pub(super) const IGNORED: &[(&str, &str)] = &[
     ("language_model.mtp.*", MORE),
     ("blk.{past}.*", MORE),
 ];
+
+pub(super) const NEXT: Written = Written {
+    keys: &[
+        ("num_local_experts", "num_experts"),
+        ("num_experts_per_tok", "num_experts_per_tok"),
+        ("moe_intermediate_size", "moe_intermediate_size"),
+        ("shared_expert_intermediate_size", "shared_expert_intermediate_size"),
+        ("norm_topk_prob", "norm_topk_prob"),
+        ("full_attention_interval", "full_attention_interval"),
+        ("linear_conv_kernel_dim", "linear_conv_kernel_dim"),
+        ("linear_key_head_dim", "linear_key_head_dim"),
+        ("linear_num_key_heads", "linear_num_key_heads"),
+        ("linear_num_value_heads", "linear_num_value_heads"),
+        ("linear_value_head_dim", "linear_value_head_dim"),
+    ],
+    values: &[("decoder_sparse_step", "1"), ("mlp_only_layers", "[]"), ("attention_bias", "false")],
+    ..Written::new("qwen3_next", "Qwen3NextForCausalLM")
+};
+
+/// mlx-lm reads these among other towers only.
+pub(super) const DENSE: Written = Written {
+    keys: &[
+        ("full_attention_interval", "full_attention_interval"),
+        ("linear_conv_kernel_dim", "linear_conv_kernel_dim"),
+        ("linear_key_head_dim", "linear_key_head_dim"),
+        ("linear_num_key_heads", "linear_num_key_heads"),
+        ("linear_num_value_heads", "linear_num_value_heads"),
+        ("linear_value_head_dim", "linear_value_head_dim"),
+    ],
+    values: &[("attention_bias", "false")],
+    tower: Some("qwen3_5"),
+    finish: rope_inside,
+    ..Written::new("qwen3_5_text", "Qwen3_5ForConditionalGeneration")
+};
+pub(super) const MIXTURE: Written = Written {
+    keys: &[
+        ("num_local_experts", "num_experts"),
+        ("num_experts_per_tok", "num_experts_per_tok"),
+        ("moe_intermediate_size", "moe_intermediate_size"),
+        ("shared_expert_intermediate_size", "shared_expert_intermediate_size"),
+        ("full_attention_interval", "full_attention_interval"),
+        ("linear_conv_kernel_dim", "linear_conv_kernel_dim"),
+        ("linear_key_head_dim", "linear_key_head_dim"),
+        ("linear_num_key_heads", "linear_num_key_heads"),
+        ("linear_num_value_heads", "linear_num_value_heads"),
+        ("linear_value_head_dim", "linear_value_head_dim"),
+    ],
+    values: &[("attention_bias", "false")],
+    tower: Some("qwen3_5_moe"),
+    finish: rope_inside,
+    ..Written::new("qwen3_5_moe_text", "Qwen3_5MoeForConditionalGeneration")
+};
+
+/// Theta and the share of a head that turns as parameters of the rope.
+fn rope_inside(_: &Gguf<'_>, config: &mut Map<String, Value>) -> Result<()> {
+    let mut rope = Map::from_iter([("rope_type".to_owned(), "default".into())]);
+    for key in ["rope_theta", "partial_rotary_factor"] {
+        rope.extend(config.remove(key).map(|value| (key.to_owned(), value)));
+    }
+    rope.entry("partial_rotary_factor").or_insert(1.0.into());
+    config.insert("rope_parameters".into(), rope.into());
+    Ok(())
+}
 
 const DEFAULTS: Defaults = Defaults { head_dim: Some(256), partial: 0.25, ..Defaults::USUAL };
 

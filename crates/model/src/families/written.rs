@@ -25,7 +25,9 @@ pub struct Written {
     pub(super) values: &'static [(&'static str, &'static str)],
     /// The key of the activation.
     pub(super) act: &'static str,
-    /// Where the metadata have this key, and it is not 0, the config is of that class.
+    /// Where the class is that of one of several towers, `model_type` of all; their names then begin as mlx-lm has them.
+    pub(super) tower: Option<&'static str>,
+    /// Where the metadata have this key, and it is neither 0 nor false, the config is of that class.
     pub(super) instead: Option<(&'static str, &'static Written)>,
     /// What remains to be done: keys whose form is the family's own.
     pub(super) finish: fn(&Source<'_>, &mut Map<String, Value>) -> Result<()>,
@@ -40,7 +42,16 @@ pub(super) struct Source<'a> {
 impl Written {
     /// A config of the usual keys alone.
     pub(super) const fn new(model_type: &'static str, class: &'static str) -> Written {
-        Written { model_type, class, keys: &[], values: &[], act: "hidden_act", instead: None, finish: |_, _| Ok(()) }
+        Written {
+            model_type,
+            class,
+            keys: &[],
+            values: &[],
+            act: "hidden_act",
+            tower: None,
+            instead: None,
+            finish: |_, _| Ok(()),
+        }
     }
 }
 
@@ -68,8 +79,10 @@ const USUAL: &[&str] = &[
 pub struct HuggingFaceForm {
     /// What `config.json` says.
     pub config: Map<String, Value>,
-    /// The spec; the GGUF's own but for the order of q and k rows.
+    /// The spec; the GGUF's own but for the order of q and k rows and of value heads.
     pub spec: Spec,
+    /// Whether names begin as those of a language model among other towers.
+    pub wrapped: bool,
 }
 
 /// The form of Hugging Face of a GGUF whose spec is `spec`.
@@ -81,13 +94,13 @@ pub fn hugging_face_form(checkpoint: &Checkpoint, spec: &Spec) -> Result<Hugging
     let family = named(spec.family).ok_or_else(|| unknown(hp))?;
     let written = class(family, hp)?.ok_or_else(|| not_written(checkpoint, family, "its class"))?;
     let source = Source { checkpoint, spec };
-    let config = config(&source, written)?;
+    let config = among_towers(config(&source, written)?, written.tower);
     let (path, text) = (Path::new("config.json"), Value::Object(config.clone()).to_string());
     let read = Hparams::from_json(path, text.as_bytes())?;
     let mut again = spec_of(&read, Layout::HuggingFace)?;
     crate::stored::as_in(&mut again, spec);
     match difference(spec, &again) {
-        None => Ok(HuggingFaceForm { config, spec: again }),
+        None => Ok(HuggingFaceForm { config, spec: again, wrapped: written.tower.is_some() }),
         Some(what) => Err(not_written(checkpoint, family, &what)),
     }
 }
@@ -95,7 +108,7 @@ pub fn hugging_face_form(checkpoint: &Checkpoint, spec: &Spec) -> Result<Hugging
 fn class(family: &Family, hp: &Hparams) -> Result<Option<&'static Written>> {
     let Some(written) = family.written else { return Ok(None) };
     Ok(Some(match written.instead {
-        Some((key, other)) if hp.count(key)?.is_some_and(|count| count > 0) => other,
+        Some((key, other)) if hp.value(key).is_some_and(|value| *value != json!(0) && *value != json!(false)) => other,
         _ => written,
     }))
 }
@@ -130,6 +143,19 @@ fn config(source: &Source<'_>, written: &Written) -> Result<Map<String, Value>> 
     Ok(map)
 }
 
+/// The config of one of several towers, which the ids of tokens are not a matter of.
+fn among_towers(mut config: Map<String, Value>, tower: Option<&'static str>) -> Map<String, Value> {
+    let Some(tower) = tower else { return config };
+    let mut all = Map::new();
+    for key in ["architectures", "bos_token_id", "eos_token_id", "pad_token_id"] {
+        all.extend(config.remove(key).map(|value| (key.to_owned(), value)));
+    }
+    all.extend(config.get("tie_word_embeddings").map(|tied| ("tie_word_embeddings".to_owned(), tied.clone())));
+    all.insert("model_type".into(), tower.into());
+    all.insert("text_config".into(), config.into());
+    all
+}
+
 fn mixers(spec: &Spec) -> impl Iterator<Item = &Mixer> {
     spec.layers.iter().flat_map(|layer| &layer.sublayers).flat_map(|sub| &sub.branches).map(|branch| &branch.mixer)
 }
@@ -159,7 +185,9 @@ fn difference(gguf: &Spec, config: &Spec) -> Option<String> {
     if gguf.ropes.len() != config.ropes.len() || !gguf.ropes.iter().zip(&config.ropes).all(|(a, b)| turn_alike(a, b)) {
         return Some("its rope".to_owned());
     }
-    let like = Spec { family: gguf.family, ropes: gguf.ropes.clone(), ..config.clone() };
+    let mut like = Spec { family: gguf.family, ropes: gguf.ropes.clone(), ..config.clone() };
+    // Value heads are brought into the order of the config.
+    crate::stored::ordered_as(&mut like, gguf);
     if let Some(layer) = gguf.layers.iter().zip(&like.layers).position(|(a, b)| a != b) {
         return Some(format!("layer {layer}"));
     }
