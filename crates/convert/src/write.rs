@@ -47,15 +47,10 @@ fn chunk(part: &Part, range: Range<usize>, output: &Output) -> Result<Encoded> {
         && moves_groups(part.columns(), part.cols())
     {
         let mut out = Encoded::default();
-        range.for_each(|row| {
-            recoded(
-                block,
-                part.stored(row)[0],
-                to,
-                |group| part.columns().at(group * CodeGroup::LEN) / CodeGroup::LEN,
-                &mut out,
-            )
-        });
+        let from = |group| part.columns().at(group * CodeGroup::LEN) / CodeGroup::LEN;
+        for row in range {
+            recoded(block, part.stored(row)[0], to, from, &mut out);
+        }
         return if sound(&out, to) { Ok(out) } else { Err(not_finite(part, to)) };
     }
     let cols = part.cols();
@@ -73,12 +68,11 @@ fn chunk(part: &Part, range: Range<usize>, output: &Output) -> Result<Encoded> {
 
 /// Whether an order of the numbers in a row leaves groups of codes together.
 fn moves_groups(columns: Order, cols: usize) -> bool {
-    let groups = (0..cols).step_by(CodeGroup::LEN);
-    columns == Order::Straight
-        || groups.into_iter().all(|at| {
-            columns.at(at) % CodeGroup::LEN == 0
-                && columns.at(at + CodeGroup::LEN - 1) == columns.at(at) + CodeGroup::LEN - 1
-        })
+    let together = |first: usize| {
+        let at = columns.at(first);
+        at.is_multiple_of(CodeGroup::LEN) && columns.at(first + CodeGroup::LEN - 1) == at + CodeGroup::LEN - 1
+    };
+    columns == Order::Straight || (0..cols).step_by(CodeGroup::LEN).all(together)
 }
 
 /// Plain numbers get the type that the scales will have before they are quantized, as mlx-lm does; decoded ones would only lose by it.

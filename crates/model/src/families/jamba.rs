@@ -112,11 +112,14 @@ fn patterns(source: &Gguf<'_>, config: &mut Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-/// The least period whose layers at an offset are just these; of no layers the offset lies behind all.
+/// A period and an offset of just these layers; of no layers the offset lies behind all. If it can be, the offset is also what is
+/// missing to a whole period, as mlx-lm takes it for experts.
 fn regular(layers: &[bool]) -> Option<[usize; 2]> {
     let all = layers.len();
-    let pairs = (1..=all + 1).flat_map(|period| (0..period).map(move |offset| [period, offset]));
-    pairs.into_iter().find(|[period, offset]| (0..all).all(|i| layers[i] == (i % period == *offset)))
+    let pairs = || (1..=2 * all + 2).flat_map(|period| (0..period).map(move |offset| [period, offset]));
+    let are = |[period, offset]: &[usize; 2]| (0..all).all(|i| layers[i] == (i % period == *offset));
+    let both = pairs().filter(|[period, offset]| (2 * offset).is_multiple_of(*period)).find(are);
+    both.or_else(|| pairs().find(are))
 }
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {

@@ -54,9 +54,11 @@ pub(super) const GGUF: &[&[Row]] = &[&[
 
 const DEFAULTS: Defaults =
     Defaults { context: 1 << 20, heads: Some(1), vocab: Some(32_768), eps: 1e-5, ..Defaults::USUAL };
+/// For a bound of steps.
+const NO_BOUND: f64 = 1e38;
 const MOST_WIDTH: usize = 1 << 20;
 
-/// No bound of `dt`: as JSON has it, the largest f32.
+/// No bound of `dt`, as a number that JSON has.
 pub(super) const WRITTEN: Written = Written {
     keys: &[
         ("conv_kernel", "conv_kernel"),
@@ -70,7 +72,7 @@ pub(super) const WRITTEN: Written = Written {
         ("use_bias", "false"),
         ("use_conv_bias", "true"),
         ("time_step_rank", "\"auto\""),
-        ("time_step_limit", "[0.0, 3.4028234663852886e38]"),
+        ("time_step_limit", "[0.0, 1e38]"),
     ],
     finish: widths,
     ..Written::new("mamba2", "Mamba2ForCausalLM")
@@ -128,8 +130,8 @@ fn limits(hp: &Hparams) -> Result<[f32; 2]> {
     match limits[..] {
         // An infinite lower bound would make every state infinite.
         [low, high] if low <= high && (low as f32).is_finite() => {
-            // No f32 is above the largest.
-            Ok([low as f32, if high >= f64::from(f32::MAX) { f32::INFINITY } else { high as f32 }])
+            // What no step reaches is no bound.
+            Ok([low as f32, if high >= NO_BOUND { f32::INFINITY } else { high as f32 }])
         }
         _ => Err(hp.invalid("time_step_limit", "two numbers, the lower first, which is finite").into()),
     }

@@ -151,7 +151,12 @@ pub(super) const NEXT: Written = Written {
         ("linear_num_value_heads", "linear_num_value_heads"),
         ("linear_value_head_dim", "linear_value_head_dim"),
     ],
-    values: &[("decoder_sparse_step", "1"), ("mlp_only_layers", "[]"), ("attention_bias", "false")],
+    values: &[
+        ("decoder_sparse_step", "1"),
+        ("mlp_only_layers", "[]"),
+        ("attention_bias", "false"),
+        ("norm_topk_prob", "true"),
+    ],
     ..Written::new("qwen3_next", "Qwen3NextForCausalLM")
 };
 

@@ -21,7 +21,7 @@ pub struct Written {
     pub(super) class: &'static str,
     /// Keys beside the usual ones: as metadata are translated, and as the class calls them.
     pub(super) keys: &'static [(&'static str, &'static str)],
-    /// What no metadata say, as JSON.
+    /// What is said where no metadata say it, as JSON.
     pub(super) values: &'static [(&'static str, &'static str)],
     /// The key of the activation.
     pub(super) act: &'static str,
@@ -123,6 +123,10 @@ fn config(source: &Source<'_>, written: &Written) -> Result<Map<String, Value>> 
         map.insert("num_key_value_heads".into(), heads.into());
         map.insert("head_dim".into(), width.into());
     }
+    for (key, value) in written.values {
+        let value = serde_json::from_str(value).map_err(|_| hp.invalid(key, "JSON in the table of the family"))?;
+        map.insert((*key).into(), value);
+    }
     let keys = USUAL.iter().map(|key| (*key, *key)).chain(written.keys.iter().copied());
     for (key, name) in keys {
         if let Some(value) = hp.value(key) {
@@ -131,10 +135,6 @@ fn config(source: &Source<'_>, written: &Written) -> Result<Map<String, Value>> 
     }
     if let Some(act) = activation(spec) {
         map.insert(written.act.into(), act.into());
-    }
-    for (key, value) in written.values {
-        let value = serde_json::from_str(value).map_err(|_| hp.invalid(key, "JSON in the table of the family"))?;
-        map.insert((*key).into(), value);
     }
     if let Some(scaling) = rope_freqs::scaling(source.checkpoint, spec)? {
         map.insert("rope_scaling".into(), scaling);
