@@ -39,7 +39,7 @@ FORMS = {
 TOLERANCE = 1e-4
 TEXTS = [row["text"] for row in json.loads((HERE.parent / "text" / "tokens.json").read_text())]
 # What the readers are known to compute otherwise than the golden, or cannot load, by case and reader.
-STACKED = ("deepseek_v3/gguf_q8_0", "gemma4/gguf_mixture", "glm4_moe/*", "gpt_oss/*", "granitemoe/*", "mixtral/*", "olmoe/*", "phimoe/*", "qwen[23]_moe/*")
+STACKED = ("deepseek_v3/gguf_q8_0", "gemma4/gguf_mixture", "glm4_moe/*", "gpt_oss/*", "granitemoe/*", "jamba/*", "lfm2_moe/*", "mixtral/*", "olmoe/*", "phimoe/*", "qwen[23]_moe/*")
 KNOWN_OF_GGUF = [
     *((case, "transformers*", "experts lie in the stacks of mlx-lm, which transformers takes for other tensors") for case in STACKED),
     ("internlm2/*", "transformers*", "transformers does not know the class"),
@@ -52,9 +52,11 @@ KNOWN_OF_GGUF = [
     ("phi3/gguf_longrope_short", "mlx-lm*", "mlx-lm always takes the long factors"),
     ("phimoe/gguf_longrope", "mlx-lm*", "mlx-lm turns by the long factors"),
     ("llama/gguf_k", "mlx-lm codes", "2 and 3 bits of random numbers are quantized anew"),
-    ("mamba2/*", "ffai", "no config of this family is written yet"),
-    ("qwen3_next/*", "ffai", "no config of this family is written yet"),
-    ("qwen3_5*/*", "ffai", "no config of this family is written yet"),
+    ("jamba/*", "mlx-lm*", "mlx-lm divides gates by their sum"),
+    ("mamba2/*", "mlx-lm*", "mlx-lm norms all groups at once"),
+    ("qwen3_next/*", "transformers*", "norms and taps are in the form of mlx-lm"),
+    ("qwen3_5*/*", "transformers*", "norms and taps are in the form of mlx-lm"),
+    ("qwen3_5*/*", "mlx-lm codes", "columns change their order, and heads of 16 are narrower than a group"),
 ]
 
 
