@@ -178,8 +178,10 @@ INLINE float gelu_tanh(float x) {
 #define ACT_SILU 0
 #define ACT_GELU_TANH 1
 #define ACT_CLAMPED_SWIGLU 2
+#define ACT_SCALED_SILU 3
+#define ACT_RELU2 4
 
-// An activation; only the clamped one has numbers.
+// An activation; only some have numbers.
 struct Act {
     int kind;
     float alpha, limit;
@@ -189,6 +191,15 @@ struct Act {
 INLINE float gated(const Act &act, float gate, float up) {
     if (act.kind == ACT_SILU) return gate * sigmoid(gate) * up;
     if (act.kind == ACT_GELU_TANH) return gelu_tanh(gate) * up;
+    if (act.kind == ACT_SCALED_SILU) {
+        gate *= act.alpha;
+        return gate * sigmoid(gate) * up;
+    }
+    if (act.kind == ACT_RELU2) {
+        // What is not a number stays none.
+        gate = gate < 0.0f ? 0.0f : gate;
+        return gate * gate * up;
+    }
     gate = fminf(gate, act.limit);
     // What is not a number stays none.
     up = up > act.limit ? act.limit : up < -act.limit ? -act.limit : up;

@@ -227,7 +227,8 @@ impl fmt::Display for Mlp {
 impl fmt::Display for Activation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Activation::Silu | Activation::GeluTanh => write!(f, "{self:?}"),
+            Activation::Silu | Activation::GeluTanh | Activation::Relu2 => write!(f, "{self:?}"),
+            Activation::ScaledSilu { factor } => write!(f, "Silu({factor} x)"),
             Activation::ClampedSwiglu { alpha, limit } => write!(f, "Swiglu of {alpha} clamped at {limit}"),
         }
     }
@@ -236,6 +237,10 @@ impl fmt::Display for Activation {
 impl fmt::Display for Moe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} experts by {}; each {}", self.per_token, self.experts, self.router, self.expert)?;
+        if let Some(latent) = self.latent {
+            let bias = if latent.bias { ", biases" } else { "" };
+            write!(f, " over a product of width {}{bias}", latent.width)?;
+        }
         match &self.shared {
             None => Ok(()),
             Some(s) if s.gated => write!(f, "; sigmoid times a shared {}", s.mlp),

@@ -34,8 +34,8 @@ pub use error::{Error, Result};
 pub use families::{spec, spec_of};
 pub use rope::{Lengths, Pairing, Rope, RopeTable};
 pub use spec::{
-    Activation, Attention, Branch, CausalConv, DeltaNet, Groups, Growth, Head, HeadOrder, Keys, LatentAttention,
-    LatentMatrices, Layer, Mamba1, Mamba2, Mixer, Mlp, Moe, Norm, NormKind, PerLayer, PerLayerInput, QkNorm, Router,
-    Routing, Score, Shared, ShortConv, Spec, StateNorm, Sublayer,
+    Activation, Attention, Branch, CausalConv, DeltaNet, Groups, Growth, Head, HeadOrder, Keys, Latent,
+    LatentAttention, LatentMatrices, Layer, Mamba1, Mamba2, Mixer, Mlp, Moe, Norm, NormKind, PerLayer, PerLayerInput,
+    QkNorm, Router, Routing, Score, Shared, ShortConv, Spec, StateNorm, Sublayer,
 };
 pub use weights::{Shape, WeightDecl, Weights};

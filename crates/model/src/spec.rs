@@ -9,7 +9,7 @@ mod recurrent;
 use serde::Serialize;
 
 pub use latent::{LatentAttention, LatentMatrices};
-pub use moe::{Groups, Moe, Router, Routing, Score, Shared};
+pub use moe::{Groups, Latent, Moe, Router, Routing, Score, Shared};
 pub use per_layer::{PerLayer, PerLayerInput};
 pub use recurrent::{CausalConv, DeltaNet, HeadOrder, Mamba1, Mamba2, ShortConv, StateNorm};
 
@@ -215,6 +215,13 @@ pub enum Activation {
     Silu,
     /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))` (Hendrycks and Gimpel, 2016).
     GeluTanh,
+    /// `y * sigmoid(y)` with `y = factor * x`.
+    ScaledSilu {
+        /// What the input is multiplied with.
+        factor: f32,
+    },
+    /// `max(x, 0)^2` (So et al., 2021).
+    Relu2,
     /// `g * sigmoid(alpha * g) * (u + 1)` with `g = min(gate, limit)` and `u` clamped to `-limit..=limit`: only with an `up`.
     ClampedSwiglu {
         /// Steepness of the sigmoid.

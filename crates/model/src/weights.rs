@@ -218,7 +218,7 @@ impl Decls {
         self.vector(format!("{at}.step"), m.heads);
         self.vector(format!("{at}.d"), if m.d_per_channel { m.inner() } else { m.heads });
         self.norm(format!("{at}.state_norm"), m.inner(), m.norm.map(|n| n.norm));
-        self.linear(format!("{at}.o"), hidden, m.inner(), m.bias);
+        self.linear(format!("{at}.o"), hidden, m.inner(), m.out_bias);
     }
 
     fn delta(&mut self, at: &str, hidden: usize, d: &DeltaNet) {
@@ -253,8 +253,15 @@ impl Decls {
         if m.router.factors {
             self.vector(format!("{at}.factors"), m.experts);
         }
+        let width = m.latent.map_or(hidden, |latent| latent.width);
+        if let Some(latent) = m.latent {
+            self.linear(format!("{at}.latent_in"), width, hidden, latent.bias);
+        }
         for e in 0..m.experts {
-            self.mlp(&format!("{at}.experts.{e}"), hidden, &m.expert);
+            self.mlp(&format!("{at}.experts.{e}"), width, &m.expert);
+        }
+        if let Some(latent) = m.latent {
+            self.linear(format!("{at}.latent_out"), hidden, width, latent.bias);
         }
         if let Some(shared) = &m.shared {
             if shared.gated {

@@ -119,6 +119,14 @@ pub(super) unsafe fn soft_cap<S: Simd>(cap: f32, x: *mut f32, len: usize) {
 pub(super) unsafe fn activate<S: Simd>(act: Activation, x: S::V, up: Option<S::V>) -> S::V {
     let y = match act {
         Activation::Silu => S::div(x, one_and_exp::<S>(x, -1.0)),
+        Activation::ScaledSilu { factor } => {
+            let x = S::mul(x, S::splat(factor));
+            S::div(x, one_and_exp::<S>(x, -1.0))
+        }
+        Activation::Relu2 => {
+            let x = S::max(S::splat(0.0), x);
+            S::mul(x, x)
+        }
         // (1 + tanh(u)) / 2 = sigmoid(2 u)
         Activation::GeluTanh => {
             let cube = S::mul(x, S::mul(x, x));

@@ -4,9 +4,9 @@
 use ffai_checkpoint::{Float, Storage, Tensor};
 use ffai_cpu::Cpu;
 use ffai_model::{
-    Activation, Attention, CausalConv, DeltaNet, Groups, Head, HeadOrder, LatentAttention, LatentMatrices, Layer,
-    Mamba1, Mamba2, Mixer, Mlp, Moe, Norm, Pairing, QkNorm, Rope, Router, Routing, Score, Shape, Shared, ShortConv,
-    Spec, StateNorm,
+    Activation, Attention, CausalConv, DeltaNet, Groups, Head, HeadOrder, Latent, LatentAttention, LatentMatrices,
+    Layer, Mamba1, Mamba2, Mixer, Mlp, Moe, Norm, Pairing, QkNorm, Rope, Router, Routing, Score, Shape, Shared,
+    ShortConv, Spec, StateNorm,
 };
 use ffai_program::conform::{Bag, Rng, random_tensor};
 use ffai_program::{Backend, Executable, Output, Plan, Program, SeqStep, SlotUse, StepInputs, Want, Wanted, lower};
@@ -205,6 +205,7 @@ fn recurrent() -> [Mixer; 3] {
             state: 128,
             conv,
             bias: false,
+            out_bias: true,
             dt_limits: [0.0, 3.0],
             d_per_channel: false,
             norm: Some(gated),
@@ -228,9 +229,10 @@ fn mixture() -> Moe {
     Moe {
         experts: 9,
         per_token: 3,
-        expert: mlp(256, true),
+        expert: Mlp { act: Activation::Relu2, gated: false, ..mlp(256, true) },
         router: Router { bias: true, correction: true, routing, ..Router::softmax(true) },
         shared: Some(Shared { mlp: mlp(512, false), gated: true }),
+        latent: Some(Latent { width: 256, bias: true }),
     }
 }
 

@@ -81,6 +81,8 @@ impl ActArgs {
         match activation {
             Activation::Silu => ActArgs { kind: 0, alpha: 0.0, limit: 0.0 },
             Activation::GeluTanh => ActArgs { kind: 1, alpha: 0.0, limit: 0.0 },
+            Activation::ScaledSilu { factor } => ActArgs { kind: 3, alpha: factor, limit: 0.0 },
+            Activation::Relu2 => ActArgs { kind: 4, alpha: 0.0, limit: 0.0 },
             Activation::ClampedSwiglu { alpha, limit } => ActArgs { kind: 2, alpha, limit },
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Defaults {
     /// None, or null in the config: `hidden_size / num_attention_heads`.
     pub(crate) head_dim: Option<usize>,
     /// None: the config must say.
+    pub(crate) layers: Option<usize>,
+    /// None: the config must say.
     pub(crate) heads: Option<usize>,
     /// None, or null in the config: as many as query heads.
     pub(crate) kv_heads: Option<usize>,
@@ -55,6 +57,7 @@ impl Defaults {
     pub(crate) const USUAL: Defaults = Defaults {
         context: 32768,
         head_dim: None,
+        layers: None,
         heads: None,
         kv_heads: None,
         vocab: None,
@@ -93,7 +96,7 @@ impl Dims {
         Ok(Dims {
             hidden,
             vocab: size(hp, "vocab_size", defaults.vocab, MOST)?,
-            layers: size(hp, "num_hidden_layers", None, MOST_LAYERS)?,
+            layers: size(hp, "num_hidden_layers", defaults.layers, MOST_LAYERS)?,
             heads,
             kv_heads,
             head_dim,
@@ -133,6 +136,11 @@ impl Dims {
 
     /// The gated MLP whose width is under that key.
     pub(crate) fn mlp_of(&self, hp: &Hparams, width: &str) -> Result<Mlp> {
+        self.mlp_or(hp, width, None)
+    }
+
+    /// The same; `silent` is the width that a silent config means.
+    pub(crate) fn mlp_or(&self, hp: &Hparams, width: &str, silent: impl Into<Option<usize>>) -> Result<Mlp> {
         let key = if hp.value("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
         let act = match hp.text(key)? {
             None => self.act,
@@ -142,7 +150,7 @@ impl Dims {
             Some("gelu" | "gelu_new") if self.act == Activation::GeluTanh => Activation::GeluTanh,
             Some(_) => return Err(hp.invalid(key, "silu or gelu_pytorch_tanh").into()),
         };
-        let inner = size(hp, width, None, MOST)?;
+        let inner = size(hp, width, silent.into(), MOST)?;
         Ok(Mlp { inner, act, gated: true, bias: hp.flag("mlp_bias")?.unwrap_or(false) })
     }
 
@@ -158,7 +166,7 @@ impl Dims {
         let experts = size(hp, key, Some(experts), MOST_EXPERTS.min(MOST_EXPERTS_IN_ALL / self.layers))?;
         let per_token = size(hp, "num_experts_per_tok", Some(per_token), experts)?;
         let expert = Mlp { bias: false, ..self.mlp_of(hp, width)? };
-        Ok(Moe { experts, per_token, expert, router, shared: None })
+        Ok(Moe { experts, per_token, expert, router, shared: None, latent: None })
     }
 
     /// The window of each layer: by `layer_types` where present, else `sliding_window` on the layers that `slides` names.

@@ -318,5 +318,5 @@ fn moe(hp: &Hparams, dims: &Dims, mlp: &Mlp) -> Result<Option<Moe>> {
         return Err(hp.invalid("moe_intermediate_size", "a positive width").into());
     }
     let router = Router { norm: Some(dims.norm), factors: true, ..Router::softmax(true) };
-    Ok(Some(Moe { experts, per_token, expert: Mlp { inner, ..mlp.clone() }, router, shared: None }))
+    Ok(Some(Moe { experts, per_token, expert: Mlp { inner, ..mlp.clone() }, router, shared: None, latent: None }))
 }

@@ -17,6 +17,17 @@ pub struct Moe {
     pub router: Router,
     /// What every token goes to.
     pub shared: Option<Shared>,
+    /// What experts read and write instead of the residual stream.
+    pub latent: Option<Latent>,
+}
+
+/// A narrower stream for experts: the input is multiplied with one matrix before them, the sum of what they give with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Latent {
+    /// Its width.
+    pub width: usize,
+    /// Whether the two products have biases.
+    pub bias: bool,
 }
 
 /// From a token's hidden state to experts and gates.

@@ -57,8 +57,10 @@ pub struct Mamba2 {
     pub state: usize,
     /// The convolution of `x`, `B` and `C`.
     pub conv: CausalConv,
-    /// Whether the first and the last product have biases.
+    /// Whether the first product has a bias.
     pub bias: bool,
+    /// Whether the last product has one.
+    pub out_bias: bool,
     /// Bounds of `dt`.
     pub dt_limits: [f32; 2],
     /// Whether there is a `D` for each channel, not one for each head.

@@ -225,8 +225,15 @@ fn gates() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for (gate, up) in pairs {
-        for (rows, cols, n) in [(3, 64, 1), (70, 96, 7), (33, 32, 3)] {
-            let (gated, tanh) = (n != 3, n != 1);
+        let shapes = [
+            (Activation::Silu, (3, 64, 1)),
+            (Activation::GeluTanh, (70, 96, 7)),
+            (Activation::GeluTanh, (33, 32, 3)),
+            (Activation::Relu2, (65, 64, 3)),
+            (Activation::ScaledSilu { factor: 0.6 }, (34, 32, 2)),
+        ];
+        for (act, (rows, cols, n)) in shapes {
+            let gated = n != 3;
             let mut m = Maker::new(cases.len());
             m.matrix("gate", gate, rows, cols);
             m.matrix("up", up, rows, cols);
@@ -243,7 +250,7 @@ fn gates() -> Vec<Case> {
                 gate_bias: bias(&b, "gate_bias"),
                 up: gated.then(|| b.w("up")),
                 up_bias: bias(&b, "up_bias").filter(|_| gated),
-                act: if tanh { Activation::GeluTanh } else { Activation::Silu },
+                act,
                 out,
             };
             b.push("gate_up".to_owned(), op);

@@ -111,6 +111,7 @@ fn mixtures() -> Vec<Case> {
         of(32, 4, 64, 128, &[MXFP4], OAI, true, Logits::Random),
         of(5, 3, 256, 512, &[Q4K], silu, true, Logits::Same),
         of(9, 3, 64, 64, &[AFFINE, BF16, Q8, F32], silu, false, Logits::Same),
+        of(4, 2, 64, 48, &[AFFINE, F32], Activation::Relu2, false, Logits::Random),
         of(3, 3, 32, 40, &[BF16, Q8], OAI, true, Logits::Random),
     ];
     let steps: [&[&[usize]]; 2] = [&[&[1], &[1, 1, 1]], &[&[40, 1, 90]]];

@@ -67,6 +67,12 @@ pub(super) fn gated(act: Activation, gate: f32, up: Option<f32>) -> f32 {
     let product = |act: f32| act * up.unwrap_or(1.0);
     match act {
         Activation::Silu => product(gate * sigmoid(gate)),
+        Activation::ScaledSilu { factor } => product(factor * gate * sigmoid(factor * gate)),
+        Activation::Relu2 => {
+            // What is not a number stays none.
+            let positive = if gate < 0.0 { 0.0 } else { gate };
+            product(positive * positive)
+        }
         Activation::GeluTanh => {
             let x = f64::from(gate);
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
