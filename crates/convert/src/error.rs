@@ -46,6 +46,14 @@ pub enum Error {
         /// Where it was read.
         tensor: String,
     },
+    /// Weights that mlx-lm expects to be multiplied with factors of the config.
+    #[error(
+        "{family}: mlx-lm keeps weights multiplied with factors of the config, and these are not; convert an MLX checkpoint of the model"
+    )]
+    Unfolded {
+        /// The family.
+        family: &'static str,
+    },
     /// A number that is infinite or not a number, or becomes so in the type asked for.
     #[error("{}: tensor {tensor} has a number that is not finite as {dtype}; use another --dtype, or a sound file", file.display())]
     NotFinite {

@@ -9,7 +9,7 @@ use crate::{
     error::storage_name,
     families,
     names::{Found, Names, Source, companion, folded},
-    rope_freqs,
+    rope_freqs, stored,
 };
 
 /// What became of each tensor of a checkpoint, sorted by name.
@@ -181,7 +181,7 @@ impl<'a> Binder<'a> {
             Source::Rows(..) => self.some_rows(&found, &ask),
             Source::Grouped(..) => self.grouped_rows(&found, &ask),
             Source::PlusOne(_) => self.changed(&found.tensor, &ask, |value| 1.0 + value),
-            Source::Centred(_) if self.is_folded() => self.whole(&found.tensor, &ask),
+            Source::Centred(_) if stored::is_folded(self.checkpoint) => self.whole(&found.tensor, &ask),
             Source::Centred(_) => self.changed(&found.tensor, &ask, |value| 1.0 + value),
             Source::OverRoot(_) => {
                 let root = (ask.cols() as f32).sqrt();
@@ -245,12 +245,6 @@ impl<'a> Binder<'a> {
         self.mark(&found.tensor, &whole, None);
         let tensor = Tensor::dense(&Entry { shape: whole.shape, ..entry.clone() })?;
         Ok(if ask.is_vector() { tensor } else { tensor.rows_range(rows) })
-    }
-
-    /// Whether MLX wrote the checkpoint, which keeps taps `[channels, kernel, 1]` and norms that are centred in others as they multiply.
-    fn is_folded(&self) -> bool {
-        let taps = |entry: &&Entry| entry.name.ends_with(".conv1d.weight");
-        self.checkpoint.entries().find(taps).is_some_and(|taps| taps.shape.last() == Some(&1))
     }
 
     /// As [`Binder::some_rows`], for rows that come in a group for each key head.

@@ -1,8 +1,15 @@
 //! What a spec leaves to the file: in which of several forms weights are kept.
 
-use ffai_checkpoint::Checkpoint;
+use ffai_checkpoint::{Checkpoint, Entry};
 
 use crate::{Branch, LatentMatrices, Mixer, Spec, families::Family, names::Names};
+
+/// Whether MLX wrote the checkpoint, which keeps taps `[channels, kernel, 1]`, norms that are centred in others as they multiply, and
+/// some families' weights multiplied with factors of the config.
+pub fn is_folded(checkpoint: &Checkpoint) -> bool {
+    let taps = |entry: &&Entry| entry.name.ends_with(".conv1d.weight");
+    checkpoint.entries().find(taps).is_some_and(|taps| taps.shape.last() == Some(&1))
+}
 
 /// Latent attention with matrices as the file has them, joint or split, layer by layer.
 pub(crate) fn as_stored(mut spec: Spec, family: &Family, checkpoint: &Checkpoint) -> Spec {

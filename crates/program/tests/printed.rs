@@ -160,6 +160,29 @@ fn small_models_with_states_print_as_they_did() {
 }
 
 #[test]
+fn small_hybrids_of_scans_and_attention_print_as_they_did() {
+    let scans = json!({"mamba_n_heads": 4, "mamba_d_head": 32, "mamba_n_groups": 2, "mamba_d_state": 16});
+    let granite = json!({"layer_types": ["mamba", "mamba", "attention", "mamba"], "num_local_experts": 4, "num_experts_per_tok": 2,
+        "shared_intermediate_size": 48, "attention_multiplier": 0.5, "residual_multiplier": 0.25, "embedding_multiplier": 6.0});
+    let falcon = json!({"mamba_d_ssm": 128, "attention_in_multiplier": 0.5, "attention_out_multiplier": 0.9, "key_multiplier": 0.4,
+        "ssm_in_multiplier": 1.25, "ssm_out_multiplier": 0.2, "ssm_multipliers": [0.5, 0.25, 0.75, 2.0, 1.0],
+        "mlp_multipliers": [0.75, 0.5], "embedding_multiplier": 5.0, "lm_head_multiplier": 0.04, "mamba_rms_norm": true});
+    let nemotron = json!({"hybrid_override_pattern": "ME*-", "mamba_num_heads": 4, "mamba_head_dim": 32, "n_groups": 2,
+        "ssm_state_size": 16, "n_routed_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 32, "moe_latent_size": 24,
+        "moe_shared_expert_intermediate_size": 48, "routed_scaling_factor": 2.5, "head_dim": 16});
+    for (model_type, keys) in [
+        ("bamba", json!({"attn_layer_indices": [1]})),
+        ("granitemoehybrid", granite),
+        ("falcon_h1", falcon),
+        ("nemotron_h", nemotron),
+    ] {
+        let mut config = small(model_type, &scans);
+        config.as_object_mut().expect("an object").extend(keys.as_object().expect("an object").clone());
+        check(&format!("small-{model_type}"), &config);
+    }
+}
+
+#[test]
 fn small_mixtures_print_as_they_did() {
     for (model_type, keys) in [
         ("mixtral", json!({"num_local_experts": 6, "num_experts_per_tok": 2})),

@@ -1,5 +1,5 @@
 """Weights that checkpoints of different writers cut differently: the last matrices of latent attention, experts whose gate and up
-take turns, and taps of convolutions, [channels, 1, kernel] in transformers and [channels, kernel, 1] in MLX."""
+take turns, MLPs with the name of those beside experts, and taps of convolutions, [channels, 1, kernel] in transformers and [channels, kernel, 1] in MLX."""
 
 from typing import Any
 
@@ -22,6 +22,13 @@ def split(weights: Weights, config: dict[str, Any], joint: bool = False) -> Weig
             keys, values = np.split(heads, [config["qk_nope_head_dim"]], axis=1)
             out[f"{module}{KEYS}.weight"] = np.ascontiguousarray(keys.swapaxes(1, 2))
             out[f"{module}{VALUES}.weight"] = np.ascontiguousarray(values)
+        elif ".shared_mlp." in name and not config["num_local_experts"]:
+            module, part = name.split(".shared_mlp.")
+            if part == "output_linear.weight":
+                out[f"{module}.mlp.down_proj.weight"] = value
+            else:
+                halves = zip(("gate", "up"), np.split(value, 2), strict=True)
+                out |= {f"{module}.mlp.{half}_proj.weight": rows for half, rows in halves}
         elif name.endswith(TAPS):
             out[name] = value.swapaxes(1, 2).copy()
         elif takes_turns(config) and ".experts." in name:
@@ -51,6 +58,10 @@ def joined(stored: Weights, like: Weights, config: dict[str, Any]) -> Weights:
             module = name.removesuffix(f"{JOINT}.weight")
             keys, values = stored[f"{module}{KEYS}.weight"].swapaxes(1, 2), stored[f"{module}{VALUES}.weight"]
             return np.concatenate([keys, values], axis=1).reshape(like[name].shape)
+        if ".shared_mlp." in name:
+            module, part = name.split(".shared_mlp.")
+            rows = lambda which: stored[f"{module}.mlp.{which}_proj.weight"]  # noqa: E731
+            return rows("down") if part.startswith("output") else np.concatenate([rows("gate"), rows("up")])
         module, part = name.split(".experts.")
         kind = "bias" if part.endswith("_bias") else "weight"
         own = lambda which: stored[f"{module}.experts.{which}_proj.{kind}"]  # noqa: E731

@@ -14,7 +14,7 @@ import numpy as np
 
 from .case import json_text
 from .experts import stacked, unstacked
-from . import layouts
+from . import factors, layouts
 
 MX = {"f32": mx.float32, "bf16": mx.bfloat16, "f16": mx.float16}
 Setting = tuple[int, int] | str | None | bool
@@ -52,7 +52,7 @@ class Mlx:
         tensors: dict[str, mx.array] = {}
         stored: dict[str, np.ndarray] = {}
         entries: dict[str, Any] = {}
-        cut = layouts.split(weights, config, self.joint)
+        cut = layouts.split(factors.fold(weights, config, False), config, self.joint)
         # What mlx-lm adds to norms when it converts these.
         folds = config["model_type"].startswith(("qwen3_next", "qwen3_5"))
         folded = {n for n in cut if folds and n.endswith("norm.weight") and not n.endswith("linear_attn.norm.weight")}
@@ -80,7 +80,7 @@ class Mlx:
                 entries[module] = self._params(setting)
         self._write_files(folder, config, {**self._params(self._default()), **entries}, tensors)
         plain = {name: value - 1 if name in folded else value for name, value in unstacked(stored, cut).items()}
-        return layouts.joined(plain, weights, config)
+        return factors.unfold(layouts.joined(plain, weights, config), config, False)
 
     def _default(self) -> Setting:
         return self.micro or (self.bits, self.group)

@@ -81,6 +81,9 @@ impl Output {
 pub(crate) fn outputs(spec: &Spec, weights: &Weights, checkpoint: &Checkpoint) -> Result<Vec<Output>> {
     let has = |name: &str| checkpoint.entry(name).is_some();
     let family = families::named(spec.family).ok_or_else(|| unplaced(spec, "model", ""))?;
+    if family.folded.is_some() && !families::is_folded(checkpoint) {
+        return Err(Error::Unfolded { family: spec.family });
+    }
     let read = Names::of(checkpoint.layout(), family, has);
     let write = Names::to_write(family, read.is_wrapped());
     let (mut outputs, mut index): (Vec<Output>, HashMap<String, usize>) = Default::default();

@@ -62,12 +62,17 @@ fn decoder(hp: &Hparams, dims: &Dims, mlp: &Mixer) -> Result<Spec> {
     let scale = dims.factor(hp, "attention_multiplier")?;
     let attention = Attention { qkv_bias: bias, out_bias: bias, scale, ..dims.attention() };
     let residual = dims.factor(hp, "residual_multiplier")?;
-    // GGUF has the key of other families, and means the divisor too.
-    let divisor = if hp.value("logits_scaling").is_some() { "logits_scaling" } else { "logit_scale" };
     let spec = dims.decoder(hp, |_| {
         let branch = |mixer: Mixer| Branch { scale: residual, ..Branch::new(Some(dims.norm), mixer, None) };
         Layer::sequence([attention.clone().into(), mlp.clone()].map(branch))
     })?;
+    factored(hp, dims, spec)
+}
+
+/// The factors of embeddings and logits.
+pub(super) fn factored(hp: &Hparams, dims: &Dims, spec: Spec) -> Result<Spec> {
+    // GGUF has the key of other families, and means the divisor too.
+    let divisor = if hp.value("logits_scaling").is_some() { "logits_scaling" } else { "logit_scale" };
     Ok(Spec {
         embed_scale: dims.factor(hp, "embedding_multiplier")?,
         head: Head { scale: 1.0 / dims.factor(hp, divisor)?, ..spec.head },

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::dims::{kept, size};
 use super::{
-    Defaults, Dims,
+    Defaults, Dims, ssd,
     written::{Source as Gguf, Written},
 };
 use crate::names::{
@@ -18,7 +18,10 @@ use crate::{CausalConv, Layer, Mamba2, Result, Spec, StateNorm};
 const IN: &[&str] = &["layers.{i}.ssm.z", "layers.{i}.ssm.xbc", "layers.{i}.ssm.dt"];
 const IN_BIAS: &[&str] = &["layers.{i}.ssm.z_bias", "layers.{i}.ssm.xbc_bias", "layers.{i}.ssm.dt_bias"];
 
-pub(super) const HF: &[&[Row]] = &[&[
+pub(super) const HF: &[&[Row]] = &[NAMES];
+
+/// The mixer of each layer, and what stands around it.
+pub(super) const NAMES: &[Row] = &[
     ("embed", Whole("backbone.embeddings.weight")),
     ("final_norm", Whole("backbone.norm_f.weight")),
     ("layers.{i}.ssm.norm", Whole("backbone.layers.{i}.norm.weight")),
@@ -36,7 +39,7 @@ pub(super) const HF: &[&[Row]] = &[&[
     ("layers.{i}.ssm.state_norm", Whole("backbone.layers.{i}.mixer.norm.weight")),
     ("layers.{i}.ssm.o", Whole("backbone.layers.{i}.mixer.out_proj.weight")),
     ("layers.{i}.ssm.o_bias", Whole("backbone.layers.{i}.mixer.out_proj.bias")),
-]];
+];
 
 pub(super) const GGUF: &[&[Row]] = &[&[
     ("layers.{i}.ssm.norm", Whole("blk.{i}.attn_norm.weight")),
@@ -55,7 +58,7 @@ pub(super) const GGUF: &[&[Row]] = &[&[
 const DEFAULTS: Defaults =
     Defaults { context: 1 << 20, heads: Some(1), vocab: Some(32_768), eps: 1e-5, ..Defaults::USUAL };
 /// For a bound of steps.
-const NO_BOUND: f64 = 1e38;
+pub(super) const NO_BOUND: f64 = 1e38;
 const MOST_WIDTH: usize = 1 << 20;
 
 /// No bound of `dt`, as a number that JSON has.
@@ -107,6 +110,7 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let kernel = size(hp, "conv_kernel", Some(4), 1 << 10)?;
     kept(hp, "conv_kernel", &[heads * head_dim + 2 * groups * state, kernel])?;
     let conv = CausalConv { kernel, bias: hp.flag("use_conv_bias")?.unwrap_or(true) };
+    let bias = hp.flag("use_bias")?.unwrap_or(false);
     let norm = StateNorm { norm: dims.norm, part: heads * head_dim / groups, gate_first: true };
     let mamba = Mamba2 {
         heads,
@@ -114,25 +118,13 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
         groups,
         state,
         conv,
-        bias: hp.flag("use_bias")?.unwrap_or(false),
-        dt_limits: limits(hp)?,
+        bias,
+        out_bias: bias,
+        dt_limits: ssd::limits(hp)?,
         d_per_channel: false,
         norm: Some(norm),
         factors: [1.0; 5],
     };
     let spec = dims.decoder(hp, |_| Layer::pre_norm(dims.norm, [mamba.into()]))?;
     Ok(Spec { ropes: Vec::new(), ..spec })
-}
-
-/// Bounds of `dt`, of which the upper may be infinite.
-fn limits(hp: &Hparams) -> Result<[f32; 2]> {
-    let Some(limits) = hp.floats("time_step_limit")? else { return Ok([0.0, f32::INFINITY]) };
-    match limits[..] {
-        // An infinite lower bound would make every state infinite.
-        [low, high] if low <= high && (low as f32).is_finite() => {
-            // What no step reaches is no bound.
-            Ok([low as f32, if high >= NO_BOUND { f32::INFINITY } else { high as f32 }])
-        }
-        _ => Err(hp.invalid("time_step_limit", "two numbers, the lower first, which is finite").into()),
-    }
 }

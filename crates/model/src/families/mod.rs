@@ -1,15 +1,18 @@
 //! The families: one file each, data only, and the registry.
 
+mod bamba;
 mod cohere2;
 mod deepseek;
 mod dims;
 mod ernie4_5;
+mod falcon_h1;
 mod gemma;
 mod gemma4;
 mod glm4;
 mod glm4_moe;
 mod gpt_oss;
 mod granite;
+mod granite_hybrid;
 mod internlm2;
 mod jamba;
 mod lfm2;
@@ -19,6 +22,7 @@ mod mamba;
 mod mamba2;
 mod mistral;
 mod mixtral;
+mod nemotron_h;
 mod olmo;
 mod phi3;
 mod phimoe;
@@ -26,6 +30,7 @@ mod qwen;
 mod qwen_next;
 mod seed;
 mod smollm3;
+mod ssd;
 mod starcoder2;
 mod table;
 mod written;
@@ -33,6 +38,7 @@ mod written;
 use ffai_checkpoint::{Checkpoint, Hparams, Layout};
 
 use crate::names::{Row, gguf, hf, pattern};
+pub use crate::stored::is_folded;
 use crate::{Error, HeadOrder, Mixer, Pairing, Result, Rope, Spec, rope_freqs, stored};
 pub(crate) use dims::{Defaults, Dims};
 pub use table::table;
@@ -64,6 +70,8 @@ pub struct Family {
     pub ignored: &'static [(&'static str, &'static str)],
     /// What becomes of a rope once the factors of its frequencies, which GGUF keeps as tensors, are in it.
     pub gguf_rope: fn(Rope) -> Rope,
+    /// The spec of a checkpoint whose weights mlx-lm has multiplied with factors of the config, where it does that.
+    pub folded: Option<fn(&Hparams) -> Result<Spec>>,
     /// Role patterns of matrices that mlx-lm quantizes otherwise than the rest of a model.
     pub widths: &'static [(&'static str, OwnWidth)],
     /// How the config of a GGUF of this family is written; none where such files are not converted.
@@ -99,6 +107,7 @@ impl Family {
             gguf: &[],
             ignored: &[],
             gguf_rope: |rope| rope,
+            folded: None,
             widths: &[],
             written: None,
         }
@@ -126,6 +135,10 @@ impl Family {
 
     const fn with_factors_of_gguf(self, gguf_rope: fn(Rope) -> Rope) -> Family {
         Family { gguf_rope, ..self }
+    }
+
+    const fn folded_by_mlx(self, folded: fn(&Hparams) -> Result<Spec>) -> Family {
+        Family { folded: Some(folded), ..self }
     }
 
     const fn names(self, hf: &'static [&'static [Row]], gguf: &'static [&'static [Row]]) -> Family {
@@ -269,6 +282,20 @@ pub const FAMILIES: &[Family] = &[
         .names(granite::HF_MOE, &[])
         .quantizing(granite::WIDTHS)
         .written(&granite::WRITTEN_MOE),
+    Family::new("bamba", "Bamba", bamba::spec).not_in_gguf().names(bamba::HF, &[]),
+    Family::new("falcon_h1", "Falcon H1", falcon_h1::spec)
+        .not_in_gguf()
+        .names(falcon_h1::HF, &[])
+        .folded_by_mlx(falcon_h1::in_mlx),
+    Family::new("nemotron_h", "Nemotron H, Nemotron 3 Nano", nemotron_h::spec)
+        .not_in_gguf()
+        .names(nemotron_h::HF, &[])
+        .ignoring(nemotron_h::IGNORED)
+        .quantizing(PLAIN_ROUTER),
+    Family::new("granitemoehybrid", "Granite 4", granite_hybrid::spec)
+        .not_in_gguf()
+        .names(granite_hybrid::HF, &[])
+        .quantizing(granite_hybrid::WIDTHS),
     Family::new("phimoe", "Phi 3.5 MoE", phimoe::spec)
         .names(phimoe::HF, &[])
         .with_factors_of_gguf(phimoe::by_short_factors)
@@ -302,7 +329,10 @@ pub(crate) fn unknown(hp: &Hparams) -> Error {
 pub fn spec(checkpoint: &Checkpoint) -> Result<Spec> {
     let spec = spec_of(checkpoint.hparams(), checkpoint.layout())?;
     let family = named(spec.family).ok_or_else(|| unknown(checkpoint.hparams()))?;
-    let spec = stored::as_stored(spec, family, checkpoint);
+    let spec = match family.folded {
+        Some(folded) if is_folded(checkpoint) => Spec { family: family.model_type, ..folded(checkpoint.hparams())? },
+        _ => stored::as_stored(spec, family, checkpoint),
+    };
     if checkpoint.layout() != Layout::Gguf {
         return Ok(spec);
     }

@@ -175,7 +175,8 @@ fn activation(spec: &Spec) -> Option<&'static str> {
         _ => None,
     })?;
     Some(match act {
-        Activation::Silu | Activation::ClampedSwiglu { .. } => "silu",
+        Activation::Silu | Activation::ScaledSilu { .. } | Activation::ClampedSwiglu { .. } => "silu",
+        Activation::Relu2 => "relu2",
         Activation::GeluTanh => "gelu_pytorch_tanh",
     })
 }

@@ -104,15 +104,18 @@ impl Names {
         Names { wrapper: if wrapped { hf::MLX_WRAPPER } else { &[] }, ..names }
     }
 
-    /// Where mlx-lm saves the weight with this role: experts in the stack of a module; what may lie in several other places where it
-    /// was read from (but not under a former name), else in the first of them.
+    /// Where mlx-lm saves the weight with this role: experts in the stack of a module; rows of a fused tensor in one of their own where
+    /// there is a name for it; what may lie in several other places where it was read from (but not under a former name), else in the
+    /// first of them.
     pub fn saved(&self, role: &str, read: Option<&Found>) -> Option<Found> {
         let (pattern, indices) = split(role);
         let sources = self.roles.get(pattern.as_str())?;
         let stack = sources.iter().rfind(|source| is_stack_of_module(source));
+        let own = || sources.iter().rfind(|source| matches!(source, Source::Whole(_)));
+        let split = || matches!(sources.first(), Some(Source::Rows(..))).then(own).flatten();
         let read = read.map(|read| read.source).filter(|source| !matches!(source, Source::Former(_)));
         let same = || sources.iter().find(|source| read == Some(**source));
-        let source = stack.or_else(same).or(sources.first())?;
+        let source = stack.or_else(split).or_else(same).or(sources.first())?;
         let found = self.found(*source, &indices);
         Some(Found { indices: indices.map(|index| index.and_then(|index| index.parse().ok())), ..found })
     }
