@@ -10,7 +10,7 @@ from .dense import COMMON, EIGHT, GGUF_SHORT, GRANITE
 from .tables import plain_cases
 
 TINY = {"hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 67}
-G32 = {"hidden_size": 64, "num_attention_heads": 4, "head_dim": 16, "vocab_size": 72, "num_hidden_layers": 2}
+G32 = {"hidden_size": 32, "num_attention_heads": 4, "head_dim": 16, "vocab_size": 72, "num_hidden_layers": 2}
 BLOCKS = {"hidden_size": 32, "head_dim": 16, "num_attention_heads": 2, "vocab_size": 112}
 ROUTERS = {"*.gate": (8, 32), "*.router.layer": (8, 32), "*.down_proj": (6, 32)}
 MIXED = Mlx(4, 32, "bf16", ROUTERS)
@@ -125,7 +125,10 @@ CASES: list[Case] = [
         "olmoe",
         {"num_experts": 8, "num_experts_per_tok": 3, **UNTIED},
         ONE,
-        {"gguf_q8_0": gguf(ONE, head_dim=DROP, num_key_value_heads=2)},
+        {
+            "mlx_4bit_g32": ({**G32, **times(ONE, 32), "head_dim": DROP}, MIXED, 24),
+            "gguf_q8_0": gguf(ONE, head_dim=DROP, num_key_value_heads=2),
+        },
     ),
     *family("granitemoe", GRANITE_MOE, ONE, {"gguf_q8_0": gguf(ONE, head_dim=DROP)}),
     *family(
