@@ -118,7 +118,7 @@ impl Compiler<'_> {
                 Box::new(RotateAppend { q: *q, k: *k, v: *v, heads: *heads, q_norm, k_norm, rope, growth, kv: *kv })
             }
             Op::HeadProject { x, matrices, out } => {
-                let matrix = self.matrix(tag, matrices.w)?;
+                let matrix = self.matrix(tag, matrices.w)?.in_floats();
                 if !matrices.transposed {
                     self.needs.head = self.needs.head.max(matrix.cols());
                 }
@@ -211,6 +211,7 @@ impl Compiler<'_> {
             problem: format!("no kernel reads {storage} weights"),
         })?;
         self.needs.scales = self.needs.scales.max(matrix.scratch(PANEL_ROWS));
+        self.needs.orders[matrix.order() as usize] = true;
         Ok(matrix)
     }
 

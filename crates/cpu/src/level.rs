@@ -11,11 +11,13 @@ pub enum Level {
     Avx2,
     /// AVX-512 F, BW, DQ and VL: 16 floats at once.
     Avx512,
+    /// The same with VNNI, VBMI and VBMI2: products of codes in whole numbers, 64 at once.
+    Avx512Vnni,
 }
 
 impl Level {
     /// All levels, slowest first.
-    pub const ALL: [Level; 3] = [Level::Scalar, Level::Avx2, Level::Avx512];
+    pub const ALL: [Level; 4] = [Level::Scalar, Level::Avx2, Level::Avx512, Level::Avx512Vnni];
 
     /// The best level of this machine.
     pub fn best() -> Level {
@@ -36,10 +38,16 @@ impl Level {
                 && std::arch::is_x86_feature_detected!("avx512dq")
                 && std::arch::is_x86_feature_detected!("avx512vl")
         };
+        let vnni = || {
+            std::arch::is_x86_feature_detected!("avx512vnni")
+                && std::arch::is_x86_feature_detected!("avx512vbmi")
+                && std::arch::is_x86_feature_detected!("avx512vbmi2")
+        };
         match self {
             Level::Scalar => true,
             Level::Avx2 => avx2(),
             Level::Avx512 => avx2() && avx512(),
+            Level::Avx512Vnni => avx2() && avx512() && vnni(),
         }
     }
 
@@ -76,6 +84,7 @@ impl fmt::Display for Level {
             Level::Scalar => "scalar",
             Level::Avx2 => "AVX2",
             Level::Avx512 => "AVX-512",
+            Level::Avx512Vnni => "AVX-512 VNNI",
         })
     }
 }

@@ -23,6 +23,7 @@ mod compile;
 mod cores;
 mod exec;
 mod floats;
+mod grouped;
 mod kernels;
 mod level;
 mod machine;
@@ -130,7 +131,9 @@ impl Backend for Cpu {
     }
 
     fn footprint(&self, program: &Program, weights: &dyn WeightSource, plan: &Plan) -> Footprint {
-        let scratch = machine::Machine::scratch_bytes(program, plan, self.threads());
+        let storages = program.weights.iter().filter_map(|decl| weights.weight(&decl.role));
+        let orders: Vec<_> = storages.filter_map(|t| matrix::Matrix::order_of(self.level, t.storage())).collect();
+        let scratch = machine::Machine::scratch_bytes(program, plan, self.threads(), &orders);
         Footprint { scratch, ..plan.footprint(program, weights.bytes()) }
     }
 

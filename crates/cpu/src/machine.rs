@@ -10,7 +10,7 @@ use crate::ops::experts::Pairs;
 use crate::pool::Pool;
 use crate::rope::Turns;
 use crate::select::Kernels;
-use crate::simd::UNIT;
+use crate::simd::load::Order;
 use crate::slots::Slots;
 
 /// Rows of a matrix that a thread decodes at once, for steps of several rows.
@@ -38,9 +38,8 @@ pub(crate) struct Machine {
     pub(crate) chunked: bool,
     /// Angles of the step's rows.
     pub(crate) turns: Turns,
-    /// The input of the current product, in each order.
-    pub(crate) natural: Floats,
-    pub(crate) even_odd: Floats,
+    /// The input of the current product, in each order that a matrix wants.
+    inputs: [Floats; Order::COUNT],
     /// The rows of the current mixture by expert.
     pairs: Mutex<Pairs>,
     /// One for each thread.
@@ -89,6 +88,15 @@ pub(crate) struct Needs {
     pub(crate) heads: usize,
     /// Columns of any matrix that belongs to one head.
     pub(crate) head: usize,
+    /// The orders that matrices want, by number.
+    pub(crate) orders: [bool; Order::COUNT],
+}
+
+impl Needs {
+    /// Whether inputs are made in an order: all are first made in the natural one.
+    fn wants(&self, order: Order) -> bool {
+        order == Order::Natural || self.orders[order as usize]
+    }
 }
 
 impl Machine {
@@ -99,7 +107,7 @@ impl Machine {
             width: b.width,
             floats: Floats::new(b.width * plan.capacity(b.rows)),
         };
-        let input = || Floats::new(inputs(program, plan));
+        let input = |order: Order| Floats::new(if needs.wants(order) { inputs(program, plan, order) } else { 0 });
         Machine {
             bufs: program.bufs.iter().map(buffer).collect(),
             kv: layouts.iter().zip(&plan.pages).map(|(l, pages)| Floats::new(l.page() * pages)).collect(),
@@ -107,8 +115,7 @@ impl Machine {
             slots: Slots::new(program, plan.slots),
             chunked: chunked(plan),
             turns: Turns::new(&program.ropes, plan.rows),
-            natural: input(),
-            even_odd: input(),
+            inputs: Order::ALL.map(input),
             pairs: Mutex::new(Pairs::new(plan.rows * slots(program), needs.experts)),
             scratch: (0..pool.threads()).map(|_| Scratch::new(program, plan, needs)).collect(),
             pool,
@@ -117,7 +124,11 @@ impl Machine {
     }
 
     /// Bytes beside buffers and pages: the inputs of products, and what each thread keeps.
-    pub(crate) fn scratch_bytes(program: &Program, plan: &Plan, threads: usize) -> u64 {
+    pub(crate) fn scratch_bytes(program: &Program, plan: &Plan, threads: usize, wanted: &[Order]) -> u64 {
+        let mut needs = Needs::default();
+        wanted.iter().for_each(|order| needs.orders[*order as usize] = true);
+        let wanted = Order::ALL.into_iter().filter(|order| needs.wants(*order));
+        let inputs: usize = wanted.map(|order| inputs(program, plan, order)).sum();
         let rows = PANEL_ROWS.next_multiple_of(tile::ROWS);
         let thread = rows * PANEL_COLS + rows * BATCH * MOST_LANES + 2 * PANEL_ROWS * BATCH;
         let of_head = |op: &Tagged| match &op.op {
@@ -126,13 +137,17 @@ impl Machine {
         };
         let thread = thread + head_floats(plan, program.ops.iter().map(of_head).max().unwrap_or(0));
         let thread = thread + recurrence(program, plan);
-        ((2 * inputs(program, plan) + threads * thread) * size_of::<f32>()) as u64
+        ((inputs + threads * thread) * size_of::<f32>()) as u64
     }
 
-    /// Floats from row to row of a product's input: padded to whole units, and such that rows do not fall on the same lines
-    /// of the first cache.
-    pub(crate) fn stride(cols: usize) -> usize {
-        cols.next_multiple_of(UNIT) + UNIT / 2
+    /// Where the input of the current product lies in an order: room for `n` rows of `cols` numbers.
+    ///
+    /// # Panics
+    /// Where there is less room.
+    pub(crate) fn input(&self, order: Order, n: usize, cols: usize) -> *const f32 {
+        let floats = &self.inputs[order as usize];
+        assert!(n * order.stride(cols) <= floats.len(), "room for {n} rows of {cols}");
+        floats.ptr()
     }
 
     /// Room for sorting the rows of a mixture. Ops run one after the other, so nobody waits.
@@ -160,22 +175,22 @@ impl Machine {
 
 /// Floats for a head of a batch of rows in both orders; none where no matrix belongs to a head.
 fn head_floats(plan: &Plan, cols: usize) -> usize {
-    if cols == 0 { 0 } else { 2 * plan.rows.min(BATCH) * Machine::stride(cols) }
+    if cols == 0 { 0 } else { 2 * plan.rows.min(BATCH) * Order::Natural.stride(cols) }
 }
 
 /// Floats for the input of any product in one order: rows of the widest, and of mixtures as many as rows have experts.
-fn inputs(program: &Program, plan: &Plan) -> usize {
-    let cols = program.weights.iter().map(|w| w.shape.dims().1).max().unwrap_or(0);
+fn inputs(program: &Program, plan: &Plan, order: Order) -> usize {
+    let row = program.weights.iter().map(|w| order.stride(w.shape.dims().1)).max().unwrap_or(0);
     let mixture = |op: &Op| match op {
-        Op::ExpertsUp { x, routes, .. } => program.buf(*routes).width / 2 * Machine::stride(program.buf(*x).width),
+        Op::ExpertsUp { x, routes, .. } => program.buf(*routes).width / 2 * order.stride(program.buf(*x).width),
         Op::ExpertsDown { x, routes, .. } => {
             let slots = program.buf(*routes).width / 2;
-            slots * Machine::stride(program.buf(*x).width / slots)
+            slots * order.stride(program.buf(*x).width / slots)
         }
         _ => 0,
     };
     let mixtures = program.ops.iter().map(|t| mixture(&t.op)).max().unwrap_or(0);
-    (plan.rows.max(plan.wanted) * Machine::stride(cols)).max(plan.rows * mixtures)
+    (plan.rows.max(plan.wanted) * row).max(plan.rows * mixtures)
 }
 
 /// The most experts that a row goes to.

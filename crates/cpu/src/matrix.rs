@@ -7,9 +7,11 @@ use ffai_checkpoint::{Comb, Storage, Tensor};
 
 use crate::Level;
 use crate::floats::Floats;
+use crate::grouped::Grouped;
 use crate::kernels::decode::Patch;
 use crate::kernels::source::Source;
 use crate::select::StorageKernels;
+use crate::simd::load::Order;
 use crate::simd::{Entry, UNIT};
 
 /// A matrix where it lies in its file.
@@ -17,6 +19,8 @@ pub(crate) struct Matrix {
     tensor: Tensor,
     scales: Option<Scales>,
     pub(crate) kernels: StorageKernels,
+    /// Kernels for whole numbers, where there are some.
+    pub(crate) grouped: Option<Grouped>,
 }
 
 /// Scales, and for some storages biases, that are tensors of their own.
@@ -52,7 +56,24 @@ impl Matrix {
             }),
             Storage::Dense(_) | Storage::Block(_) => None,
         };
-        Some(Matrix { tensor, scales, kernels })
+        let grouped = Grouped::new(level, tensor.storage());
+        Some(Matrix { tensor, scales, kernels, grouped })
+    }
+
+    /// The same, multiplied in floats.
+    pub(crate) fn in_floats(self) -> Matrix {
+        Matrix { grouped: None, ..self }
+    }
+
+    /// The order that inputs of its products come in.
+    pub(crate) fn order(&self) -> Order {
+        self.grouped.as_ref().map_or(self.kernels.order, |grouped| Order::slabs(grouped.group))
+    }
+
+    /// The order of inputs for a matrix of a storage: [`Matrix::order`] before there is one. None where nothing reads the storage.
+    pub(crate) fn order_of(level: Level, storage: Storage) -> Option<Order> {
+        let grouped = Grouped::new(level, storage).map(|grouped| Order::slabs(grouped.group));
+        grouped.or_else(|| StorageKernels::new(level, storage).map(|kernels| kernels.order))
     }
 
     pub(crate) fn rows(&self) -> usize {

@@ -88,7 +88,7 @@ impl HeadProject {
     /// The head's coordinates, padded and in order, in this thread's scratch.
     fn prepare(&self, machine: &Machine, thread: usize, work: &Work) -> Prepared {
         let (cols, room) = (self.matrix.cols(), &machine.scratch[thread].head);
-        let stride = Machine::stride(cols);
+        let stride = Order::Natural.stride(cols);
         let even_odd = self.matrix.kernels.order == Order::EvenOdd;
         assert!(2 * work.n * stride <= room.len(), "room for {} rows of a head", work.n);
         let natural = room.ptr();
@@ -100,7 +100,7 @@ impl HeadProject {
             // SAFETY: a head of the input has at least `cols` floats; the room was asserted and is this thread's.
             unsafe { (machine.kernels.prepare)(&args) };
         }
-        Prepared::new(work.n, stride, natural, ordered)
+        Prepared::new(work.n, cols, natural, ordered)
     }
 
     /// `out = W^T x`: the rows of the matrix, each times a coordinate, in their order.

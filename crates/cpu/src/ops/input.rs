@@ -4,11 +4,12 @@
 use ffai_program::{Buf, StepInputs};
 
 use super::Norm;
+use crate::grouped::Spread;
 use crate::kernels::prepare::Prepare;
 use crate::machine::Machine;
 use crate::matrix::Matrix;
-use crate::simd::UNIT;
 use crate::simd::load::Order;
+use crate::simd::{Entry, UNIT};
 
 /// Rows that a thread takes at once.
 const CHUNK: usize = 8;
@@ -18,16 +19,20 @@ pub(crate) struct Input {
     pub(crate) x: Buf,
     pub(crate) norm: Option<Norm>,
     /// Whether a matrix wants the even numbers before the odd ones.
-    pub(crate) even_odd: bool,
+    even_odd: bool,
+    /// The slabs that matrices want, and what makes them.
+    slabs: Vec<(Order, Entry<Spread>)>,
 }
 
 /// A step's input: `[n, stride]` in each order.
 #[derive(Clone, Copy)]
 pub(crate) struct Prepared {
     pub(crate) n: usize,
-    pub(crate) stride: usize,
-    natural: *const f32,
-    even_odd: *const f32,
+    cols: usize,
+    /// Whether one row is the input of all `n` products.
+    shared: bool,
+    /// Null where no matrix wants the order.
+    orders: [*const f32; Order::COUNT],
 }
 
 // SAFETY: threads only read through the pointers while an op runs, which owns what they point to.
@@ -35,16 +40,25 @@ unsafe impl Sync for Prepared {}
 
 impl Input {
     pub(crate) fn new<'a>(x: Buf, norm: Option<Norm>, matrices: impl IntoIterator<Item = &'a Matrix>) -> Input {
-        let even_odd = matrices.into_iter().any(|m| m.kernels.order == Order::EvenOdd);
-        Input { x, norm, even_odd }
+        let mut input = Input { x, norm, even_odd: false, slabs: Vec::new() };
+        for matrix in matrices {
+            let order = matrix.order();
+            input.even_odd |= order == Order::EvenOdd;
+            if let Some(grouped) = &matrix.grouped
+                && !input.slabs.iter().any(|(there, _)| *there == order)
+            {
+                input.slabs.push((order, grouped.spread));
+            }
+        }
+        input
     }
 
     /// Norms, pads and orders the rows. One row that needs none of it stays where it is.
     pub(crate) fn prepare(&self, machine: &Machine, inputs: &StepInputs) -> Prepared {
         let (n, cols) = (machine.rows(self.x, inputs), machine.buf(self.x).width);
-        if n == 1 && self.norm.is_none() && !self.even_odd && cols.is_multiple_of(UNIT) {
-            let stride = Machine::stride(cols);
-            return Prepared { n, stride, natural: machine.ptr(self.x), even_odd: std::ptr::null() };
+        let ordered = self.even_odd || !self.slabs.is_empty();
+        if n == 1 && self.norm.is_none() && !ordered && cols.is_multiple_of(UNIT) {
+            return Prepared::new(n, cols, machine.ptr(self.x), std::ptr::null());
         }
         self.gather(machine, n, cols, |row| row)
     }
@@ -57,50 +71,66 @@ impl Input {
         cols: usize,
         from: impl Fn(usize) -> usize + Sync,
     ) -> Prepared {
-        let stride = Machine::stride(cols);
-        let even_odd = if self.even_odd { machine.even_odd.ptr() } else { std::ptr::null_mut() };
-        assert!(n * stride <= machine.natural.len() && n * stride <= machine.even_odd.len(), "room for {n} rows");
+        let mut out = Prepared::new(n, cols, machine.input(Order::Natural, n, cols), std::ptr::null());
+        if self.even_odd {
+            out.orders[Order::EvenOdd as usize] = machine.input(Order::EvenOdd, n, cols);
+        }
+        for (order, _) in &self.slabs {
+            out.orders[*order as usize] = machine.input(*order, n, cols);
+        }
         machine.pool.each(n.div_ceil(CHUNK), &|_, chunk| {
             for row in chunk * CHUNK..((chunk + 1) * CHUNK).min(n) {
-                self.row(machine, from(row), row, cols);
+                self.row(machine, from(row), row, &out);
             }
         });
-        Prepared { n, stride, natural: machine.natural.ptr(), even_odd }
+        out
     }
 
-    fn row(&self, machine: &Machine, from: usize, row: usize, cols: usize) {
-        let to = |floats: &crate::floats::Floats| floats.ptr().wrapping_add(row * Machine::stride(cols));
+    fn row(&self, machine: &Machine, from: usize, row: usize, out: &Prepared) {
+        let cols = out.cols;
         assert!((from + 1) * cols <= machine.buf(self.x).floats.len(), "row {from} of the input");
+        let natural = out.row(row, Order::Natural).cast_mut();
         let args = Prepare {
             x: machine.ptr(self.x).wrapping_add(from * cols),
             cols,
             norm: self.norm.as_ref().map(Norm::parts),
-            natural: to(&machine.natural),
-            even_odd: if self.even_odd { to(&machine.even_odd) } else { std::ptr::null_mut() },
+            natural,
+            even_odd: if self.even_odd { out.row(row, Order::EvenOdd).cast_mut() } else { std::ptr::null_mut() },
         };
         // SAFETY: the row lies in its buffer, the weight has `cols` floats (the program's builder saw to it), and the outputs
-        // have room for a padded row that is this thread's alone.
+        // have room for a padded row that is this thread's alone (`Machine::input`).
         unsafe { (machine.kernels.prepare)(&args) };
+        for (order, spread) in &self.slabs {
+            let group = order.group().unwrap_or(cols);
+            let args = Spread { x: natural, cols, group, out: out.row(row, *order).cast_mut().cast() };
+            // SAFETY: the row was just written, its length is a multiple of the group since a matrix in such groups is as wide,
+            // and the output is this thread's alone.
+            unsafe { spread(&args) };
+        }
     }
 }
 
 impl Prepared {
-    /// Rows that somebody else made ready, `[n, stride]` in each order; null where no matrix wants it.
-    pub(crate) fn new(n: usize, stride: usize, natural: *const f32, even_odd: *const f32) -> Prepared {
-        Prepared { n, stride, natural, even_odd }
+    /// Rows that lie somewhere, a stride apart; null where no matrix wants the even ones first.
+    pub(crate) fn new(n: usize, cols: usize, natural: *const f32, even_odd: *const f32) -> Prepared {
+        let mut orders = [std::ptr::null(); Order::COUNT];
+        orders[Order::Natural as usize] = natural;
+        orders[Order::EvenOdd as usize] = even_odd;
+        Prepared { n, cols, shared: false, orders }
     }
 
     /// One row as the input of `n` products.
     pub(crate) fn shared_by(self, n: usize) -> Prepared {
-        Prepared { n, stride: 0, ..self }
+        Prepared { n, shared: true, ..self }
+    }
+
+    /// Floats from row to row.
+    pub(crate) fn stride(&self, order: Order) -> usize {
+        if self.shared { 0 } else { order.stride(self.cols) }
     }
 
     /// Row `row`, in the order that a matrix wants.
     pub(crate) fn row(&self, row: usize, order: Order) -> *const f32 {
-        let x = match order {
-            Order::Natural => self.natural,
-            Order::EvenOdd => self.even_odd,
-        };
-        x.wrapping_add(row * self.stride)
+        self.orders[order as usize].wrapping_add(row * self.stride(order))
     }
 }

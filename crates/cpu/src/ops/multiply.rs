@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::input::Prepared;
 use crate::floats::Floats;
+use crate::grouped::{self, Grouped, Unpacking, activation_bytes, slabs, weight_bytes};
 use crate::kernels::decode::Patch;
 use crate::kernels::dot::{self, Dots};
 use crate::kernels::tile::Block;
@@ -40,10 +41,10 @@ pub(crate) fn multiply(
 ) {
     assert!(batch.end <= x.n && rows.len() * batch.len() <= out.len());
     let scratch = &machine.scratch[thread];
-    if batch.len() == 1 {
-        one(scratch, matrix, rows, x.row(batch.start, matrix.kernels.order), out);
-    } else {
-        many(machine, scratch, matrix, rows, x, batch, out);
+    match &matrix.grouped {
+        _ if batch.len() == 1 => one(scratch, matrix, rows, x.row(batch.start, matrix.order()), out),
+        Some(grouped) => many_in_slabs(scratch, matrix, grouped, rows, x, batch, out),
+        None => many(machine, scratch, matrix, rows, x, batch, out),
     }
 }
 
@@ -59,7 +60,7 @@ fn one(scratch: &Scratch, matrix: &Matrix, rows: Range<usize>, x: *const f32, ou
         };
         // SAFETY: the source has that many rows, the input is padded (see `Input::prepare`), the room for results was checked
         // and is this thread's.
-        unsafe { (matrix.kernels.dot)(&dots) };
+        unsafe { matrix.grouped.as_ref().map_or(matrix.kernels.dot, |grouped| grouped.dot)(&dots) };
     }
 }
 
@@ -87,7 +88,7 @@ fn many(
             w_stride: stride,
             rows: rows.len(),
             x: x.row(batch.start, matrix.kernels.order).wrapping_add(col),
-            x_stride: x.stride,
+            x_stride: x.stride(matrix.kernels.order),
             n: batch.len(),
             cols: cols.next_multiple_of(UNIT),
             sums: scratch.sums.ptr(),
@@ -98,5 +99,44 @@ fn many(
         // SAFETY: the panel and the input hold that many rows and padded columns; the sums have room for a whole panel and
         // batch, the output for the product (checked by the caller).
         unsafe { (machine.kernels.tile)(&block) };
+    }
+}
+
+/// The same in whole numbers.
+fn many_in_slabs(
+    scratch: &Scratch,
+    matrix: &Matrix,
+    grouped: &Grouped,
+    rows: Range<usize>,
+    x: &Prepared,
+    batch: Range<usize>,
+    out: &Floats,
+) {
+    assert!(rows.len() <= PANEL_ROWS && batch.len() <= BATCH);
+    let (source, order) = (matrix.source(rows.clone(), &scratch.scales), matrix.order());
+    let (all, panel) = (slabs(matrix.cols(), grouped.group), scratch.panel.ptr().cast::<u8>());
+    let at_once = scratch.panel.len() * size_of::<f32>() / (PANEL_ROWS * weight_bytes(grouped.group));
+    let x_stride = x.stride(order) * size_of::<f32>();
+    for slab in (0..all).step_by(at_once) {
+        let slabs = at_once.min(all - slab);
+        let unpacking = Unpacking { matrix: source, rows: rows.len(), slab, slabs, out: panel };
+        let block = grouped::Block {
+            w: panel,
+            rows: rows.len(),
+            slabs,
+            x: x.row(batch.start, order).cast::<u8>().wrapping_add(slab * activation_bytes(grouped.group)),
+            x_stride,
+            n: batch.len(),
+            sums: scratch.sums.ptr(),
+            first: slab == 0,
+            out: (slab + slabs == all).then_some(out.ptr()),
+            out_stride: rows.len(),
+        };
+        // SAFETY: rows and slabs lie in the matrix, the panel has room for them and the input as many; the sums have room for a
+        // whole panel and batch, the output for the product (checked by the caller).
+        unsafe {
+            (grouped.unpack)(&unpacking);
+            (grouped.tile)(&block);
+        }
     }
 }

@@ -6,11 +6,11 @@ use super::unpack::Unpack;
 use super::{E2M1, Kernel, Simd};
 
 #[derive(Clone, Copy)]
-pub(super) struct Avx512;
+pub(crate) struct Avx512;
 
 /// The numbers of codes 0 to 15 and 16 to 31, and what makes them. Kernels use some of the fields; the compiler drops the rest.
 #[derive(Clone, Copy)]
-pub(super) struct Lut {
+pub(crate) struct Lut {
     low: __m512,
     high: __m512,
     scale: __m512,

@@ -19,6 +19,9 @@ mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod unpack;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+
 use crate::Level;
 
 /// Numbers in a unit: what loaders decode at once, and what rows of inputs are padded to.
@@ -46,7 +49,7 @@ pub(crate) fn entry<K: Kernel>(level: Level) -> Entry<K::Args> {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => avx2::Avx2::enter::<K>,
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::Avx512::enter::<K>,
+        Level::Avx512 | Level::Avx512Vnni => Avx512::enter::<K>,
         _ => scalar::Scalar::enter::<K>,
     }
 }

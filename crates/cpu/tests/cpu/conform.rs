@@ -7,7 +7,11 @@ use ffai_program::conform;
 /// of their number, and attention passes one more exponential. Anything that is wrong rather than rounded is 1e-3 and more.
 const BOUND: f64 = 2e-5;
 
-fn check(level: Level) {
+/// Activations of sixteen bits: half a step is 1.5e-5 of a group's greatest number. Most cases differ by less than 1e-4; those whose
+/// output is one number see it against what is left of a sum of opposites.
+const BOUND_IN_WHOLE_NUMBERS: f64 = 8e-4;
+
+fn check(level: Level, bound: f64) {
     if !level.is_available() {
         eprintln!("skipped: this machine has no {level}");
         return;
@@ -18,7 +22,7 @@ fn check(level: Level) {
         match case.compare(&cpu) {
             Ok(differences) => {
                 worst = differences.iter().map(|d| d.error).fold(worst, f64::max);
-                let bad = differences.iter().filter(|d| d.error.is_nan() || d.error > BOUND);
+                let bad = differences.iter().filter(|d| d.error.is_nan() || d.error > bound);
                 wrong.extend(bad.map(|d| format!("{}: {} {} is off by {:e}", case.name, d.tag, d.buf, d.error)));
             }
             Err(error) => wrong.push(format!("{}: {error}", case.name)),
@@ -30,15 +34,20 @@ fn check(level: Level) {
 
 #[test]
 fn every_case_agrees_with_the_interpreter_in_scalar_code() {
-    check(Level::Scalar);
+    check(Level::Scalar, BOUND);
 }
 
 #[test]
 fn every_case_agrees_with_the_interpreter_in_avx2() {
-    check(Level::Avx2);
+    check(Level::Avx2, BOUND);
 }
 
 #[test]
 fn every_case_agrees_with_the_interpreter_in_avx512() {
-    check(Level::Avx512);
+    check(Level::Avx512, BOUND);
+}
+
+#[test]
+fn every_case_agrees_with_the_interpreter_in_avx512_vnni() {
+    check(Level::Avx512Vnni, BOUND_IN_WHOLE_NUMBERS);
 }

@@ -12,7 +12,8 @@ pub(crate) use dense::{Bf16, F16, F32};
 pub(crate) use k::{Q2K, Q3K, Q4K, Q5K, Q6K};
 pub(crate) use microscaled::{Mxfp4, Mxfp8, Nvfp4};
 
-use super::Simd;
+use super::{Simd, UNIT};
+use crate::grouped::{activation_bytes, slabs};
 
 /// Where one row of a matrix lies.
 #[derive(Clone, Copy)]
@@ -33,6 +34,49 @@ pub(crate) enum Order {
     Natural,
     /// The 16 even ones, then the 16 odd ones: the low and the high halves of bytes.
     EvenOdd,
+    /// Whole numbers in slabs of groups of 16: see [`crate::grouped`].
+    Sixteens,
+    /// The same of groups of 32.
+    ThirtyTwos,
+    /// The same of groups of 64.
+    SixtyFours,
+}
+
+impl Order {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 5;
+
+    /// All of them; their numbers are their places here.
+    pub(crate) const ALL: [Order; Order::COUNT] =
+        [Order::Natural, Order::EvenOdd, Order::Sixteens, Order::ThirtyTwos, Order::SixtyFours];
+
+    /// The slabs of groups of `group` numbers.
+    pub(crate) fn slabs(group: usize) -> Order {
+        match group {
+            16 => Order::Sixteens,
+            32 => Order::ThirtyTwos,
+            _ => Order::SixtyFours,
+        }
+    }
+
+    /// Numbers in a group, where the order is one of slabs.
+    pub(crate) fn group(self) -> Option<usize> {
+        match self {
+            Order::Natural | Order::EvenOdd => None,
+            Order::Sixteens => Some(16),
+            Order::ThirtyTwos => Some(32),
+            Order::SixtyFours => Some(64),
+        }
+    }
+
+    /// Floats from row to row of an input in this order: whole units or slabs, and such that rows do not fall on the same
+    /// lines of the first cache.
+    pub(crate) fn stride(self, cols: usize) -> usize {
+        match self.group() {
+            None => cols.next_multiple_of(UNIT) + UNIT / 2,
+            Some(group) => slabs(cols, group) * activation_bytes(group) / size_of::<f32>(),
+        }
+    }
 }
 
 /// Decodes a storage, unit by unit.

@@ -1,0 +1,164 @@
+//! The blocks of 32 numbers of GGUF. Layouts are in `ffai_checkpoint::Block`.
+
+use std::arch::x86_64::*;
+
+use super::columns::gather;
+use super::microscaled;
+use super::{LANES, Loader, Row, lanes};
+
+/// `d * (q - 8)`.
+pub(super) struct Q4_0;
+/// `d * q + m`.
+pub(super) struct Q4_1;
+/// `d * (q - 16)`, q of five bits.
+pub(super) struct Q5_0;
+/// `d * q + m`, q of five bits.
+pub(super) struct Q5_1;
+/// `d * q`, q signed.
+pub(super) struct Q8_0;
+/// E2M1 times a power of two.
+pub(super) struct BlockMxfp4;
+
+/// What lanes without a block read.
+static NOTHING: [u8; 64] = [0; 64];
+
+/// Where the blocks of a slab begin.
+#[inline(always)]
+unsafe fn blocks(row: Row, slab: usize, live: usize, bytes: usize) -> [*const u8; LANES] {
+    let mut out = [NOTHING.as_ptr(); LANES];
+    for lane in 0..LANES {
+        if lane < live {
+            out[lane] = row.data.add((slab * LANES + lane) * bytes);
+        }
+    }
+    out
+}
+
+/// A half of each block.
+#[inline(always)]
+unsafe fn halves(blocks: &[*const u8; LANES], offset: usize) -> __m512 {
+    let mut out = [0u16; LANES];
+    for lane in 0..LANES {
+        out[lane] = blocks[lane].add(offset).cast::<u16>().read_unaligned();
+    }
+    _mm512_cvtph_ps(_mm256_loadu_si256(out.as_ptr().cast()))
+}
+
+/// A word of each block.
+#[inline(always)]
+unsafe fn words(blocks: &[*const u8; LANES], offset: usize) -> __m512i {
+    let mut out = [0u32; LANES];
+    for lane in 0..LANES {
+        out[lane] = blocks[lane].add(offset).cast::<u32>().read_unaligned();
+    }
+    _mm512_loadu_si512(out.as_ptr().cast())
+}
+
+/// The low halves of 16 bytes, then the high halves.
+#[inline(always)]
+unsafe fn nibbles(columns: &[__m512i; 4], step: usize) -> __m512i {
+    let bytes = columns[step % 4];
+    let bytes = if step < 4 { bytes } else { _mm512_srli_epi16::<4>(bytes) };
+    _mm512_and_si512(bytes, _mm512_set1_epi8(15))
+}
+
+/// Bits `4 step .. 4 step + 4` of each word, as fifth bits of its bytes.
+#[inline(always)]
+unsafe fn fifth(words: __m512i, step: usize) -> __m512i {
+    let mut starts = [0u8; 8];
+    for i in 0..4 {
+        // Eight bits from four places before, counted round 64.
+        starts[i] = ((4 * step + i + 60) % 64) as u8;
+        starts[4 + i] = (32 + 4 * step + i - 4) as u8;
+    }
+    let bytes = _mm512_multishift_epi64_epi8(_mm512_set1_epi64(i64::from_le_bytes(starts)), words);
+    _mm512_and_si512(bytes, _mm512_set1_epi8(16))
+}
+
+/// A loader of blocks of `$bytes`: the raw parts, the codes of a step, scales and biases.
+macro_rules! block {
+    ($name:ident, $bytes:literal, $raw:ty, |$b:ident| $load:expr, |$r:ident, $s:ident| $step:expr, |$c:ident| $numbers:expr) => {
+        impl Loader for $name {
+            const GROUP: usize = 32;
+            const BYTES: usize = LANES * $bytes;
+            type Raw = $raw;
+            #[inline(always)]
+            unsafe fn load(row: Row, slab: usize, live: usize) -> $raw {
+                let $b = &blocks(row, slab, live, $bytes);
+                $load
+            }
+            #[inline(always)]
+            unsafe fn step($r: &$raw, $s: usize) -> __m512i {
+                $step
+            }
+            #[inline(always)]
+            unsafe fn numbers(row: Row, slab: usize, live: usize) -> [__m512; 2] {
+                let $c = &blocks(row, slab, live, $bytes);
+                $numbers
+            }
+        }
+    };
+}
+
+block!(Q4_0, 18, [__m512i; 4], |b| gather(b, 2), |r, s| nibbles(r, s), |b| offset(halves(b, 0), -8.0));
+block!(Q4_1, 20, [__m512i; 4], |b| gather(b, 4), |r, s| nibbles(r, s), |b| [halves(b, 0), halves(b, 2)]);
+block!(
+    Q5_0,
+    22,
+    ([__m512i; 4], __m512i),
+    |b| (gather(b, 6), words(b, 2)),
+    |r, s| _mm512_or_si512(nibbles(&r.0, s), fifth(r.1, s)),
+    |b| offset(halves(b, 0), -16.0)
+);
+block!(
+    Q5_1,
+    24,
+    ([__m512i; 4], __m512i),
+    |b| (gather(b, 8), words(b, 4)),
+    |r, s| _mm512_or_si512(nibbles(&r.0, s), fifth(r.1, s)),
+    |b| [halves(b, 0), halves(b, 2)]
+);
+block!(
+    Q8_0,
+    34,
+    [[__m512i; 4]; 2],
+    |b| [gather(b, 2), gather(b, 18)],
+    // Signed bytes and 128 more.
+    |r, s| _mm512_xor_si512(r[s / 4][s % 4], _mm512_set1_epi8(-128)),
+    |b| offset(halves(b, 0), -128.0)
+);
+
+#[inline(always)]
+unsafe fn offset(d: __m512, by: f32) -> [__m512; 2] {
+    [d, _mm512_mul_ps(d, _mm512_set1_ps(by))]
+}
+
+impl Loader for BlockMxfp4 {
+    const GROUP: usize = 32;
+    const BYTES: usize = LANES * 17;
+    type Raw = [__m512i; 4];
+
+    #[inline(always)]
+    unsafe fn load(row: Row, slab: usize, live: usize) -> [__m512i; 4] {
+        gather(&blocks(row, slab, live, 17), 1)
+    }
+
+    #[inline(always)]
+    unsafe fn step(raw: &[__m512i; 4], step: usize) -> __m512i {
+        microscaled::whole(nibbles(raw, step))
+    }
+
+    #[inline(always)]
+    unsafe fn numbers(row: Row, slab: usize, live: usize) -> [__m512; 2] {
+        let blocks = blocks(row, slab, live, 17);
+        let mut bits = [0u32; LANES];
+        for lane in 0..LANES {
+            bits[lane] = match *blocks[lane] {
+                0 => 1 << 22,
+                255 => f32::NAN.to_bits(),
+                byte => u32::from(byte) << 23,
+            };
+        }
+        microscaled::numbers(_mm512_maskz_loadu_ps(lanes(live), bits.as_ptr().cast()))
+    }
+}

@@ -1,0 +1,61 @@
+//! One row of activations against rows of a matrix.
+
+use std::arch::x86_64::*;
+use std::marker::PhantomData;
+
+use super::{Kernel, LANES, Loader, VECTOR, add_slab};
+use crate::grouped::{ROWS, activation_bytes};
+use crate::kernels::dot::Dots;
+use crate::simd::load::Row;
+use crate::simd::{Avx512, Simd};
+
+/// How far ahead of the weights at work others are asked for, in bytes.
+const AHEAD: usize = 4 << 10;
+
+/// The kernel of [`Dots`] for a storage.
+pub(super) struct Dot<L>(PhantomData<L>);
+
+impl<L: Loader> Kernel for Dot<L> {
+    type Args = Dots;
+
+    #[inline(always)]
+    unsafe fn run(a: &Dots) {
+        let mut done = 0;
+        while done < a.rows {
+            let mut sums = [_mm512_setzero_ps(); ROWS];
+            let here = (a.rows - done).min(ROWS);
+            for r in 0..here {
+                sums[r] = row::<L>(a.matrix.row(done + r), a.x.cast(), a.matrix.cols / L::GROUP);
+            }
+            let sums = Avx512::sum4(sums);
+            std::ptr::copy_nonoverlapping(sums.as_ptr(), a.out.add(done), here);
+            done += here;
+        }
+    }
+}
+
+/// The chains of a row.
+#[inline(always)]
+unsafe fn row<L: Loader>(row: Row, x: *const u8, groups: usize) -> __m512 {
+    let mut y = _mm512_setzero_ps();
+    let (mut slab, mut left) = (0, groups);
+    while left > 0 {
+        let live = left.min(LANES);
+        let ahead = row.data.wrapping_add(slab * L::BYTES + AHEAD);
+        for line in 0..L::BYTES.div_ceil(VECTOR) {
+            _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line * VECTOR).cast());
+        }
+        let (raw, x) = (L::load(row, slab, live), x.add(slab * activation_bytes(L::GROUP)));
+        let mut sums = [_mm512_setzero_si512(); 2];
+        for step in 0..L::GROUP / 4 {
+            let codes = L::step(&raw, step);
+            for half in 0..2 {
+                let x = _mm512_loadu_si512(x.add((2 * step + half) * VECTOR).cast());
+                sums[half] = _mm512_dpbusd_epi32(sums[half], codes, x);
+            }
+        }
+        y = add_slab(y, sums, L::numbers(row, slab, live), x, L::GROUP);
+        (slab, left) = (slab + 1, left - live);
+    }
+    y
+}
