@@ -3,7 +3,8 @@
 //! A chain of products as in decoding (one row, GB/s, over more weights than the caches hold) and as in a prompt (64 rows,
 //! GFLOP/s). Bytes are those of the weights with scales and biases; they are set against a loop that only reads, and
 //! multiply-adds against a loop that does nothing else, both by as many threads beside the measurement. The best of some runs
-//! counts, so that other processes disturb little.
+//! counts, so that other processes disturb little. `--busy` measures one thread by the time that it had a processor, for
+//! machines that others keep busy.
 #![expect(unsafe_code, reason = "the loop of multiply-adds needs the level's instructions")]
 
 use std::time::Instant;
@@ -14,6 +15,8 @@ use ffai_model::{Shape, WeightDecl};
 use ffai_program::conform::{Bag, Rng, random_tensor};
 use ffai_program::{Backend, Builder, Op, Plan, Proj, Rows, StepInputs};
 
+const BUSY: &str = "--busy";
+
 const ROWS: usize = 4096;
 const COLS: usize = 2048;
 /// Bytes of weights: some times the last cache, read in a few milliseconds, so that some runs fall between other processes.
@@ -22,10 +25,13 @@ const BYTES: usize = 96 << 20;
 const FEW: usize = 2;
 
 fn main() {
-    let filter: Vec<String> = std::env::args().skip(1).collect();
+    let mut filter: Vec<String> = std::env::args().skip(1).collect();
+    let all = filter.len();
+    filter.retain(|f| f != BUSY);
+    let threads = (filter.len() < all).then_some(1);
     println!("extensions: {:?}", Level::extensions());
     for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
-        let cpu = Cpu::new(CpuOptions { level: Some(level), ..CpuOptions::default() }).expect("threads");
+        let cpu = Cpu::new(CpuOptions { level: Some(level), threads }).expect("threads");
         println!("\n{}", cpu.name());
         println!(
             "{:28} {:>8} {:>8} {:>5}   {:>10} {:>10} {:>5}",
@@ -91,9 +97,15 @@ fn seconds(cpu: &Cpu, bag: &Bag, count: usize, rows: usize, times: usize) -> f64
     best(times, || drop(model.step(&inputs).expect("a step")))
 }
 
-/// Seconds of the fastest of some runs, after one that warms up.
+/// Seconds of the fastest of some runs, after one that warms up; of all of them on average where this thread's time counts, for
+/// systems count that in steps of milliseconds.
 fn best(times: usize, mut run: impl FnMut()) -> f64 {
     run();
+    if std::env::args().any(|arg| arg == BUSY) {
+        let worked = seconds_of_this_thread();
+        (0..times).for_each(|_| run());
+        return (seconds_of_this_thread() - worked) / times as f64;
+    }
     let timed = |run: &mut dyn FnMut()| {
         let start = Instant::now();
         run();
@@ -102,15 +114,22 @@ fn best(times: usize, mut run: impl FnMut()) -> f64 {
     (0..times).map(|_| timed(&mut run)).fold(f64::INFINITY, f64::min)
 }
 
+/// For how long this thread had a processor; 0 where the system does not say.
+fn seconds_of_this_thread() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|ns| ns.parse().ok()).map_or(0.0, |ns: f64| ns / 1e9)
+}
+
 /// GB/s of threads that only read, each its own part of a buffer.
 fn read_bandwidth(threads: usize) -> f64 {
     let data: Vec<u64> = (0..BYTES as u64 / 8).collect();
     let part = data.len() / threads;
     let seconds = best(20, || {
         std::thread::scope(|s| {
-            for part in data.chunks_exact(part) {
+            for part in data.chunks_exact(part).skip(1) {
                 s.spawn(move || std::hint::black_box(sum(part)));
             }
+            std::hint::black_box(sum(&data[..part]));
         });
     });
     (part * threads * 8) as f64 / seconds / 1e9
@@ -128,21 +147,19 @@ fn sum(data: &[u64]) -> u64 {
 /// GFLOP/s of threads that only multiply and add in registers.
 fn fma_peak(level: Level, threads: usize) -> f64 {
     const STEPS: usize = 400_000;
+    let chains = || match level {
+        // SAFETY: the caller gives a level that the machine has.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2_chains(STEPS) },
+        // SAFETY: likewise.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Avx512Vnni => unsafe { avx512_chains(STEPS) },
+        _ => scalar_chains(STEPS),
+    };
     let seconds = best(20, || {
         std::thread::scope(|s| {
-            for _ in 0..threads {
-                s.spawn(move || {
-                    match level {
-                        // SAFETY: the caller gives a level that the machine has.
-                        #[cfg(target_arch = "x86_64")]
-                        Level::Avx2 => unsafe { avx2_chains(STEPS) },
-                        // SAFETY: likewise.
-                        #[cfg(target_arch = "x86_64")]
-                        Level::Avx512 => unsafe { avx512_chains(STEPS) },
-                        _ => scalar_chains(STEPS),
-                    }
-                });
-            }
+            (1..threads).for_each(|_| drop(s.spawn(chains)));
+            chains();
         });
     });
     (threads * STEPS * 2 * 96) as f64 / seconds / 1e9

@@ -34,9 +34,6 @@ pub(crate) const LANES: usize = 16;
 /// Bytes of a vector.
 const VECTOR: usize = 64;
 
-/// The most numbers in a group; a larger group of a storage is several with the same scale.
-pub(crate) const MOST_GROUP: usize = 64;
-
 /// Rows of a matrix that the kernel for many rows of activations takes at once.
 pub(crate) const ROWS: usize = 4;
 

@@ -2,11 +2,18 @@
 
 use std::arch::x86_64::*;
 
-use super::columns::{Plan, column, read, strided};
+use super::columns::Columns;
 use super::{LANES, Loader, Row, lanes};
 
-/// Codes of `BITS` bits in groups of `GROUP` numbers, which are `WORDS` words; `SHARED` groups have a scale in common.
-pub(super) struct Codes<const BITS: usize, const GROUP: usize, const WORDS: usize, const SHARED: usize>;
+/// Codes of `BITS` bits in groups of `GROUP` numbers, which are `WORDS` words, a power of two times `ODD`; `SHARED` groups have a
+/// scale in common.
+pub(super) struct Codes<
+    const BITS: usize,
+    const GROUP: usize,
+    const WORDS: usize,
+    const ODD: usize,
+    const SHARED: usize,
+>;
 
 /// For each byte of eight, from which bit of two words on it takes eight bits.
 const fn starts(first: usize, bits: usize) -> i64 {
@@ -20,13 +27,15 @@ const fn starts(first: usize, bits: usize) -> i64 {
     i64::from_le_bytes(bytes)
 }
 
-/// Codes `4 step .. 4 step + 4` of each lane's stream, whose words are columns.
+/// Codes `4 STEP .. 4 STEP + 4` of each lane's stream, whose words are columns.
 ///
 /// # Safety
 /// The machine has AVX-512 VBMI and VBMI2, and the streams have that many codes.
 #[inline(always)]
-pub(super) unsafe fn cut<const BITS: usize, const WORDS: usize>(words: &[__m512i; WORDS], step: usize) -> __m512i {
-    let (word, first) = (4 * BITS * step / 32, 4 * BITS * step % 32);
+pub(super) unsafe fn cut<const BITS: usize, const WORDS: usize, const STEP: usize>(
+    words: &[__m512i; WORDS],
+) -> __m512i {
+    let (word, first) = (4 * BITS * STEP / 32, 4 * BITS * STEP % 32);
     if BITS == 8 {
         return words[word];
     }
@@ -40,12 +49,9 @@ pub(super) unsafe fn cut<const BITS: usize, const WORDS: usize>(words: &[__m512i
     _mm512_and_si512(bytes, _mm512_set1_epi8(((1u32 << BITS) - 1) as i8))
 }
 
-impl<const BITS: usize, const GROUP: usize, const WORDS: usize, const SHARED: usize> Codes<BITS, GROUP, WORDS, SHARED> {
-    const PLAN: Plan<WORDS> = {
-        assert!(WORDS * 32 == BITS * GROUP);
-        strided()
-    };
-
+impl<const BITS: usize, const GROUP: usize, const WORDS: usize, const ODD: usize, const SHARED: usize>
+    Codes<BITS, GROUP, WORDS, ODD, SHARED>
+{
     /// One of two tables of numbers, one for each `SHARED` groups.
     #[inline(always)]
     unsafe fn of_groups(table: *const f32, slab: usize, live: usize) -> __m512 {
@@ -57,8 +63,8 @@ impl<const BITS: usize, const GROUP: usize, const WORDS: usize, const SHARED: us
     }
 }
 
-impl<const BITS: usize, const GROUP: usize, const WORDS: usize, const SHARED: usize> Loader
-    for Codes<BITS, GROUP, WORDS, SHARED>
+impl<const BITS: usize, const GROUP: usize, const WORDS: usize, const ODD: usize, const SHARED: usize> Loader
+    for Codes<BITS, GROUP, WORDS, ODD, SHARED>
 {
     const GROUP: usize = GROUP;
     const BYTES: usize = LANES * WORDS * 4;
@@ -66,17 +72,13 @@ impl<const BITS: usize, const GROUP: usize, const WORDS: usize, const SHARED: us
 
     #[inline(always)]
     unsafe fn load(row: Row, slab: usize, live: usize) -> [__m512i; WORDS] {
-        let vectors = read::<WORDS>(row.data.add(slab * Self::BYTES), live * WORDS * 4);
-        let mut out = vectors;
-        for i in 0..WORDS {
-            out[i] = column(const { &Self::PLAN }, &vectors, i);
-        }
-        out
+        const { assert!(WORDS * 32 == BITS * GROUP) };
+        Columns::<WORDS, ODD>::read(row.data.add(slab * Self::BYTES), live * WORDS * 4)
     }
 
     #[inline(always)]
-    unsafe fn step(raw: &[__m512i; WORDS], step: usize) -> __m512i {
-        cut::<BITS, WORDS>(raw, step)
+    unsafe fn step<const STEP: usize>(raw: &[__m512i; WORDS]) -> __m512i {
+        cut::<BITS, WORDS, STEP>(raw)
     }
 
     #[inline(always)]

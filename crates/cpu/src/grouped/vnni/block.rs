@@ -88,7 +88,8 @@ macro_rules! block {
                 $load
             }
             #[inline(always)]
-            unsafe fn step($r: &$raw, $s: usize) -> __m512i {
+            unsafe fn step<const STEP: usize>($r: &$raw) -> __m512i {
+                let $s = STEP;
                 $step
             }
             #[inline(always)]
@@ -144,8 +145,8 @@ impl Loader for BlockMxfp4 {
     }
 
     #[inline(always)]
-    unsafe fn step(raw: &[__m512i; 4], step: usize) -> __m512i {
-        microscaled::whole(nibbles(raw, step))
+    unsafe fn step<const STEP: usize>(raw: &[__m512i; 4]) -> __m512i {
+        microscaled::whole(nibbles(raw, STEP))
     }
 
     #[inline(always)]

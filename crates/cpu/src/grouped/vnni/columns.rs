@@ -54,7 +54,7 @@ pub(super) const fn plan<const N: usize>(at: [[usize; LANES]; N]) -> Plan<N> {
 }
 
 /// Lane `g` of column `j` is word `g * N + j`.
-pub(super) const fn strided<const N: usize>() -> Plan<N> {
+const fn strided<const N: usize>() -> Plan<N> {
     let mut at = [[0; LANES]; N];
     let (mut column, mut lane) = (0, 0);
     while column < N {
@@ -65,6 +65,105 @@ pub(super) const fn strided<const N: usize>() -> Plan<N> {
         (column, lane) = (column + 1, 0);
     }
     plan(at)
+}
+
+/// How `count` vectors, a power of two, exchange lanes in as many rounds as it has bits, so that each ends with a column: in round
+/// `i`, vectors whose numbers differ in bit `i` share out what belongs to columns that differ in it.
+#[derive(Clone, Copy)]
+pub(super) struct Network {
+    count: usize,
+    index: [[[i32; LANES]; LANES]; 4],
+}
+
+/// Lane `g` of vector `j` is word `g * count + j` in the end.
+pub(super) const fn network(count: usize) -> Network {
+    let mut out = Network { count, index: [[[0; LANES]; LANES]; 4] };
+    // Which word is where.
+    let mut at = [[0; LANES]; LANES];
+    let mut i = 0;
+    while i < count * LANES {
+        at[i / LANES][i % LANES] = i;
+        i += 1;
+    }
+    let mut round = 0;
+    while 1 << round < count {
+        let (before, bit, mut vector) = (at, 1 << round, 0);
+        while vector < count {
+            let sources = [vector & !bit, vector | bit];
+            let (mut lane, mut from) = (0, 0);
+            while from < 2 * LANES {
+                let word = before[sources[from / LANES]][from % LANES];
+                if word & bit == vector & bit {
+                    // In the last round every lane takes its place; until then they keep their order.
+                    let to = if 2 * bit == count { word / count } else { lane };
+                    at[vector][to] = word;
+                    out.index[round][vector][to] = from as i32;
+                    lane += 1;
+                }
+                from += 1;
+            }
+            vector += 1;
+        }
+        round += 1;
+    }
+    out
+}
+
+/// Vectors `first ..` of the network's number, exchanged.
+///
+/// # Safety
+/// The machine has AVX-512 F, and there are that many vectors.
+#[inline(always)]
+unsafe fn exchange<const V: usize>(network: &'static Network, vectors: &mut [__m512i; V], first: usize) {
+    let mut round = 0;
+    while 1 << round < network.count {
+        let (before, bit) = (*vectors, 1 << round);
+        for vector in 0..network.count {
+            let index = _mm512_loadu_si512(network.index[round][vector].as_ptr().cast());
+            let (a, b) = (before[first + (vector & !bit)], before[first + (vector | bit)]);
+            vectors[first + vector] = _mm512_permutex2var_epi32(a, index, b);
+        }
+        round += 1;
+    }
+}
+
+/// Rows of `WORDS` words, sixteen of them side by side, as columns. `WORDS` is a power of two times `ODD`.
+pub(super) struct Columns<const WORDS: usize, const ODD: usize>;
+
+impl<const WORDS: usize, const ODD: usize> Columns<WORDS, ODD> {
+    const NETWORK: Network = {
+        assert!(WORDS.is_multiple_of(ODD) && (WORDS / ODD).is_power_of_two());
+        network(WORDS / ODD)
+    };
+    const PLAN: Plan<ODD> = strided();
+
+    /// The columns, of rows whose first `bytes` may be read; zeros follow.
+    ///
+    /// # Safety
+    /// The machine has AVX-512 BW, and the bytes are there.
+    #[inline(always)]
+    pub(super) unsafe fn read(p: *const u8, bytes: usize) -> [__m512i; WORDS] {
+        let mut vectors = read::<WORDS>(p, bytes);
+        let even = WORDS / ODD;
+        for part in 0..ODD {
+            exchange(const { &Self::NETWORK }, &mut vectors, part * even);
+        }
+        if ODD == 1 {
+            return vectors;
+        }
+        // A row is now `ODD` rows of `even` words, column by column.
+        let mut out = vectors;
+        for first in 0..even {
+            let mut parts = [vectors[first]; ODD];
+            for part in 1..ODD {
+                parts[part] = vectors[part * even + first];
+            }
+            for odd in 0..ODD {
+                out[odd * even + first] = column(const { &Self::PLAN }, &parts, odd);
+            }
+        }
+        out
+    }
 }
 
 /// Column `column` of the vectors.
@@ -94,7 +193,7 @@ pub(super) unsafe fn column<const N: usize, const V: usize>(
 /// # Safety
 /// The machine has AVX-512 BW, and the bytes are there.
 #[inline(always)]
-pub(super) unsafe fn read<const V: usize>(p: *const u8, bytes: usize) -> [__m512i; V] {
+unsafe fn read<const V: usize>(p: *const u8, bytes: usize) -> [__m512i; V] {
     let mut out = [_mm512_setzero_si512(); V];
     if bytes >= V * VECTOR {
         for i in 0..V {
@@ -125,10 +224,5 @@ pub(super) unsafe fn gather(from: &[*const u8; LANES], offset: usize) -> [__m512
     }
     let (a, b) = (_mm512_unpacklo_epi32(rows[0], rows[1]), _mm512_unpackhi_epi32(rows[0], rows[1]));
     let (c, d) = (_mm512_unpacklo_epi32(rows[2], rows[3]), _mm512_unpackhi_epi32(rows[2], rows[3]));
-    [
-        _mm512_unpacklo_epi64(a, c),
-        _mm512_unpackhi_epi64(a, c),
-        _mm512_unpacklo_epi64(b, d),
-        _mm512_unpackhi_epi64(b, d),
-    ]
+    [_mm512_unpacklo_epi64(a, c), _mm512_unpackhi_epi64(a, c), _mm512_unpacklo_epi64(b, d), _mm512_unpackhi_epi64(b, d)]
 }

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use super::{Kernel, LANES, Loader, VECTOR, add_slab};
+use super::{Kernel, LANES, Loader, VECTOR, add_slab, each_step};
 use crate::grouped::{ROWS, activation_bytes};
 use crate::kernels::dot::Dots;
 use crate::simd::load::Row;
@@ -11,6 +11,9 @@ use crate::simd::{Avx512, Simd};
 
 /// How far ahead of the weights at work others are asked for, in bytes.
 const AHEAD: usize = 4 << 10;
+
+/// Sums of whole numbers side by side, so that a product need not wait for the one before.
+const CHAINS: usize = 4;
 
 /// The kernel of [`Dots`] for a storage.
 pub(super) struct Dot<L>(PhantomData<L>);
@@ -46,15 +49,21 @@ unsafe fn row<L: Loader>(row: Row, x: *const u8, groups: usize) -> __m512 {
             _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line * VECTOR).cast());
         }
         let (raw, x) = (L::load(row, slab, live), x.add(slab * activation_bytes(L::GROUP)));
-        let mut sums = [_mm512_setzero_si512(); 2];
-        for step in 0..L::GROUP / 4 {
-            let codes = L::step(&raw, step);
+        let mut sums = [[_mm512_setzero_si512(); 2]; CHAINS];
+        each_step!(L::GROUP, STEP => {
+            let codes = L::step::<STEP>(&raw);
             for half in 0..2 {
-                let x = _mm512_loadu_si512(x.add((2 * step + half) * VECTOR).cast());
-                sums[half] = _mm512_dpbusd_epi32(sums[half], codes, x);
+                let x = _mm512_loadu_si512(x.add((2 * STEP + half) * VECTOR).cast());
+                sums[STEP % CHAINS][half] = _mm512_dpbusd_epi32(sums[STEP % CHAINS][half], codes, x);
+            }
+        });
+        let mut all = sums[0];
+        for chain in 1..CHAINS {
+            for half in 0..2 {
+                all[half] = _mm512_add_epi32(all[half], sums[chain][half]);
             }
         }
-        y = add_slab(y, sums, L::numbers(row, slab, live), x, L::GROUP);
+        y = add_slab(y, all, L::numbers(row, slab, live), x, L::GROUP);
         (slab, left) = (slab + 1, left - live);
     }
     y

@@ -112,10 +112,7 @@ unsafe fn floats(bytes: __m128i) -> __m512 {
 unsafe fn six_bits(p: *const u8) -> [[u32; 2]; 2] {
     let [a, b, c] = p.cast::<[u32; 3]>().read_unaligned();
     let (low, high) = (0x0f0f_0f0f, 0x0303_0303);
-    [
-        [a & 0x3f3f_3f3f, c & low | (a >> 6 & high) << 4],
-        [b & 0x3f3f_3f3f, c >> 4 & low | (b >> 6 & high) << 4],
-    ]
+    [[a & 0x3f3f_3f3f, c & low | (a >> 6 & high) << 4], [b & 0x3f3f_3f3f, c >> 4 & low | (b >> 6 & high) << 4]]
 }
 
 /// Scales and minima of two blocks of Q4_K or Q5_K.
@@ -144,7 +141,8 @@ macro_rules! k {
                 $load
             }
             #[inline(always)]
-            unsafe fn step($r: &$raw, $s: usize) -> __m512i {
+            unsafe fn step<const STEP: usize>($r: &$raw) -> __m512i {
+                let $s = STEP;
                 $step
             }
             #[inline(always)]

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::affine::cut;
-use super::columns::{Plan, column, read, strided};
+use super::columns::Columns;
 use super::{LANES, Loader, Row, lanes};
 
 /// E2M1 in groups of `GROUP` numbers, which are `WORDS` words.
@@ -31,13 +31,6 @@ pub(super) unsafe fn numbers(scale: __m512) -> [__m512; 2] {
     [_mm512_mul_ps(scale, _mm512_set1_ps(0.5)), _mm512_mul_ps(scale, _mm512_set1_ps(-6.0))]
 }
 
-impl<const GROUP: usize, const WORDS: usize> E2m1<GROUP, WORDS> {
-    const PLAN: Plan<WORDS> = {
-        assert!(WORDS * 8 == GROUP);
-        strided()
-    };
-}
-
 impl<const GROUP: usize, const WORDS: usize> Loader for E2m1<GROUP, WORDS> {
     const GROUP: usize = GROUP;
     const BYTES: usize = LANES * WORDS * 4;
@@ -45,17 +38,13 @@ impl<const GROUP: usize, const WORDS: usize> Loader for E2m1<GROUP, WORDS> {
 
     #[inline(always)]
     unsafe fn load(row: Row, slab: usize, live: usize) -> [__m512i; WORDS] {
-        let vectors = read::<WORDS>(row.data.add(slab * Self::BYTES), live * WORDS * 4);
-        let mut out = vectors;
-        for i in 0..WORDS {
-            out[i] = column(const { &Self::PLAN }, &vectors, i);
-        }
-        out
+        const { assert!(WORDS * 8 == GROUP) };
+        Columns::<WORDS, 1>::read(row.data.add(slab * Self::BYTES), live * WORDS * 4)
     }
 
     #[inline(always)]
-    unsafe fn step(raw: &[__m512i; WORDS], step: usize) -> __m512i {
-        whole(cut::<4, WORDS>(raw, step))
+    unsafe fn step<const STEP: usize>(raw: &[__m512i; WORDS]) -> __m512i {
+        whole(cut::<4, WORDS, STEP>(raw))
     }
 
     #[inline(always)]

@@ -41,11 +41,26 @@ trait Loader: 'static {
 
     /// Reads the data of a slab. Lanes without a group hold anything.
     unsafe fn load(row: Row, slab: usize, live: usize) -> Self::Raw;
-    /// The codes of step `step`, unsigned bytes.
-    unsafe fn step(raw: &Self::Raw, step: usize) -> __m512i;
+    /// The codes of step `STEP`, unsigned bytes.
+    unsafe fn step<const STEP: usize>(raw: &Self::Raw) -> __m512i;
     /// Scales and biases; 0 in lanes without a group.
     unsafe fn numbers(row: Row, slab: usize, live: usize) -> [__m512; 2];
 }
+
+/// The body for each step of a group, with the step as a constant: what a step takes from where is then no question when it runs.
+macro_rules! each_step {
+    ($group:expr, $step:ident => $body:expr) => {
+        each_step!($group, $step => $body; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    };
+    ($group:expr, $step:ident => $body:expr; $($number:literal)*) => {$({
+        const $step: usize = $number;
+        if $step < $group / 4 {
+            $body
+        }
+    })*};
+}
+
+use each_step;
 
 /// A kernel over raw parts.
 trait Kernel {
@@ -60,9 +75,7 @@ trait Kernel {
 ///
 /// # Safety
 /// As for [`Kernel::run`].
-#[target_feature(
-    enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx512vbmi2,avx2,fma,f16c"
-)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx512vbmi2,avx2,fma,f16c")]
 unsafe fn enter<K: Kernel>(args: &K::Args) {
     K::run(args);
 }

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use super::{Kernel, LANES, Loader, TILE, VECTOR, add_slab, lanes};
+use super::{Kernel, LANES, Loader, TILE, VECTOR, add_slab, each_step, lanes};
 use crate::grouped::{Block, ROWS, Unpacking, activation_bytes, weight_bytes};
 use crate::simd::{Avx512, Simd};
 
@@ -22,9 +22,9 @@ impl<L: Loader> Kernel for Unpack<L> {
                 let live = (a.matrix.cols / L::GROUP - slab * LANES).min(LANES);
                 let out = a.out.add((i * a.slabs + s) * weight_bytes(L::GROUP));
                 let raw = L::load(row, slab, live);
-                for step in 0..L::GROUP / 4 {
-                    _mm512_storeu_si512(out.add(step * VECTOR).cast(), L::step(&raw, step));
-                }
+                each_step!(L::GROUP, STEP => {
+                    _mm512_storeu_si512(out.add(STEP * VECTOR).cast(), L::step::<STEP>(&raw));
+                });
                 let numbers = L::numbers(row, slab, live);
                 for i in 0..2 {
                     let at = out.add((L::GROUP / 4 + i) * VECTOR).cast();
