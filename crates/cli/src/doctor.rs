@@ -116,8 +116,9 @@ struct Row {
     failed: Vec<String>,
 }
 
-/// Kernels sum in another order than the interpreter; more than this is a wrong result.
-const BOUND: f64 = 1e-4;
+/// Kernels sum in another order than the interpreter, and activations of sixteen bits leave up to 6e-4 where terms cancel; more than
+/// this is a wrong result.
+const BOUND: f64 = 1e-3;
 
 pub(crate) fn selftest(args: &SelftestArgs) -> Result<ExitCode> {
     let backend = backend(&device(&args.device)?)?;

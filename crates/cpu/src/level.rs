@@ -57,14 +57,15 @@ impl Level {
         self == Level::Scalar
     }
 
-    /// The extensions beyond [`Level::Avx512`] that this machine has, by name. No kernel uses them; reports name them because
+    /// The extensions beyond the best level that this machine has, by name. No kernel uses them; reports name them because
     /// they say what this machine could do.
     #[cfg(target_arch = "x86_64")]
     pub fn extensions() -> Vec<&'static str> {
+        let used = Level::best() == Level::Avx512Vnni;
         [
             ("BF16", std::arch::is_x86_feature_detected!("avx512bf16")),
-            ("VNNI", std::arch::is_x86_feature_detected!("avx512vnni")),
-            ("VBMI", std::arch::is_x86_feature_detected!("avx512vbmi")),
+            ("VNNI", !used && std::arch::is_x86_feature_detected!("avx512vnni")),
+            ("VBMI", !used && std::arch::is_x86_feature_detected!("avx512vbmi")),
         ]
         .into_iter()
         .filter_map(|(name, there)| there.then_some(name))

@@ -4,7 +4,8 @@
 //! a storage adds a loader that decodes 32 of its numbers. The level is found when the program runs, so one binary serves all.
 //!
 //! The key decision is one arithmetic for any number of rows: an element of a product is one chain of multiply-adds in each
-//! vector lane along the inner dimension and one sum of the lanes in fixed order, and attention takes keys page by page at
+//! vector lane along the inner dimension and one sum of the lanes in fixed order (on processors with VNNI a chain over groups
+//! whose own sums are exact whole numbers), and attention takes keys page by page at
 //! their absolute places. So a sequence's results are the same bits in any batch, in any chunks and with any number of threads.
 //! Recurrences keep that promise under a deterministic [`Plan`]; otherwise whole chunks of [`Cpu::CHUNK`] tokens run in a chunked form, and
 //! results depend, within 1e-4, on which chunks a step cuts.

@@ -29,7 +29,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
 
     #[test]
-    fn chunked_forms_are_within_their_bound_of_the_step_form(seed in any::<u64>(), level in 0usize..3) {
+    fn chunked_forms_are_within_their_bound_of_the_step_form(seed in any::<u64>(), level in 0usize..4) {
         let levels = levels();
         let (case, cpu) = (recurrence(seed), cpu(levels[level % levels.len()], 2));
         let pairs = outputs(&case, &cpu, false).into_iter().zip(outputs(&case, &cpu, true));

@@ -45,8 +45,8 @@ pub(super) const fn plan<const N: usize>(at: [[usize; LANES]; N]) -> Plan<N> {
             pair.mask |= 1 << lane;
             lane += 1;
         }
-        if (met + 1) / 2 > out.count {
-            out.count = (met + 1) / 2;
+        if usize::div_ceil(met, 2) > out.count {
+            out.count = usize::div_ceil(met, 2);
         }
         column += 1;
     }
