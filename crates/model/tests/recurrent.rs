@@ -14,7 +14,8 @@ const HUGE: u64 = 1 << 40;
 fn common(model_type: &str) -> Value {
     json!({
         "model_type": model_type, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "vocab_size": 99,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 24
+        "num_attention_heads": 4, "num_key_value_heads": 2, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 24,
+        "moe_shared_expert_intermediate_size": 24
     })
 }
 
@@ -109,6 +110,36 @@ fn an_infinite_upper_bound_of_a_time_step_is_none() {
     let spec = spec(&config, Layout::HuggingFace).unwrap();
     let Mixer::Mamba2(scan) = &spec.layers[0].sublayers[0].branches[0].mixer else { panic!("a scan") };
     assert_eq!(scan.dt_limits, [0.0, f32::INFINITY]);
+}
+
+#[test]
+fn scans_beside_attention_of_sizes_that_make_no_sense_are_refused_by_key() {
+    let beside = ["mamba_n_heads", "mamba_d_head", "mamba_n_groups", "mamba_d_state", "mamba_d_conv"];
+    let own = ["mamba_num_heads", "mamba_head_dim", "n_groups", "ssm_state_size", "conv_kernel"];
+    for (model_type, keys) in
+        [("bamba", beside), ("falcon_h1", beside), ("granitemoehybrid", beside), ("nemotron_h", own)]
+    {
+        for key in keys {
+            refused(model_type, &[json!({key: 0}), json!({key: HUGE}), json!({key: "many"})]);
+        }
+        let limits = [json!([0.5, 0.1]), json!(["NaN", 1.0]), json!(["Infinity", "Infinity"]), json!([0.0])];
+        refused(model_type, &limits.map(|limits| json!({"time_step_limit": limits})));
+        refused(model_type, &[json!({keys[2]: 3})]);
+    }
+    let five = |factors: Value| json!({"ssm_multipliers": factors});
+    refused(
+        "falcon_h1",
+        &[
+            five(json!([1.0, 1.0])),
+            five(json!([1.0, 1.0, 1.0, 1.0, 0.0])),
+            five(json!([1.0, 1.0, 1.0, 1.0, 1e300])),
+            five(json!([1.0, 1.0, 1.0, 1.0, "NaN"])),
+            json!({"key_multiplier": 1e300}),
+        ],
+    );
+    let pattern = |letters: &str| json!({"hybrid_override_pattern": letters});
+    refused("nemotron_h", &[pattern(""), pattern("MMX*"), pattern(&"M".repeat(5000))]);
+    refused("granitemoehybrid", &[json!({"layer_types": ["mamba", "attention", "mamba"]})]);
 }
 
 #[test]

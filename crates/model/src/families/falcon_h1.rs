@@ -113,9 +113,9 @@ fn scan(hp: &Hparams, dims: &Dims, factors: [f32; 5]) -> Result<Mamba2> {
 fn several<const N: usize>(hp: &Hparams, key: &str) -> Result<[f32; N]> {
     let Some(factors) = hp.floats(key)? else { return Ok([1.0; N]) };
     let factors: Option<[f64; N]> = factors.try_into().ok();
+    let factors = factors.map(|factors| factors.map(|factor| factor as f32));
     let finite = factors.filter(|factors| factors.iter().all(|factor| factor.is_finite() && *factor != 0.0));
-    let expected = || hp.invalid(key, format!("{N} finite numbers other than 0"));
-    Ok(finite.ok_or_else(expected)?.map(|factor| factor as f32))
+    Ok(finite.ok_or_else(|| hp.invalid(key, format!("{N} finite numbers other than 0")))?)
 }
 
 /// Products with biases may not have a factor that would have to be on the product alone.
