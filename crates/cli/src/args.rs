@@ -154,6 +154,9 @@ pub(crate) struct RunArgs {
     /// Longest conversation, in tokens; the model's own limit or 8192, whichever is less, unless given
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,
+    /// States of recurrent layers to keep beside the running one, for later turns; 2 unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) snapshots: Option<usize>,
     /// Print one JSON object instead of streaming text
     #[arg(long)]
     pub(crate) json: bool,
@@ -197,6 +200,9 @@ pub(crate) struct InspectArgs {
     /// Sequences at once to count memory for
     #[arg(long, value_name = "B", default_value_t = 1)]
     pub(crate) batch: usize,
+    /// States of recurrent layers to keep beside those of the sequences; one more than --batch unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) snapshots: Option<usize>,
     /// Print the spec: the model as data
     #[arg(long, group = "what")]
     pub(crate) spec: bool,

@@ -66,6 +66,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<RunPlan> {
     let load = LoadOptions {
         context: args.context,
         parallel: 1,
+        snapshots: args.snapshots,
         enable: args.raw.then(|| vec![Capability::Text]),
         ..load(&args.load)?
     };
@@ -151,7 +152,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<InspectPlan> {
         (.., true) => View::Tensors,
         _ => View::Summary,
     };
-    let load = LoadOptions { context: args.context, parallel: args.batch, ..device(&args.device)? };
+    let load = LoadOptions { context: args.context, parallel: args.batch, snapshots: args.snapshots, ..device(&args.device)? };
     Ok(InspectPlan { model: args.name.model.clone(), load, view, json: args.format.json })
 }
 

@@ -4,25 +4,32 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ffai_program::{Executable, Output, Plan, Program, StepInputs, Want};
 
+use crate::cuts::Cuts;
 use crate::job::{Job, Leave};
 use crate::pages::{PageTable, Pages};
+use crate::prefix::Scope;
 use crate::scheduler::{Limits, Turn, turns};
 use crate::sequence::Sequence;
 use crate::session::{Session, idle};
 use crate::step::StepBuilder;
 use crate::{EngineError, Event, Request, RequestId, SessionId};
 
-/// Choices that change speed, never results.
+/// Choices that change speed. Where the backend's results do not depend on how prompts are cut, they do not change results either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Most prompt rows in a step. Small numbers keep running requests smooth while a long prompt is read, large ones read it
     /// faster. The plan's rows bound it too.
     pub chunk: usize,
+    /// Whether requests and sessions take over what others have computed of the same first tokens, under the same length class of the rope.
+    /// Without it a session still goes on from its own states.
+    pub prefix_cache: bool,
+    /// In models with slots, the least number of tokens between two states that a prompt leaves behind on its way, if there is room.
+    pub snapshot_every: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        EngineOptions { chunk: 256 }
+        EngineOptions { chunk: 256, prefix_cache: true, snapshot_every: 1024 }
     }
 }
 
@@ -31,7 +38,8 @@ pub struct Engine {
     pub(crate) executable: Box<dyn Executable>,
     pub(crate) program: Program,
     pub(crate) plan: Plan,
-    limits: Limits,
+    pub(crate) limits: Limits,
+    options: EngineOptions,
     context: usize,
     pub(crate) pages: Pages,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
@@ -55,14 +63,19 @@ impl Engine {
     ) -> Result<Engine, EngineError> {
         check_plan(program, &plan, options)?;
         let pages = Pages::new(&plan, &program.states);
+        let slots = if program.slots.is_empty() { usize::MAX } else { plan.slots };
+        let running = plan.seqs.min(plan.rows).min(plan.wanted).min(slots);
         Ok(Engine {
             executable,
             program: program.clone(),
             limits: Limits {
                 rows: plan.rows,
                 chunk: options.chunk,
-                running: plan.seqs.min(plan.rows).min(plan.wanted),
+                running,
+                spare: usize::from(plan.slots > running),
+                cuts: Cuts::new(program, &plan, options.chunk, running, options.snapshot_every),
             },
+            options,
             context: pages.room(&PageTable::default(), 0).min(plan.context),
             plan,
             pages,
@@ -78,9 +91,16 @@ impl Engine {
         self.context
     }
 
-    /// Free pages of each state group. When nothing runs and no session is open, these are all pages of the plan.
+    /// Free pages of each state group, those that only the prefix index knows among them. When nothing runs and no session is open, these are
+    /// all pages of the plan.
     pub fn free_pages(&self) -> Vec<usize> {
         self.pages.free()
+    }
+
+    /// Slots that nobody writes or is about to read: snapshots that could be given up are among them. When nothing runs, these are all
+    /// slots of the plan.
+    pub fn free_slots(&self) -> usize {
+        self.pages.slots.available()
     }
 
     /// Whether a step would do nothing.
@@ -103,11 +123,16 @@ impl Engine {
         let taken = request.session.and_then(|id| self.sessions.get_mut(&id)?.sequence.take());
         let sequence = match taken {
             Some(sequence) => sequence,
-            None => Sequence::new(self.program.length_class(request.tokens.len() + room)),
+            None => Sequence::new(self.scope(request.tokens.len() + room, None)),
         };
         let id = RequestId(self.next_id());
         self.queue.push_back(Job::new(id, request, sequence, room));
         Ok(id)
+    }
+
+    /// Where a sequence of at most `tokens` tokens shares its prefixes.
+    pub(crate) fn scope(&self, tokens: usize, session: Option<u64>) -> Scope {
+        Scope { class: self.program.length_class(tokens), common: self.options.prefix_cache, session }
     }
 
     /// Ends a request without an event; false if there is none of that id. Its session keeps the prompt and what was generated
@@ -166,6 +191,11 @@ impl Engine {
                     self.queue.push_front(job);
                     break;
                 }
+                // Who waits behind gives up what the session had; it is run anew, or found.
+                Err(_) if self.queue.iter().any(|job| job.sequence.cached() > 0) => {
+                    self.queue.iter_mut().for_each(|job| job.sequence.release(&mut self.pages));
+                    self.queue.push_front(job);
+                }
                 // Only sessions hold pages now, and they may do so for ever.
                 Err(error) => {
                     events.push((job.id, Event::Failed(error)));
@@ -176,13 +206,23 @@ impl Engine {
         events
     }
 
-    /// Takes all pages a request may need; one that is alone and open-ended makes do with what sessions left.
+    /// Takes all pages a request may need, and a slot; one that is alone and open-ended makes do with what sessions left.
     fn reserve(&mut self, job: &mut Job) -> Result<(), EngineError> {
+        let sequence = &mut job.sequence;
+        // At least one row has to run.
+        let found = sequence.resume(sequence.len() - 1, &mut self.pages, &self.limits.cuts);
         if self.running.is_empty() {
             job.make_do(job.sequence.room(&self.pages));
         }
         let total = job.total();
-        job.sequence.reserve(total, &mut self.pages, &mut *self.executable)
+        let reserved = job.sequence.reserve(total, self.limits.spare, &mut self.pages, &mut *self.executable);
+        match reserved {
+            Ok(()) => job.admitted(),
+            // Others may be at work on what it found.
+            Err(_) if found => job.sequence.release(&mut self.pages),
+            Err(_) => job.sequence.rest(&mut self.pages),
+        }
+        reserved
     }
 
     fn inputs(&self, turns: &[Turn]) -> StepInputs {
@@ -203,9 +243,10 @@ impl Engine {
         for turn in turns {
             let job = &mut self.running[turn.job];
             let output = if job.draws_after(turn.rows) { outputs.next() } else { None };
+            job.sequence.advance(turn.rows, self.limits.spare, &mut self.pages, &self.limits.cuts);
             let id = job.id;
             let say = |event| events.push((id, event));
-            if let Some(leave) = job.advance(turn.rows, output, &mut self.pages, say) {
+            if let Some(leave) = job.advance(output, say) {
                 ended.insert(turn.job, leave);
             }
         }
@@ -215,6 +256,8 @@ impl Engine {
     fn fail(&mut self, turns: &[Turn], error: &EngineError, events: &mut Vec<(RequestId, Event)>) {
         events.extend(turns.iter().map(|turn| (self.running[turn.job].id, Event::Failed(error.clone()))));
         self.end(&turns.iter().map(|turn| (turn.job, Leave::BeforeWithoutPages)).collect());
+        // Nobody knows what a backend that fails has done to what others left.
+        self.pages.forget();
     }
 
     /// Takes running requests out, by index.
@@ -231,16 +274,29 @@ impl Engine {
     fn retire(&mut self, job: Job, leave: Leave) {
         let held = job.held();
         let mut sequence = job.sequence;
-        match job.session.and_then(|id| self.sessions.get_mut(&id)) {
-            None => sequence.truncate(0, &mut self.pages),
+        let session = job.session.and_then(|id| self.sessions.get_mut(&id));
+        if leave.is_sound() && (session.is_some() || self.options.prefix_cache) {
+            sequence.rest(&mut self.pages);
+        } else {
+            sequence.release(&mut self.pages);
+        }
+        match session {
             Some(session) => {
                 let keep = if leave == Leave::Everything { sequence.len() } else { held };
                 sequence.truncate(keep, &mut self.pages);
-                if leave == Leave::BeforeWithoutPages {
-                    sequence.evict(&mut self.pages);
-                }
                 session.sequence = Some(sequence);
             }
+            None => self.discard(sequence),
+        }
+    }
+
+    /// Lets go of a sequence that nobody will continue, and of what only it and its session could go on from.
+    pub(crate) fn discard(&mut self, mut sequence: Sequence) {
+        sequence.release(&mut self.pages);
+        let Some(session) = sequence.session() else { return };
+        let lives = |s: &Session| s.root == session;
+        if !self.sessions.values().any(lives) {
+            self.pages.forget_session(session);
         }
     }
 }

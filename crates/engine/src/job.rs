@@ -2,7 +2,6 @@
 
 use ffai_program::{Output, SampleInputs, Sampling};
 
-use crate::pages::Pages;
 use crate::scheduler::Ready;
 use crate::sequence::{SeenTokens, Sequence};
 use crate::{EngineError, Event, Finish, Request, RequestId, SessionId, Usage};
@@ -18,6 +17,13 @@ pub(crate) enum Leave {
     BeforeWithoutPages,
 }
 
+impl Leave {
+    /// Whether the state that was computed may be used again.
+    pub(crate) fn is_sound(self) -> bool {
+        self != Leave::BeforeWithoutPages
+    }
+}
+
 /// A request, queued or running.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -28,7 +34,7 @@ pub(crate) struct Job {
     held: usize,
     /// Tokens of the prompt, held ones included.
     prompt: usize,
-    /// Tokens of the prompt that were in the pages already.
+    /// Tokens of the prompt whose state was there when it was admitted.
     reused: usize,
     /// Most new tokens.
     limit: usize,
@@ -50,7 +56,7 @@ impl Job {
             session: request.session,
             held,
             prompt: sequence.len(),
-            reused: sequence.cached(),
+            reused: 0,
             limit: request.max_tokens.unwrap_or(room),
             at_limit: if request.max_tokens.is_some() { Finish::Length } else { Finish::Context },
             seen: request.sampling.has_penalties().then(|| SeenTokens::of_prompt(sequence.tokens())),
@@ -79,7 +85,15 @@ impl Job {
     }
 
     pub(crate) fn ready(&self) -> Ready {
-        if self.generated() > 0 { Ready::Decode } else { Ready::Prompt(self.rows()) }
+        if self.generated() > 0 {
+            return Ready::Decode;
+        }
+        Ready::Prompt { past: self.sequence.cached(), end: self.sequence.end() }
+    }
+
+    /// It runs from here: what comes before is there.
+    pub(crate) fn admitted(&mut self) {
+        self.reused = self.sequence.cached();
     }
 
     /// A request that goes on as far as there is room makes do with `room` tokens in all, if that gives it any.
@@ -103,15 +117,8 @@ impl Job {
         }
     }
 
-    /// Takes in what a step did; says what is left behind if that was the end.
-    pub(crate) fn advance(
-        &mut self,
-        rows: usize,
-        output: Option<Output>,
-        pages: &mut Pages,
-        mut say: impl FnMut(Event),
-    ) -> Option<Leave> {
-        self.sequence.advance(rows, pages);
+    /// Takes in what a step gave, once the sequence has; says what is left behind if that was the end.
+    pub(crate) fn advance(&mut self, output: Option<Output>, mut say: impl FnMut(Event)) -> Option<Leave> {
         if self.rows() > 0 {
             return None;
         }

@@ -10,6 +10,7 @@
 //! * [`Engine`] is the machine: `submit`, `cancel`, `step`. It has no thread and no clock.
 //! * [`EngineHandle`] runs an engine on a thread and hands out [`EventStream`]s; clone it and share it.
 //! * Sessions are the lower level: tokens in, logits out, over state that can be kept, forked and truncated.
+//! * What was computed of a prefix is known until somebody needs its pages or its slot: whoever begins with the same tokens takes it over.
 //!
 //! ```no_run
 //! use ffai_engine::{Engine, EngineHandle, EngineOptions, Event, LogitRows, Request};
@@ -49,14 +50,17 @@
 //! # }
 //! ```
 
+mod cuts;
 mod engine;
 mod error;
 mod job;
 mod pages;
+mod prefix;
 mod request;
 mod scheduler;
 mod sequence;
 mod session;
+mod slots;
 mod step;
 mod stream;
 mod worker;

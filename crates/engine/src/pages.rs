@@ -2,24 +2,18 @@
 //!
 //! Pages behind a window are given back as a sequence moves on. A sequence that grows owns as many pages beside the shared ones as
 //! it can need at once, and takes those behind its window round to the front: it never asks for more on the way.
+//!
+//! Pages that no sequence holds any more stay known to the prefix index until somebody needs them: they count as free.
+
+mod cache;
+mod pool;
 
 use ffai_program::{PageList, Plan, StateGroup};
 
 use crate::EngineError;
-
-/// The pages of one state group.
-#[derive(Debug)]
-struct PagePool {
-    /// Tables that hold each page.
-    refs: Vec<u32>,
-    /// Pages that no table holds; the last is given out next.
-    free: Vec<u32>,
-    /// Tokens before a sequence's next that have to stay: the window. One more than the next row sees, so that the last one can
-    /// be run again. None keeps all.
-    window: Option<usize>,
-    /// Most pages that a sequence needs at once.
-    most: usize,
-}
+use crate::prefix::Index;
+use crate::slots::Slots;
+use pool::PagePool;
 
 /// What a table takes from a pool to grow.
 #[derive(Clone, Copy, Debug)]
@@ -28,47 +22,6 @@ struct Need {
     replaced: usize,
     /// Pages behind the last.
     added: usize,
-}
-
-impl PagePool {
-    fn new(pages: usize, window: Option<usize>, most: usize) -> Self {
-        PagePool { refs: vec![0; pages], free: (0..pages as u32).rev().collect(), window, most }
-    }
-
-    /// The caller has made sure that there are `count`.
-    fn take(&mut self, count: usize) -> Vec<u32> {
-        let taken = self.free.split_off(self.free.len().saturating_sub(count));
-        taken.iter().for_each(|page| self.refs[*page as usize] = 1);
-        taken
-    }
-
-    fn share(&mut self, page: u32) {
-        self.refs[page as usize] += 1;
-    }
-
-    fn release(&mut self, page: u32) {
-        let refs = &mut self.refs[page as usize];
-        debug_assert!(*refs > 0, "page {page} is released twice");
-        *refs -= 1;
-        if *refs == 0 {
-            self.free.push(page);
-        }
-    }
-
-    fn is_shared(&self, page: u32) -> bool {
-        self.refs[page as usize] > 1
-    }
-
-    /// For pages `from..` to be written, up to `total` pages.
-    fn need(&self, table: &GroupTable, from: usize, total: usize) -> Need {
-        let written = from.saturating_sub(table.first).min(table.pages.len());
-        let shared = |pages: &[u32]| pages.iter().filter(|page| self.is_shared(**page)).count();
-        let (kept, replaced) = (shared(&table.pages[..written]), shared(&table.pages[written..]));
-        // Shared pages serve as well, but others may keep them: they do not come round.
-        let own = table.pages.len() - kept;
-        let wanted = total.saturating_sub(table.first + kept).min(self.most);
-        Need { replaced, added: wanted.saturating_sub(own) }
-    }
 }
 
 /// A sequence's pages of one group, in order of the tokens they hold.
@@ -105,12 +58,12 @@ pub(crate) struct PageCopy {
     pub(crate) to: u32,
 }
 
-/// All pages there are.
+/// All pages and slots there are, and what is known of their content.
 #[derive(Debug)]
 pub(crate) struct Pages {
     pools: Vec<PagePool>,
-    /// Slots that nobody holds; none where sequences need none.
-    slots: Option<Vec<u32>>,
+    pub(crate) slots: Slots,
+    index: Index,
     page_tokens: usize,
 }
 
@@ -119,8 +72,16 @@ impl Pages {
     pub(crate) fn new(plan: &Plan, groups: &[StateGroup]) -> Self {
         let most = |group: &StateGroup| group.window.map_or(usize::MAX, |_| plan.pages_of(group, usize::MAX));
         let pool = |(group, pages): (&StateGroup, &usize)| PagePool::new(*pages, group.window, most(group));
-        let slots = (plan.slots > 0).then(|| (0..plan.slots as u32).rev().collect());
-        Pages { pools: groups.iter().zip(&plan.pages).map(pool).collect(), page_tokens: plan.page_tokens, slots }
+        Pages {
+            pools: groups.iter().zip(&plan.pages).map(pool).collect(),
+            slots: Slots::new(plan.slots),
+            index: Index::new(plan.page_tokens),
+            page_tokens: plan.page_tokens,
+        }
+    }
+
+    pub(crate) fn page_tokens(&self) -> usize {
+        self.page_tokens
     }
 
     /// Pages that `tokens` tokens take.
@@ -128,34 +89,15 @@ impl Pages {
         tokens.div_ceil(self.page_tokens)
     }
 
-    /// Whether sequences have states that cannot be cut short.
-    pub(crate) fn has_slots(&self) -> bool {
-        self.slots.is_some()
-    }
-
-    /// Whether a sequence that has no slot could get one, or needs none.
-    pub(crate) fn has_room(&self) -> bool {
-        self.slots.as_ref().is_none_or(|free| !free.is_empty())
-    }
-
-    /// A slot, if there are any and one is free.
-    pub(crate) fn take_slot(&mut self) -> Option<u32> {
-        self.slots.as_mut()?.pop()
-    }
-
-    pub(crate) fn give_slot(&mut self, slot: Option<u32>) {
-        if let Some(free) = &mut self.slots {
-            free.extend(slot);
-        }
-    }
-
-    /// Free pages of each group.
+    /// Free pages of each group, those that only the index knows among them.
     pub(crate) fn free(&self) -> Vec<usize> {
-        self.pools.iter().map(|pool| pool.free.len()).collect()
+        self.pools.iter().map(PagePool::available).collect()
     }
 
     /// Makes a table ready for places `from..total` to be written: pages are added, as far ahead as there can be need for at once,
-    /// and those among the written ones that others hold too are replaced. Nothing changes if there are too few.
+    /// and those among the written ones that others hold too are replaced; those that the index knows as well, or it forgets them if there are
+    /// too few pages for that. With a window all pages that others hold are replaced, since they will come round. Nothing changes if
+    /// there are too few at all.
     pub(crate) fn grow(
         &mut self,
         table: &mut PageTable,
@@ -168,24 +110,51 @@ impl Pages {
             self.pools.iter().zip(&table.0).map(|(pool, table)| pool.need(table, first, total)).collect();
         for (pool, Need { replaced, added }) in self.pools.iter().zip(&needs) {
             let needed = replaced + added;
-            if pool.free.len() < needed {
-                return Err(EngineError::OutOfPages { needed, free: pool.free.len() });
+            if pool.available() < needed {
+                return Err(EngineError::OutOfPages { needed, free: pool.available() });
             }
         }
         let mut copies = Vec::new();
-        for (group, (pool, table)) in self.pools.iter_mut().zip(&mut table.0).enumerate() {
-            let mut fresh = pool.take(needs[group].replaced + needs[group].added);
-            let written = table.pages.iter_mut().skip(first.saturating_sub(table.first));
-            for page in written.filter(|page| pool.is_shared(**page)).collect::<Vec<_>>() {
-                let Some(to) = fresh.pop() else { break };
-                copies.push(PageCopy { group, from: *page, to });
-                pool.release(*page);
-                *page = to;
+        for (group, table) in table.0.iter_mut().enumerate() {
+            let Need { mut replaced, added } = needs[group];
+            for (number, page) in (table.first..).zip(&mut table.pages) {
+                let pool = &self.pools[group];
+                let shared = pool.is_shared(*page) && (number >= first || pool.window.is_some());
+                if !shared && (number < first || pool.node(*page).is_none()) {
+                    continue;
+                }
+                replaced -= usize::from(shared);
+                if let Some(to) = self.instead(group, *page, replaced + added) {
+                    copies.push(PageCopy { group, from: *page, to });
+                    self.pools[group].release(*page);
+                    *page = to;
+                }
             }
-            table.pages.append(&mut fresh);
+            table.pages.extend((0..added).map_while(|_| self.take(group)));
             table.total = total;
         }
         Ok(copies)
+    }
+
+    /// A page to be written instead of one that others hold or the index knows, if it must or can be: `needed` are spoken for.
+    fn instead(&mut self, group: usize, page: u32, needed: usize) -> Option<u32> {
+        let pool = &self.pools[group];
+        let node = pool.node(page);
+        if pool.is_shared(page) {
+            return self.take(group);
+        }
+        let node = node?;
+        if pool.available() <= needed {
+            self.lose(node, group);
+            return None;
+        }
+        let to = self.take(group)?;
+        if self.pools[group].node(page).is_some() {
+            return Some(to);
+        }
+        // To make room the index has forgotten this very page.
+        self.pools[group].release(to);
+        None
     }
 
     /// How many tokens a table could grow to at most with the pages that are free, if places from `from` on are written.
@@ -194,10 +163,10 @@ impl Pages {
         let pages = |(group, pool): (usize, &PagePool)| {
             let table = table.0.get(group).unwrap_or(&empty);
             let endless = pool.need(table, from / self.page_tokens, usize::MAX);
-            if endless.replaced.saturating_add(endless.added) <= pool.free.len() {
+            if endless.replaced.saturating_add(endless.added) <= pool.available() {
                 return usize::MAX;
             }
-            (table.first + table.pages.len() + pool.free.len()).saturating_sub(endless.replaced)
+            (table.first + table.pages.len() + pool.available()).saturating_sub(endless.replaced)
         };
         let pages = self.pools.iter().enumerate().map(pages).min();
         pages.map_or(usize::MAX, |pages| pages.saturating_mul(self.page_tokens))
@@ -212,18 +181,18 @@ impl Pages {
     }
 
     /// Takes the pages behind the window of a sequence that has come to `tokens` tokens: round to the front while it has still to
-    /// grow and nobody shares them, else back to the pool.
+    /// grow and nobody shares them, else back to the pool. One that the index knows goes back, and the oldest comes instead.
     pub(crate) fn slide(&mut self, table: &mut PageTable, tokens: usize) {
-        for (pool, table) in self.pools.iter_mut().zip(&mut table.0) {
-            let Some(window) = pool.window else { continue };
+        for (group, table) in table.0.iter_mut().enumerate() {
+            let Some(window) = self.pools[group].window else { continue };
             let gone = (tokens.saturating_sub(window) / self.page_tokens).saturating_sub(table.first);
             let gone: Vec<u32> = table.pages.drain(..gone.min(table.pages.len())).collect();
             table.first += gone.len();
             for page in gone {
-                if table.first + table.pages.len() < table.total && !pool.is_shared(page) {
-                    table.pages.push(page);
-                } else {
-                    pool.release(page);
+                let alone = !self.pools[group].is_shared(page);
+                self.pools[group].release(page);
+                if alone && table.first + table.pages.len() < table.total {
+                    table.pages.extend(self.take(group));
                 }
             }
         }

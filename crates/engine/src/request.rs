@@ -115,7 +115,7 @@ pub enum Finish {
 pub struct Usage {
     /// Tokens of the prompt, those that the session held included.
     pub prompt_tokens: usize,
-    /// How many of them the session had read before.
+    /// How many of them had been read before, by the session or by whoever began with the same tokens.
     pub cached_tokens: usize,
     /// New tokens, the stop token included.
     pub generated_tokens: usize,

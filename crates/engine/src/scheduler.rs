@@ -1,5 +1,7 @@
 //! Who takes part in the next step, and with how many rows.
 
+use crate::cuts::Cuts;
+
 /// What a step has room for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -9,6 +11,10 @@ pub(crate) struct Limits {
     pub(crate) chunk: usize,
     /// Requests that run at the same time. It is at most `rows`, so that each of them can decode in each step.
     pub(crate) running: usize,
+    /// Slots that requests leave alone, for logits that somebody wants at once.
+    pub(crate) spare: usize,
+    /// Where prompts may be cut.
+    pub(crate) cuts: Cuts,
 }
 
 /// What a running request could do next.
@@ -17,7 +23,12 @@ pub(crate) enum Ready {
     /// One row, behind the token drawn last.
     Decode,
     /// Rows of a prompt.
-    Prompt(usize),
+    Prompt {
+        /// Tokens before them.
+        past: usize,
+        /// Where they end, or where the state is kept on the way.
+        end: usize,
+    },
 }
 
 /// A request's part in a step.
@@ -36,8 +47,8 @@ pub(crate) fn turns(ready: &[Ready], limits: Limits) -> Vec<Turn> {
         jobs().filter(|(_, r)| **r == Ready::Decode).map(|(job, _)| Turn { job, rows: 1 }).collect();
     let mut left = limits.chunk.min(limits.rows.saturating_sub(turns.len()));
     for (job, ready) in jobs() {
-        let Ready::Prompt(rows) = *ready else { continue };
-        let rows = rows.min(left);
+        let Ready::Prompt { past, end } = *ready else { continue };
+        let rows = limits.cuts.rows(past, end, left);
         if rows > 0 {
             turns.push(Turn { job, rows });
             left -= rows;
@@ -48,12 +59,25 @@ pub(crate) fn turns(ready: &[Ready], limits: Limits) -> Vec<Turn> {
 
 #[cfg(test)]
 mod tests {
-    use super::Ready::{Decode, Prompt};
+    use super::Ready::Decode;
     use super::*;
 
+    #[expect(non_snake_case, reason = "it stands for a variant")]
+    fn Prompt(rows: usize) -> Ready {
+        Ready::Prompt { past: 3, end: 3 + rows }
+    }
+
     fn rows(ready: &[Ready], rows: usize, chunk: usize) -> Vec<(usize, usize)> {
-        let turns = turns(ready, Limits { rows, chunk, running: rows });
+        let turns = turns(ready, Limits { rows, chunk, running: rows, spare: 0, cuts: Cuts::of_grid(1) });
         turns.iter().map(|turn| (turn.job, turn.rows)).collect()
+    }
+
+    #[test]
+    fn prompts_are_cut_at_the_grid_and_wait_where_no_cut_is_in_reach() {
+        let limits = Limits { rows: 12, chunk: 12, running: 3, spare: 0, cuts: Cuts::of_grid(8) };
+        let ready = [Ready::Prompt { past: 8, end: 40 }, Ready::Prompt { past: 0, end: 20 }, Decode];
+        let turns: Vec<_> = turns(&ready, limits).iter().map(|turn| (turn.job, turn.rows)).collect();
+        assert_eq!(turns, [(2, 1), (0, 8)]);
     }
 
     #[test]

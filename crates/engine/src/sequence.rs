@@ -1,26 +1,39 @@
-//! A sequence: its tokens, and which of them are in the pages.
+//! A sequence: its tokens, and where the state is of the first of them.
 
-use ffai_program::{Executable, Seen};
+use ffai_program::{Executable, Seen, SlotUse};
 
 use crate::EngineError;
+use crate::cuts::Cuts;
 use crate::pages::{PageTable, Pages};
+use crate::prefix::Scope;
 
 /// Tokens with the state that was computed of the first of them. As with its table, it has to be cleared in the end.
+///
+/// A sequence at work in a model with slots writes one of its own. At rest it has none: its state is a snapshot that the index knows,
+/// which others may need more; then it is found no longer, and the tokens run again.
 #[derive(Debug, Default)]
 pub(crate) struct Sequence {
     tokens: Vec<u32>,
     /// How many of the tokens are in the pages; the others are rows still to be run.
     cached: usize,
     table: PageTable,
-    /// Where the state is of a sequence that is at work, if the model has any.
-    slot: Option<u32>,
-    /// Fixed for life: keys cached under one class mean nothing under another.
-    length_class: usize,
+    /// The slot that is written, of a sequence at work.
+    work: Option<u32>,
+    /// The snapshot that the next step reads instead; pinned.
+    read: Option<u32>,
+    /// Where its prefixes are known.
+    scope: Scope,
+    /// How many of the cached tokens were run as everyone would run them: from the first on, cut at the same places.
+    exact: usize,
+    /// How many of the tokens the index was told of.
+    known: usize,
+    /// Where the state of the prompt is to be kept, ascending.
+    stops: Vec<usize>,
 }
 
 impl Sequence {
-    pub(crate) fn new(length_class: usize) -> Self {
-        Sequence { length_class, ..Sequence::default() }
+    pub(crate) fn new(scope: Scope) -> Self {
+        Sequence { scope, ..Sequence::default() }
     }
 
     pub(crate) fn tokens(&self) -> &[u32] {
@@ -39,12 +52,19 @@ impl Sequence {
         &self.table
     }
 
-    pub(crate) fn slot(&self) -> Option<u32> {
-        self.slot
+    /// The session it belongs to.
+    pub(crate) fn session(&self) -> Option<u64> {
+        self.scope.session
+    }
+
+    /// Where the next step reads and writes the state.
+    pub(crate) fn slot(&self) -> Option<SlotUse> {
+        let write = self.work?;
+        Some(self.read.map_or(SlotUse::in_place(write, self.cached), |read| SlotUse { read: Some(read), write }))
     }
 
     pub(crate) fn length_class(&self) -> usize {
-        self.length_class
+        self.scope.class
     }
 
     /// Tokens that are not in the pages yet.
@@ -52,11 +72,16 @@ impl Sequence {
         &self.tokens[self.cached..]
     }
 
+    /// Where the next step has to end at the latest: the end, or where the state is to be kept.
+    pub(crate) fn end(&self) -> usize {
+        self.stops.first().copied().unwrap_or(self.len())
+    }
+
     /// Appends a prompt. Afterwards at least one token is pending, since an output takes a row: if none is new, the last token
     /// is run again.
     pub(crate) fn append(&mut self, tokens: &[u32]) {
         self.tokens.extend(tokens);
-        self.cached = self.cached.min(self.tokens.len().saturating_sub(1));
+        self.go_back(self.tokens.len().saturating_sub(1));
     }
 
     /// Appends a token that was drawn.
@@ -64,65 +89,151 @@ impl Sequence {
         self.tokens.push(token);
     }
 
-    /// Notes that the first `rows` pending tokens are in the pages now, and lets go of those behind a window.
-    pub(crate) fn advance(&mut self, rows: usize, pages: &mut Pages) {
-        self.cached += rows;
-        pages.slide(&mut self.table, self.cached);
+    /// Finds the place to go on from, at most `most` tokens from the beginning: what it holds itself, or what the index knows if that is
+    /// more. Whether it was the index.
+    pub(crate) fn resume(&mut self, most: usize, pages: &mut Pages, cuts: &Cuts) -> bool {
+        let found = pages.find(&self.scope, &self.tokens, most);
+        let has_slots = pages.slots.exist();
+        let adopts = found.tokens > 0 && (has_slots || found.tokens > self.cached);
+        if adopts {
+            let table = pages.adopt(&found);
+            self.release(pages);
+            self.table = table;
+            (self.cached, self.exact, self.known) = (found.tokens, found.common, found.tokens);
+            self.read = found.snapshot;
+            self.read.into_iter().for_each(|slot| pages.slots.pin(slot));
+        } else if has_slots {
+            self.release(pages);
+        }
+        self.stops = if has_slots { cuts.stops(self.cached, found.known, self.len()) } else { Vec::new() };
+        adopts
     }
 
-    /// Takes pages so that the sequence can grow to `total` tokens, and a slot.
+    /// Takes pages so that the sequence can grow to `total` tokens, and a slot, such that `spare` others can still be had. It reads the
+    /// snapshot that it goes on from, or works on in its slot if there is no other.
     pub(crate) fn reserve(
         &mut self,
         total: usize,
+        spare: usize,
         pages: &mut Pages,
         executable: &mut dyn Executable,
     ) -> Result<(), EngineError> {
-        if self.slot.is_none() && !pages.has_room() {
-            return Err(EngineError::OutOfSlots);
+        if pages.slots.exist() && self.work.is_none() {
+            self.claim(spare, pages)?;
         }
         for copy in pages.grow(&mut self.table, self.cached, total)? {
             executable.copy_page(copy.group, copy.from, copy.to);
         }
-        if self.slot.is_none() {
-            self.slot = pages.take_slot();
-        }
         Ok(())
     }
 
-    /// Most tokens for which [`Sequence::reserve`] succeeds now.
+    fn claim(&mut self, spare: usize, pages: &mut Pages) -> Result<(), EngineError> {
+        let available = pages.slots.available();
+        if available > spare {
+            self.work = pages.take_slot();
+        } else if available == spare && self.read.is_some_and(|slot| pages.consume_slot(slot)) {
+            self.work = self.read.take();
+        }
+        self.work.map(|_| ()).ok_or(EngineError::OutOfSlots)
+    }
+
+    /// Most tokens for which there are pages now.
     pub(crate) fn room(&self, pages: &Pages) -> usize {
         pages.room(&self.table, self.cached)
     }
 
-    /// Drops the tokens past `len`, and all pages that hold nothing. Where a window has left behind what the next row would see, or the
-    /// model has states in slots, all tokens will be run anew.
+    /// Notes that the first `rows` pending tokens are in the pages now, tells the index, keeps the state if it is to be kept here, and lets go
+    /// of pages behind a window.
+    pub(crate) fn advance(&mut self, rows: usize, spare: usize, pages: &mut Pages, cuts: &Cuts) {
+        let past = self.cached;
+        self.cached += rows;
+        self.read.take().into_iter().for_each(|slot| pages.slots.unpin(slot));
+        if self.exact == past {
+            self.exact = cuts.before(self.cached);
+        }
+        let stops = self.stops.iter().take_while(|stop| **stop <= self.cached).count();
+        let stop = self.stops.drain(..stops).next_back();
+        match pages.slots.exist() {
+            true if stop == Some(self.cached) => self.keep(spare, pages),
+            true => {}
+            false => self.tell(pages),
+        }
+        pages.slide(&mut self.table, self.cached);
+    }
+
+    /// Makes blocks known that have become whole.
+    fn tell(&mut self, pages: &mut Pages) {
+        let whole = self.exact - self.exact % pages.page_tokens();
+        if whole > self.known && self.scope.common {
+            pages.know(&self.scope, &self.tokens[..whole], &self.table, self.exact);
+            self.known = whole;
+        }
+    }
+
+    /// Makes the slot a snapshot and goes on in another, if there is one.
+    fn keep(&mut self, spare: usize, pages: &mut Pages) {
+        if pages.slots.available() <= spare {
+            return;
+        }
+        let known = pages.know(&self.scope, &self.tokens[..self.cached], &self.table, self.exact);
+        let Some((slot, node)) = self.work.zip(known) else { return };
+        if pages.keep(slot, node) {
+            pages.slots.pin(slot);
+            (self.read, self.work) = (Some(slot), pages.take_slot());
+        }
+    }
+
+    /// The work is over for now: what it wrote becomes a snapshot if the sequence or anyone may go on from it.
+    pub(crate) fn rest(&mut self, pages: &mut Pages) {
+        self.stops.clear();
+        // A snapshot that no step has read is still the state.
+        let unread = self.read.take().map(|slot| pages.slots.unpin(slot)).is_some();
+        let Some(slot) = self.work.take() else { return };
+        let node = match unread || self.cached == 0 {
+            true => None,
+            false => pages.know(&self.scope, &self.tokens[..self.cached], &self.table, self.exact),
+        };
+        if !node.is_some_and(|node| pages.keep(slot, node)) {
+            pages.slots.give(slot);
+        }
+    }
+
+    /// Drops the tokens past `len`, and all pages that hold nothing. Where a window has left behind what the next row would see, all tokens
+    /// will be run anew. Only at rest.
     pub(crate) fn truncate(&mut self, len: usize, pages: &mut Pages) {
         self.tokens.truncate(len);
-        self.cached = self.cached.min(len);
-        if pages.has_slots() {
-            return self.evict(pages);
-        }
+        self.go_back(len);
         if !pages.reaches(&self.table, self.cached) {
-            self.cached = 0;
+            self.go_back(0);
         }
         pages.shrink(&mut self.table, self.cached);
     }
 
-    /// Gives back all pages and the slot but keeps the tokens: they will be run anew.
-    pub(crate) fn evict(&mut self, pages: &mut Pages) {
-        self.cached = 0;
+    /// Gives back all pages and slots but keeps the tokens: they will be run anew, or found.
+    pub(crate) fn release(&mut self, pages: &mut Pages) {
+        self.go_back(0);
+        self.stops.clear();
         pages.shrink(&mut self.table, 0);
-        pages.give_slot(self.slot.take());
+        self.read.take().into_iter().for_each(|slot| pages.slots.unpin(slot));
+        self.work.take().into_iter().for_each(|slot| pages.slots.give(slot));
     }
 
+    /// A second sequence with the same tokens and pages. Only at rest.
     pub(crate) fn fork(&self, pages: &mut Pages) -> Sequence {
         Sequence {
             tokens: self.tokens.clone(),
-            cached: self.cached,
             table: pages.fork(&self.table),
-            slot: None,
-            length_class: self.length_class,
+            cached: self.cached,
+            exact: self.exact,
+            known: self.known,
+            ..Sequence::new(self.scope)
         }
+    }
+
+    fn go_back(&mut self, tokens: usize) {
+        self.cached = self.cached.min(tokens);
+        self.exact = self.exact.min(self.cached);
+        self.known = self.known.min(self.cached);
     }
 }
 

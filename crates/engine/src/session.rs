@@ -1,7 +1,8 @@
 //! Sessions: sequences that are kept between calls. Tokens in, logits out; fork, truncate, generate.
 //!
 //! A session holds tokens, and pages for those of them that were run. They differ by one after a generation: the token drawn
-//! last is held but was never run, and goes first in whatever comes next.
+//! last is held but was never run, and goes first in whatever comes next. Where the model has states in slots, a session leaves them
+//! behind as snapshots, at the end of each turn and now and then in long prompts, and goes on from the last one that fits.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,6 +38,8 @@ pub enum LogitRows {
 pub(crate) struct Session {
     /// None while a request has it.
     pub(crate) sequence: Option<Sequence>,
+    /// The session that it was forked from, and that from another, at first: they know each other's states.
+    pub(crate) root: u64,
     /// Most tokens.
     pub(crate) capacity: usize,
 }
@@ -53,8 +56,9 @@ impl Engine {
         if capacity > context {
             return Err(EngineError::CapacityTooLarge { capacity, context });
         }
-        let sequence = Sequence::new(self.program.length_class(capacity));
-        Ok(self.insert(Session { sequence: Some(sequence), capacity }))
+        let root = self.next_id();
+        let sequence = Sequence::new(self.scope(capacity, Some(root)));
+        Ok(self.insert(Session { sequence: Some(sequence), root, capacity }))
     }
 
     /// Appends tokens; gives logits, `[vocab]` for each wanted row. The session's own pending token, if any, is run first and is
@@ -82,23 +86,27 @@ impl Engine {
         let first = if rows == LogitRows::All { held } else { sequence.len() - 1 };
         let logits = self.read(&mut sequence, first);
         let keep = if logits.is_ok() { sequence.len() } else { held };
+        sequence.rest(&mut self.pages);
         sequence.truncate(keep, &mut self.pages);
-        self.sessions.insert(id, Session { sequence: Some(sequence), capacity });
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.sequence = Some(sequence);
+        }
         logits
     }
 
-    /// A second session with the same tokens and capacity. Pages are shared until one of the two writes to them.
+    /// A second session with the same tokens and capacity. Pages are shared until one of the two writes to them; snapshots for good.
     ///
     /// # Errors
     /// A session that is unknown or busy.
     pub fn fork(&mut self, id: SessionId) -> Result<SessionId, EngineError> {
         let (capacity, sequence) = idle(&mut self.sessions, id)?;
         let fork = sequence.fork(&mut self.pages);
-        Ok(self.insert(Session { sequence: Some(fork), capacity }))
+        let root = self.sessions.get(&id).map_or(0, |session| session.root);
+        Ok(self.insert(Session { sequence: Some(fork), root, capacity }))
     }
 
     /// Drops the tokens past the first `len`. Where that goes back behind what a model with windows keeps, the tokens that stay are run
-    /// again by whatever comes next.
+    /// again by whatever comes next; in a model with slots, those of them behind the last snapshot.
     ///
     /// # Errors
     /// A session that is unknown, busy, or holds fewer tokens.
@@ -126,11 +134,12 @@ impl Engine {
     /// An unknown session.
     pub fn close(&mut self, id: SessionId) -> Result<(), EngineError> {
         let session = self.sessions.remove(&id).ok_or(EngineError::UnknownSession(id))?;
-        if let Some(mut sequence) = session.sequence {
-            sequence.truncate(0, &mut self.pages);
+        if let Some(sequence) = session.sequence {
+            self.discard(sequence);
         }
         Ok(())
     }
+
     fn insert(&mut self, session: Session) -> SessionId {
         let id = SessionId(self.next_id());
         self.sessions.insert(id, session);
@@ -139,13 +148,20 @@ impl Engine {
 
     /// Runs what is pending; gives the logits of the tokens from `first` on.
     fn read(&mut self, sequence: &mut Sequence, first: usize) -> Result<Vec<Vec<f32>>, EngineError> {
-        sequence.reserve(sequence.len(), &mut self.pages, &mut *self.executable)?;
+        let found = sequence.resume(first.min(sequence.len() - 1), &mut self.pages, &self.limits.cuts);
+        let reserved = sequence.reserve(sequence.len(), 0, &mut self.pages, &mut *self.executable);
+        if found && reserved.is_err() {
+            // Others may be at work on what it found.
+            sequence.release(&mut self.pages);
+        }
+        reserved?;
         let mut logits = Vec::new();
         while sequence.cached() < sequence.len() {
             match self.read_chunk(sequence, first) {
                 Ok(more) => logits.extend(more),
                 Err(error) => {
-                    sequence.evict(&mut self.pages);
+                    sequence.release(&mut self.pages);
+                    self.pages.forget();
                     return Err(error);
                 }
             }
@@ -156,12 +172,16 @@ impl Engine {
     fn read_chunk(&mut self, sequence: &mut Sequence, first: usize) -> Result<Vec<Vec<f32>>, EngineError> {
         let past = sequence.cached();
         let wanted = first.max(past) + self.plan.wanted;
-        let end = sequence.len().min(past + self.plan.rows).min(wanted);
+        let room = self.plan.rows.min(wanted - past);
+        let end = match self.limits.cuts.rows(past, sequence.end(), room) {
+            0 => past + room,
+            rows => past + rows,
+        };
         let mut step = StepBuilder::default();
         step.rows(sequence, end - past, &self.pages);
         (first.max(past)..end).for_each(|place| step.want(place - past, Want::Logits));
         let outputs = self.run(&step.finish())?;
-        sequence.advance(end - past, &mut self.pages);
+        sequence.advance(end - past, 0, &mut self.pages, &self.limits.cuts);
         outputs.into_iter().map(into_logits).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! From sequences to the inputs of a step.
 
-use ffai_program::{SeqStep, SlotUse, StepInputs, Want, Wanted};
+use ffai_program::{SeqStep, StepInputs, Want, Wanted};
 
 use crate::pages::Pages;
 use crate::sequence::Sequence;
@@ -20,7 +20,7 @@ impl StepBuilder {
             past,
             pages: sequence.table().first(pages.count_for(past + rows)),
             length_class: sequence.length_class(),
-            slot: sequence.slot().map(|slot| SlotUse::in_place(slot, past)),
+            slot: sequence.slot(),
         });
         self.0.rows()
     }

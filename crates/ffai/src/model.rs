@@ -59,7 +59,9 @@ impl Model {
             Ok((description.compile(backend, &plan, on)?, plan))
         })?;
         let chunk = options.chunk.unwrap_or(plan.rows);
-        let engine = Engine::new(executable, &description.program, plan.clone(), EngineOptions { chunk })?;
+        let engine_options =
+            EngineOptions { chunk, prefix_cache: options.prefix_cache, ..EngineOptions::default() };
+        let engine = Engine::new(executable, &description.program, plan.clone(), engine_options)?;
         let engine = EngineHandle::spawn(engine)?;
         let backend = backend.name();
         Ok(Model { inner: Arc::new(Inner { description, engine, text, enabled, plan, backend }) })

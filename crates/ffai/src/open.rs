@@ -96,8 +96,9 @@ impl Description {
     pub fn plan(&self, options: &LoadOptions, backend: &dyn Backend) -> Plan {
         let context = options.context.unwrap_or(self.spec.context.min(LoadOptions::DEFAULT_CONTEXT));
         let chunk = options.chunk.unwrap_or_else(|| backend.prompt_rows()).min(context);
-        let deterministic = options.deterministic;
-        Plan { deterministic, ..Plan::new(&self.program, options.parallel, context, chunk) }
+        let snapshots = options.snapshots.unwrap_or(options.parallel.saturating_add(1));
+        let plan = Plan::new(&self.program, options.parallel, context, chunk).with_snapshots(snapshots);
+        Plan { deterministic: options.deterministic, ..plan }
     }
 
     /// One forward pass over `tokens`, away from any engine: logits f32, row after row of `spec.vocab`.

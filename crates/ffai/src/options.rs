@@ -23,6 +23,13 @@ pub struct LoadOptions {
     /// whose prompts then run token by token there. Without it they run in a faster form, whose results are within 1e-4 of that and may
     /// depend on where steps cut a prompt; other layers are the same bits anyway. On the processor only.
     pub deterministic: bool,
+    /// Whether requests take over what others have computed of the same first tokens: [`crate::Usage::cached_tokens`] counts them. On the
+    /// processor that changes no bit of an answer. Off, nobody can tell from the time it takes what others have asked.
+    pub prefix_cache: bool,
+    /// Of models with recurrent layers, how many states are kept beside those of running requests, so that sessions go on, fork and go back
+    /// without running their tokens again, and prompts that begin alike share their beginning. None means `parallel + 1`;
+    /// `ffai inspect` says what they take.
+    pub snapshots: Option<usize>,
     /// Most bytes that weights, keys and values, buffers and scratch may take together; none means the memory that is available
     /// now, as far as the system tells. A model that needs more is refused before its weights are touched.
     pub memory_limit: Option<u64>,
@@ -44,6 +51,8 @@ impl Default for LoadOptions {
             parallel: 4,
             chunk: None,
             deterministic: false,
+            prefix_cache: true,
+            snapshots: None,
             memory_limit: None,
             enable: None,
         }

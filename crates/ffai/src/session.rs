@@ -6,6 +6,9 @@ use crate::{Error, GenerateOptions, Generation, Model, Prompt};
 
 /// A sequence of tokens whose keys and values are kept between calls.
 ///
+/// Models with recurrent layers keep their states as well, at the end of each turn and now and then in long prompts, as many as
+/// [`crate::LoadOptions::snapshots`] allows; what is not kept any more is run again.
+///
 /// For turns of a conversation use [`Session::generate`] with the whole conversation each time: what the session already holds
 /// is not run again. The lower level is [`Session::logits`], [`Session::fork`] and [`Session::truncate`]:
 ///

@@ -18,7 +18,7 @@ pub struct Plan {
     /// Pages, for each of the program's state groups.
     pub pages: Vec<usize>,
     /// Slots; 0 where the program's sequences need none. [`Plan::new`] has one more than sequences in a step: for one that is read while
-    /// others wait.
+    /// others wait. Those beyond hold snapshots: [`Plan::with_snapshots`].
     pub slots: usize,
     /// Whether what a sequence gets is the same bits however its tokens are cut into steps. Recurrences then run token by token; otherwise
     /// backends may take several tokens of a prompt at once in another form, whose results are within 1e-4 (relative, in f32) of that
@@ -45,6 +45,10 @@ impl Plan {
     /// Tokens in a page unless somebody decides otherwise.
     pub const PAGE_TOKENS: usize = 32;
 
+    /// Prompts of programs with slots are cut at multiples of it, so that a recurrence may take its rows in blocks of as many or of a part of
+    /// as many: the blocks are then at the same places in every sequence.
+    pub const GRID: usize = 64;
+
     /// A plan for `seqs` sequences of at most `context` tokens each, in steps of at most `rows` rows.
     pub fn new(program: &Program, seqs: usize, context: usize, rows: usize) -> Plan {
         let mut plan = Plan {
@@ -59,6 +63,13 @@ impl Plan {
         };
         plan.pages = program.states.iter().map(|group| seqs * plan.pages_of(group, context)).collect();
         plan
+    }
+
+    /// The same with slots for this many more states, where the program's sequences have slots at all.
+    #[must_use]
+    pub fn with_snapshots(self, snapshots: usize) -> Plan {
+        let more = if self.slots == 0 { 0 } else { snapshots };
+        Plan { slots: self.slots.saturating_add(more), ..self }
     }
 
     /// Most pages of a group that a sequence of `tokens` tokens holds at once. With a window that is what covers the rows of a step

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::prefix::Scope;
 
 const PAGE: usize = 3;
 /// Most rows of a step.
@@ -223,8 +224,9 @@ fn a_fork_keeps_what_its_origin_leaves_behind() {
     let mut one = PageTable::default();
     assert_eq!(pages.grow(&mut one, 0, 6), Ok(vec![]));
     let mut two = pages.fork(&one);
-    assert_eq!(pages.grow(&mut one, 6, 30), Ok(vec![]));
-    assert_eq!(pages.free()[1], 3, "two shared pages do not come round: four of its own");
+    let copies = pages.grow(&mut one, 6, 30).expect("four pages are free");
+    assert_eq!(copies.len(), 2, "what comes round is nobody else's");
+    assert_eq!(pages.free()[1], 3, "four of its own, two of the other");
     for tokens in [10, 14, 18, 22, 26, 30] {
         pages.slide(&mut one, tokens);
     }
@@ -233,4 +235,94 @@ fn a_fork_keeps_what_its_origin_leaves_behind() {
     assert_eq!(pages.free(), [38, 7]);
     pages.shrink(&mut two, 0);
     assert_eq!(pages.free(), [40, 9]);
+}
+
+const EVERYONE: Scope = Scope { class: 0, common: true, session: None };
+
+/// A table that has run `tokens`, and made its whole blocks known.
+fn ran(pages: &mut Pages, tokens: &[u32]) -> PageTable {
+    let mut table = PageTable::default();
+    pages.grow(&mut table, 0, tokens.len()).expect("pages are free");
+    pages.know(&EVERYONE, &tokens[..tokens.len() / PAGE * PAGE], &table, tokens.len());
+    table
+}
+
+#[test]
+fn pages_that_nobody_holds_are_found_until_somebody_takes_them() {
+    let mut pages = pages(&[4], 1);
+    let tokens = [1, 2, 3, 4, 5, 6, 7];
+    let mut first = ran(&mut pages, &tokens);
+    pages.shrink(&mut first, 0);
+    assert_eq!(pages.free(), [4], "what only the index knows is free");
+    let found = pages.find(&EVERYONE, &tokens, 6);
+    assert_eq!(found.tokens, 6);
+    let mut second = pages.adopt(&found);
+    assert_eq!(pages.free(), [2]);
+    pages.shrink(&mut second, 0);
+    let mut third = PageTable::default();
+    pages.grow(&mut third, 0, 9).expect("three pages are free");
+    assert_eq!(pages.find(&EVERYONE, &tokens, 6).tokens, 3, "the end of a prefix goes before its beginning");
+}
+
+#[test]
+fn a_prefix_is_found_under_its_own_length_class_only() {
+    let mut pages = pages(&[4], 1);
+    ran(&mut pages, &[1, 2, 3]);
+    let other = Scope { class: 9, ..EVERYONE };
+    assert_eq!(pages.find(&other, &[1, 2, 3, 4], 3).tokens, 0);
+    assert_eq!(pages.find(&EVERYONE, &[1, 2, 3, 4], 3).tokens, 3);
+}
+
+#[test]
+fn part_of_a_page_is_found_and_copied_before_it_is_written() {
+    let mut pages = pages(&[6], 1);
+    let mut first = ran(&mut pages, &[1, 2, 3, 4, 5, 6]);
+    let found = pages.find(&EVERYONE, &[1, 2, 3, 4, 5, 9, 9], 6);
+    assert_eq!(found.tokens, 5);
+    let mut second = pages.adopt(&found);
+    let copies = pages.grow(&mut second, 5, 7).expect("pages are free");
+    assert_eq!(copies.len(), 1, "others hold it");
+    pages.shrink(&mut first, 0);
+    pages.shrink(&mut second, 0);
+    let mut third = pages.adopt(&pages.find(&EVERYONE, &[1, 2, 3, 4, 5, 9, 9], 6));
+    let copies = pages.grow(&mut third, 5, 7).expect("pages are free");
+    assert_eq!(copies.len(), 1, "nobody holds it, but the index knows it");
+    pages.shrink(&mut third, 0);
+    assert_eq!((pages.find(&EVERYONE, &[1, 2, 3, 4, 5, 6, 7], 6).tokens, pages.free()), (6, vec![6]));
+}
+
+#[test]
+fn where_pages_are_few_the_index_forgets_instead_of_copying() {
+    let mut pages = pages(&[2], 1);
+    let mut first = ran(&mut pages, &[1, 2, 3, 4, 5, 6]);
+    assert_eq!(pages.grow(&mut first, 4, 6), Ok(vec![]), "no page is free for a copy");
+    assert_eq!(pages.find(&EVERYONE, &[1, 2, 3, 4, 5, 6], 5).tokens, 3);
+}
+
+#[test]
+fn a_window_is_found_only_where_all_its_pages_are() {
+    // The second group keeps four tokens, which lie in two or three pages.
+    let mut pages = pages(&[9, 4], 4);
+    let tokens: Vec<u32> = (0..15).collect();
+    let mut table = PageTable::default();
+    pages.grow(&mut table, 0, 15).expect("pages are free");
+    for end in [3, 6, 9, 12, 15] {
+        pages.know(&EVERYONE, &tokens[..end], &table, end);
+        pages.slide(&mut table, end);
+    }
+    pages.shrink(&mut table, 0);
+    let ends = |pages: &Pages| (1..15).map(|end| pages.find(&EVERYONE, &tokens[..end], end).tokens).max();
+    assert_eq!(ends(&pages), Some(14));
+    assert_eq!(pages.find(&EVERYONE, &tokens[..9], 9).tokens, 9, "tokens from 5 on lie in pages that are still there");
+    assert_eq!(pages.find(&EVERYONE, &tokens[..6], 6).tokens, 0, "the first page went round");
+    assert_eq!(pages.free(), [9, 4]);
+    let found = pages.find(&EVERYONE, &tokens, 14);
+    let mut one = pages.adopt(&found);
+    let mut two = pages.adopt(&found);
+    let copies = pages.grow(&mut two, 14, 15).expect("two pages are free");
+    let copied = copies.iter().filter(|copy| copy.group == 1).count();
+    assert_eq!(copied, 2, "what comes round is not shared");
+    pages.shrink(&mut one, 0);
+    pages.shrink(&mut two, 0);
+    assert_eq!(pages.free(), [9, 4]);
 }

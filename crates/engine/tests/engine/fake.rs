@@ -1,13 +1,13 @@
-//! An executable without weights. What it says next is a function of the tokens it reads back from its pages, so that a mixed-up
-//! page, place or length class shows as a wrong token.
+//! An executable without weights. What it says next is a function of the tokens it reads back from its pages and its slots, so that a
+//! mixed-up page, slot, place or length class shows as a wrong token.
 
 use std::sync::{Arc, Mutex};
 
 use ffai_engine::{Engine, EngineOptions, Event, Finish, Request, RequestId};
 use ffai_model::{Lengths, Pairing, Rope};
 use ffai_program::{
-    Buf, Executable, Output, PageList, Plan, Program, Sampling, Seen, StateGroup, StepError, StepInputs, Traced,
-    Values, Want, sample,
+    Buf, Executable, Output, PageList, Plan, Program, Sampling, Seen, SeqStep, SlotPart, StateGroup, StepError,
+    StepInputs, Traced, Values, Want, sample,
 };
 
 pub(crate) const VOCAB: usize = 64;
@@ -26,14 +26,26 @@ pub(crate) fn program() -> Program {
 
 /// As [`program`], the second state group with a window.
 pub(crate) fn windowed(window: Option<usize>) -> Program {
+    shaped(&[None, window], false)
+}
+
+/// A program with a state group for each of `windows`, and with or without slots.
+pub(crate) fn shaped(windows: &[Option<usize>], slots: bool) -> Program {
     let lengths = Lengths::Dynamic { base: 1e4, factor: 2.0, context: SHORT };
-    let group = StateGroup { kv_heads: 1, dim: 4, values: Values::Own, window: None, layers: 1 };
+    let group = |window: &Option<usize>| StateGroup {
+        kv_heads: 1,
+        dim: 4,
+        values: Values::Own,
+        window: *window,
+        layers: 1,
+    };
+    let part = SlotPart { tag: "state".to_owned(), width: 1 };
     Program {
         bufs: Vec::new(),
         weights: Vec::new(),
         ropes: vec![Rope { width: 4, pairing: Pairing::Half, lengths }],
-        states: vec![group.clone(), StateGroup { window, ..group }],
-        slots: Vec::new(),
+        states: windows.iter().map(group).collect(),
+        slots: if slots { vec![part] } else { Vec::new() },
         ops: Vec::new(),
         logits: Buf(0),
         vocab: VOCAB,
@@ -63,9 +75,19 @@ pub(crate) fn logged(plan: &Plan, chunk: usize) -> (Engine, Log) {
 }
 
 pub(crate) fn of(program: &Program, plan: &Plan, chunk: usize) -> (Engine, Log) {
+    with(program, plan, EngineOptions { chunk, ..EngineOptions::default() })
+}
+
+pub(crate) fn with(program: &Program, plan: &Plan, options: EngineOptions) -> (Engine, Log) {
     let fake = Box::new(Fake::new(program, plan));
     let log = Arc::clone(&fake.log);
-    (Engine::new(fake, program, plan.clone(), EngineOptions { chunk }).expect("a plan with room"), log)
+    (Engine::new(fake, program, plan.clone(), options).expect("a plan with room"), log)
+}
+
+/// An engine over a fake whose recurrence takes rows in blocks, so that it shows where prompts were cut.
+pub(crate) fn in_blocks(program: &Program, plan: &Plan, options: EngineOptions, block: usize) -> Engine {
+    let fake = Fake { block: Some(block), ..Fake::new(program, plan) };
+    Engine::new(Box::new(fake), program, plan.clone(), options).expect("a plan with room")
 }
 
 /// A token in a page, with what it was written under.
@@ -76,11 +98,23 @@ struct Slot {
     class: usize,
 }
 
+/// What is in a slot.
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// What its sequence has read.
+    tokens: Vec<Slot>,
+    /// In which blocks.
+    blocks: u64,
+}
+
 pub(crate) struct Fake {
     program: Program,
     plan: Plan,
     /// `[group][page * page_tokens + token]`.
     pages: Vec<Vec<Option<Slot>>>,
+    states: Vec<State>,
+    /// Rows that a recurrence takes at once, which shows in what comes behind; none takes one by one.
+    block: Option<usize>,
     /// All steps so far.
     log: Log,
 }
@@ -91,24 +125,45 @@ pub(crate) type Log = Arc<Mutex<Vec<StepInputs>>>;
 impl Fake {
     pub(crate) fn new(program: &Program, plan: &Plan) -> Self {
         let pages = plan.pages.iter().map(|pages| vec![None; pages * plan.page_tokens]).collect();
-        Fake { program: program.clone(), plan: plan.clone(), pages, log: Log::default() }
+        let states = vec![State::default(); plan.slots];
+        Fake { program: program.clone(), plan: plan.clone(), pages, states, block: None, log: Log::default() }
     }
 
     fn slot(&self, pages: &PageList, place: usize) -> usize {
         pages.page(place / self.plan.page_tokens) as usize * self.plan.page_tokens + place % self.plan.page_tokens
     }
 
-    /// Tokens `0..=place` of a sequence, which all groups must agree on, as far as their windows go.
-    fn read(&self, tables: &[PageList], place: usize, class: usize) -> Vec<u32> {
-        let read = |group: usize, at: usize| {
-            let slot = self.pages[group][self.slot(&tables[group], at)].expect("a page that was written");
-            assert_eq!((slot.place, slot.class), (at, class), "a page of another sequence");
+    /// Tokens `0..=place` of a sequence, which all groups and the slot must agree on, as far as windows go.
+    fn read(&self, seq: &SeqStep, place: usize) -> Vec<u32> {
+        let check = |slot: &Slot, at: usize| {
+            assert_eq!((slot.place, slot.class), (at, seq.length_class), "the state of another sequence");
             slot.token
         };
-        let tokens: Vec<u32> = (0..=place).map(|at| read(0, at)).collect();
-        let seen = self.program.states[1].first_seen(place);
-        (seen..=place).for_each(|at| assert_eq!(read(1, at), tokens[at], "state groups disagree"));
+        let read = |group: usize, at: usize| {
+            check(&self.pages[group][self.slot(&seq.pages[group], at)].expect("a page that was written"), at)
+        };
+        let tokens: Vec<u32> = match seq.slot {
+            Some(slot) => (0..=place).map(|at| check(&self.states[slot.write as usize].tokens[at], at)).collect(),
+            None => (0..=place).map(|at| read(0, at)).collect(),
+        };
+        for (group, state) in self.program.states.iter().enumerate() {
+            let seen = state.first_seen(place);
+            (seen..=place).for_each(|at| assert_eq!(read(group, at), tokens[at], "state groups disagree"));
+        }
         tokens
+    }
+
+    /// Appends a step's rows to what a slot holds.
+    fn go_on(&mut self, seq: &SeqStep, tokens: &[u32]) {
+        let Some(slot) = seq.slot else { return };
+        let mut state = slot.read.map(|read| self.states[read as usize].clone()).unwrap_or_default();
+        assert_eq!(state.tokens.len(), seq.past, "the state behind other tokens");
+        let read = |(i, token): (usize, &u32)| Slot { token: *token, place: seq.past + i, class: seq.length_class };
+        state.tokens.extend(tokens.iter().enumerate().map(read));
+        for block in self.block.into_iter().flat_map(|block| tokens.chunks(block)) {
+            state.blocks = mix(state.blocks, block.len() as u64);
+        }
+        self.states[slot.write as usize] = state;
     }
 }
 
@@ -123,6 +178,7 @@ impl Executable for Fake {
         assert!(!inputs.tokens.contains(&PANICS), "the fake was asked to panic");
         let mut places = Vec::new();
         for seq in &inputs.seqs {
+            self.go_on(seq, &inputs.tokens[places.len()..places.len() + seq.rows]);
             for place in seq.past..seq.past + seq.rows {
                 let row = places.len();
                 assert_eq!(inputs.positions[row] as usize, place);
@@ -136,12 +192,15 @@ impl Executable for Fake {
         }
         if inputs.tokens.contains(&FAILS) {
             self.pages.iter_mut().flatten().for_each(|slot| *slot = None);
+            self.states.iter_mut().for_each(|state| state.tokens.clear());
             return Err(StepError::Inputs { problem: "the fake was asked to fail".to_owned() });
         }
         let output = |row: usize, what: &Want| {
             let (seq, place) = places[row];
-            let history = self.read(&seq.pages, place, seq.length_class);
-            let mut logits = logits(&history);
+            let history = self.read(seq, place);
+            let blocks = seq.slot.filter(|_| self.block.is_some()).map(|slot| self.states[slot.write as usize].blocks);
+            let shown = blocks.map(|blocks| (blocks % 50) as u32);
+            let mut logits = logits(&history.iter().copied().chain(shown).collect::<Vec<_>>());
             match what {
                 Want::Logits => Output::Logits(logits),
                 Want::Sample(s) => {
@@ -161,12 +220,15 @@ impl Executable for Fake {
     }
 }
 
+fn mix(hash: u64, more: u64) -> u64 {
+    (hash ^ more).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
+}
+
 /// What the fake says behind a sequence of tokens. It never draws one of the special tokens by itself.
 pub(crate) fn logits(history: &[u32]) -> Vec<f32> {
     if history.contains(&BROKEN) {
         return vec![f32::NAN; VOCAB];
     }
-    let mix = |h: u64, t: u64| (h ^ t).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
     let hash = history.iter().fold(history.len() as u64, |h, token| mix(h, u64::from(*token) + 1));
     let logit = |id: u64| (mix(mix(hash, id), 7) >> 40) as f32 / (1u64 << 22) as f32;
     (0..VOCAB as u64).map(|id| if id < u64::from(BROKEN) { logit(id) } else { f32::NEG_INFINITY }).collect()

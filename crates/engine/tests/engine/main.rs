@@ -2,6 +2,7 @@
 
 mod fake;
 mod invariance;
+mod prefix;
 mod random;
 mod requests;
 mod sessions;

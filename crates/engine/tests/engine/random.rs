@@ -1,9 +1,10 @@
-//! Random arrivals, cancels, sessions and plans: every request ends, gets the tokens it would have got alone, and no page is lost.
+//! Random arrivals, cancels, sessions and plans: every request ends, gets the tokens it would have got alone, and no page or slot is
+//! lost.
 
 use std::collections::BTreeMap;
 
-use ffai_engine::{Engine, EngineError, Event, Finish, LogitRows, Request, RequestId, SessionId};
-use ffai_program::{Plan, Sampling};
+use ffai_engine::{Engine, EngineError, EngineOptions, Event, Finish, LogitRows, Request, RequestId, SessionId};
+use ffai_program::{Plan, Program, Sampling};
 use proptest::prelude::*;
 
 use crate::fake::{self, VOCAB, alone};
@@ -22,8 +23,15 @@ enum Op {
     Close(usize),
 }
 
+/// Many begin alike, so that there is something to share.
 fn tokens(most: usize) -> impl Strategy<Value = Vec<u32>> {
-    prop::collection::vec(0..50u32, 0..most)
+    let alike = (0..3u32, 0..most, prop::collection::vec(0..50u32, 0..3)).prop_map(move |(first, len, end)| {
+        let mut tokens: Vec<u32> = (first..).take(len).collect();
+        tokens.extend(end);
+        tokens.truncate(most);
+        tokens
+    });
+    prop_oneof![1 => prop::collection::vec(0..50u32, 0..most), 2 => alike]
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -59,19 +67,43 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn plan() -> impl Strategy<Value = Plan> {
-    (1..12usize, 1..5usize, 1..5usize, 4..40usize, 1..6usize, (2..30usize, 2..30usize)).prop_map(
-        |(rows, wanted, seqs, context, page_tokens, pages)| Plan {
+/// Pages for `groups` state groups, and slots if there shall be any.
+fn plan(groups: usize, slots: bool) -> impl Strategy<Value = Plan> {
+    let pages = prop::collection::vec(2..30usize, groups);
+    (1..12usize, 1..5usize, 1..5usize, 4..40usize, 1..6usize, pages, 0..5usize).prop_map(
+        move |(rows, wanted, seqs, context, page_tokens, pages, snapshots)| Plan {
             rows,
             wanted,
             seqs,
             context,
             page_tokens,
-            pages: vec![pages.0, pages.1],
-            slots: 0,
+            pages,
+            slots: if slots { seqs + 1 + snapshots } else { 0 },
             deterministic: false,
         },
     )
+}
+
+/// A program of some shape, and a plan for it.
+fn subject() -> impl Strategy<Value = (Program, Plan)> {
+    let window = prop_oneof![Just(None), (1..15usize).prop_map(Some)];
+    let windows = prop_oneof![
+        4 => window.clone().prop_map(|window| vec![None, window]),
+        2 => window.prop_map(|window| vec![window]),
+        1 => Just(Vec::new()),
+    ];
+    (windows, prop::bool::ANY).prop_flat_map(|(windows, slots)| {
+        // Something has to hold the tokens: pages of all of them, or slots.
+        let slots = slots || windows.first().is_none_or(Option::is_some);
+        let program = fake::shaped(&windows, slots);
+        plan(windows.len(), slots).prop_map(move |plan| (program.clone(), plan))
+    })
+}
+
+fn options() -> impl Strategy<Value = EngineOptions> {
+    (1..12usize, prop::bool::weighted(0.7), 1..20usize).prop_map(|(chunk, prefix_cache, snapshot_every)| {
+        EngineOptions { chunk, prefix_cache, snapshot_every }
+    })
 }
 
 /// What a request should get.
@@ -151,6 +183,7 @@ impl World {
             match event {
                 Event::Prefilled { usage } => {
                     assert_eq!(usage.prompt_tokens, expected.held.len() + expected.request.tokens.len());
+                    assert!(usage.cached_tokens < usage.prompt_tokens, "at least one row is run");
                 }
                 Event::Token { id } => expected.got.push(id),
                 Event::Finished { reason, usage } => {
@@ -244,16 +277,15 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150000) })]
 
     #[test]
     fn whatever_happens_every_request_ends_as_if_it_were_alone(
-        plan in plan(),
-        window in prop_oneof![Just(None), (1..15usize).prop_map(Some)],
-        chunk in 1..12usize,
+        (program, plan) in subject(),
+        options in options(),
         ops in prop::collection::vec(op(), 1..60),
     ) {
-        let (engine, _) = fake::of(&fake::windowed(window), &plan, chunk);
+        let (engine, _) = fake::with(&program, &plan, options);
         let mut world = World { engine, requests: BTreeMap::new(), sessions: Vec::new() };
         ops.into_iter().for_each(|op| world.run(op));
         world.drain();
@@ -261,5 +293,6 @@ proptest! {
             world.run(Op::Close(0));
         }
         prop_assert_eq!(world.engine.free_pages(), plan.pages);
+        prop_assert_eq!(world.engine.free_slots(), plan.slots);
     }
 }
