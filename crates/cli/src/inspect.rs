@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use ffai::{Description, Fate, Footprint, LoadOptions, measure::Backend};
 use serde_json::{Value, json};
 
@@ -77,6 +77,7 @@ fn kinds(model: &Description) -> Vec<Kind> {
 struct Memory {
     context: usize,
     device: String,
+    slots: usize,
     footprint: Footprint,
 }
 
@@ -88,12 +89,14 @@ fn kind(backend: &dyn Backend) -> String {
 fn memory(model: &Description, plan: &InspectPlan) -> Result<Memory> {
     let context = plan.load.context.unwrap_or(model.spec.context);
     let options = LoadOptions { context: Some(context), ..plan.load.clone() };
+    ensure!(
+        options.snapshots.is_none() || !model.program.slots.is_empty(),
+        "--snapshots has no effect: the model has no recurrent layers, whose states could be kept"
+    );
     let backend = backend(&options)?;
-    Ok(Memory {
-        context,
-        device: kind(&*backend),
-        footprint: model.footprint(&*backend, &model.plan(&options, &*backend)),
-    })
+    let made = model.plan(&options, &*backend);
+    let footprint = model.footprint(&*backend, &made);
+    Ok(Memory { context, device: kind(&*backend), slots: made.slots, footprint })
 }
 
 fn parameters(model: &Description) -> u64 {
@@ -102,7 +105,7 @@ fn parameters(model: &Description) -> u64 {
 
 fn summary(model: &Description, plan: &InspectPlan) -> Result<String> {
     let spec = &model.spec;
-    let Memory { context, device, footprint: memory } = memory(model, plan)?;
+    let Memory { context, device, slots, footprint: memory } = memory(model, plan)?;
     let capabilities: Vec<String> = model.capabilities()?.iter().map(ToString::to_string).collect();
     let facts = [
         ("model", model.checkpoint.path().display().to_string()),
@@ -119,10 +122,11 @@ fn summary(model: &Description, plan: &InspectPlan) -> Result<String> {
     rows.extend(
         kinds(model).into_iter().map(|k| vec![k.role, k.storage, k.shape, k.weights.to_string(), bytes(k.bytes)]),
     );
+    let slots = if slots == 0 { "slots".to_owned() } else { format!("{slots} slots") };
     let needs = [
         ("weights", memory.weights),
         ("keys and values", memory.kv),
-        ("slots", memory.slots),
+        (&slots, memory.slots),
         ("buffers", memory.buffers),
         ("scratch", memory.scratch),
         ("together", memory.total()),
@@ -154,7 +158,7 @@ fn notes(model: &Description) -> String {
 
 fn summary_json(model: &Description, plan: &InspectPlan) -> Result<Value> {
     let spec = &model.spec;
-    let Memory { context, device, footprint: memory } = memory(model, plan)?;
+    let Memory { context, device, slots, footprint: memory } = memory(model, plan)?;
     let kinds = kinds(model).into_iter().map(
         |k| json!({"role": k.role, "storage": k.storage, "shape": k.shape, "weights": k.weights, "bytes": k.bytes}),
     );
@@ -169,7 +173,7 @@ fn summary_json(model: &Description, plan: &InspectPlan) -> Result<Value> {
         "capabilities": model.capabilities()?.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "weights": kinds.collect::<Vec<_>>(),
         "memory": {
-            "device": device, "context": context, "batch": plan.load.parallel, "weights": memory.weights, "kv": memory.kv, "slots": memory.slots, "buffers": memory.buffers, "scratch": memory.scratch, "total": memory.total(),
+            "device": device, "context": context, "batch": plan.load.parallel, "weights": memory.weights, "kv": memory.kv, "slots": memory.slots, "slot_count": slots, "buffers": memory.buffers, "scratch": memory.scratch, "total": memory.total(),
         },
     }))
 }

@@ -152,7 +152,8 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<InspectPlan> {
         (.., true) => View::Tensors,
         _ => View::Summary,
     };
-    let load = LoadOptions { context: args.context, parallel: args.batch, snapshots: args.snapshots, ..device(&args.device)? };
+    let load =
+        LoadOptions { context: args.context, parallel: args.batch, snapshots: args.snapshots, ..device(&args.device)? };
     Ok(InspectPlan { model: args.name.model.clone(), load, view, json: args.format.json })
 }
 

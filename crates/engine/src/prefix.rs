@@ -112,14 +112,27 @@ impl Index {
     }
 
     /// The longest tail behind a path that `rest` begins with.
-    pub(crate) fn tail(&self, class: usize, path: &[NodeId], owners: &[Owner], rest: &[u32]) -> Option<(NodeId, usize)> {
+    pub(crate) fn tail(
+        &self,
+        class: usize,
+        path: &[NodeId],
+        owners: &[Owner],
+        rest: &[u32],
+    ) -> Option<(NodeId, usize)> {
         let tails = self.last_of(class, path)?.tails.iter().filter_map(|id| Some((*id, self.nodes.get(id)?)));
         let fits = |node: &Node| owners.contains(&node.owner) && rest.starts_with(&node.tokens);
         tails.filter(|(_, node)| fits(node)).map(|(id, node)| (id, node.tokens.len())).max_by_key(|(_, len)| *len)
     }
 
     /// The node of a block behind `path`, or of a tail if `tokens` are fewer; new if there is none.
-    pub(crate) fn enter(&mut self, class: usize, path: &[NodeId], owner: Owner, tokens: &[u32], groups: usize) -> NodeId {
+    pub(crate) fn enter(
+        &mut self,
+        class: usize,
+        path: &[NodeId],
+        owner: Owner,
+        tokens: &[u32],
+        groups: usize,
+    ) -> NodeId {
         let parent = match path.last() {
             Some(parent) => *parent,
             None => self.root(class),

@@ -118,23 +118,22 @@ impl Sequence {
         pages: &mut Pages,
         executable: &mut dyn Executable,
     ) -> Result<(), EngineError> {
-        if pages.slots.exist() && self.work.is_none() {
-            self.claim(spare, pages)?;
+        let available = pages.slots.available();
+        let alone = available == spare && self.read.is_some_and(|slot| pages.slots.is_pinned_once(slot));
+        if pages.slots.exist() && available <= spare && !alone {
+            return Err(EngineError::OutOfSlots);
         }
         for copy in pages.grow(&mut self.table, self.cached, total)? {
             executable.copy_page(copy.group, copy.from, copy.to);
         }
-        Ok(())
-    }
-
-    fn claim(&mut self, spare: usize, pages: &mut Pages) -> Result<(), EngineError> {
-        let available = pages.slots.available();
-        if available > spare {
-            self.work = pages.take_slot();
-        } else if available == spare && self.read.is_some_and(|slot| pages.consume_slot(slot)) {
-            self.work = self.read.take();
+        match self.read.filter(|_| alone) {
+            Some(slot) => {
+                pages.consume_slot(slot);
+                self.work = self.read.take();
+            }
+            None => self.work = pages.take_slot(),
         }
-        self.work.map(|_| ()).ok_or(EngineError::OutOfSlots)
+        Ok(())
     }
 
     /// Most tokens for which there are pages now.
@@ -183,18 +182,22 @@ impl Sequence {
         }
     }
 
-    /// The work is over for now: what it wrote becomes a snapshot if the sequence or anyone may go on from it.
+    /// The work is over for now. Where there are slots, what it wrote becomes a snapshot if the sequence or anyone may go on from it, and the
+    /// index alone knows its pages from now on.
     pub(crate) fn rest(&mut self, pages: &mut Pages) {
-        self.stops.clear();
+        if pages.slots.exist() {
+            self.leave(pages);
+            self.release(pages);
+        }
+    }
+
+    fn leave(&mut self, pages: &mut Pages) {
         // A snapshot that no step has read is still the state.
         let unread = self.read.take().map(|slot| pages.slots.unpin(slot)).is_some();
-        let Some(slot) = self.work.take() else { return };
-        let node = match unread || self.cached == 0 {
-            true => None,
-            false => pages.know(&self.scope, &self.tokens[..self.cached], &self.table, self.exact),
-        };
-        if !node.is_some_and(|node| pages.keep(slot, node)) {
-            pages.slots.give(slot);
+        let Some(slot) = self.work.filter(|_| !unread && self.cached > 0) else { return };
+        let node = pages.know(&self.scope, &self.tokens[..self.cached], &self.table, self.exact);
+        if node.is_some_and(|node| pages.keep(slot, node)) {
+            self.work = None;
         }
     }
 

@@ -102,12 +102,18 @@ impl Slots {
         }
     }
 
-    /// Makes a snapshot that the caller has pinned, and nobody else, the caller's own slot. Gives the node that has lost it; none if others
-    /// are about to read it.
-    pub(crate) fn consume(&mut self, slot: u32) -> Option<Option<NodeId>> {
-        let Use::Kept { node, pins: 1, .. } = self.uses[slot as usize] else { return None };
-        self.uses[slot as usize] = Use::Work;
-        Some(node)
+    /// Whether only one step is about to read a snapshot.
+    pub(crate) fn is_pinned_once(&self, slot: u32) -> bool {
+        matches!(self.uses[slot as usize], Use::Kept { pins: 1, .. })
+    }
+
+    /// Makes a snapshot that the caller has pinned, and nobody else, the caller's own slot. Gives the node that has lost it.
+    pub(crate) fn consume(&mut self, slot: u32) -> Option<NodeId> {
+        debug_assert!(self.is_pinned_once(slot), "somebody else is about to read slot {slot}");
+        match std::mem::replace(&mut self.uses[slot as usize], Use::Work) {
+            Use::Kept { node, .. } => node,
+            Use::Free | Use::Work => None,
+        }
     }
 
     /// The index has let go of a snapshot.
@@ -149,9 +155,9 @@ mod tests {
         slots.keep(slot, node(1));
         slots.pin(slot);
         slots.pin(slot);
-        assert_eq!((slots.take(), slots.consume(slot)), (None, None), "two are about to read it");
+        assert!(slots.take().is_none() && !slots.is_pinned_once(slot), "two are about to read it");
         slots.unpin(slot);
-        assert_eq!(slots.consume(slot), Some(Some(node(1))));
+        assert_eq!(slots.consume(slot), Some(node(1)));
         slots.give(slot);
         assert_eq!(slots.available(), 1);
     }

@@ -52,6 +52,7 @@ impl Model {
         check(options)?;
         let description = Description::open(name, on)?;
         check_context(&description, options)?;
+        check_snapshots(&description, options)?;
         let text = if wants_text(options) { Text::find(&description.checkpoint)? } else { None };
         let enabled = enabled(text.as_ref().map(Declared::of_text).unwrap_or_default(), options)?;
         let ((executable, plan), backend) = devices::first(options, on, |backend, on| {
@@ -59,8 +60,7 @@ impl Model {
             Ok((description.compile(backend, &plan, on)?, plan))
         })?;
         let chunk = options.chunk.unwrap_or(plan.rows);
-        let engine_options =
-            EngineOptions { chunk, prefix_cache: options.prefix_cache, ..EngineOptions::default() };
+        let engine_options = EngineOptions { chunk, prefix_cache: options.prefix_cache, ..EngineOptions::default() };
         let engine = Engine::new(executable, &description.program, plan.clone(), engine_options)?;
         let engine = EngineHandle::spawn(engine)?;
         let backend = backend.name();
@@ -199,6 +199,18 @@ fn check_context(description: &Description, options: &LoadOptions) -> Result<(),
             option: "context",
             value: context.to_string(),
             expected: format!("at most {most}, the longest sequence the model was made for"),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Who asks for states to be kept means a model that has some.
+fn check_snapshots(description: &Description, options: &LoadOptions) -> Result<(), Error> {
+    match options.snapshots {
+        Some(snapshots) if description.program.slots.is_empty() => Err(Error::Option {
+            option: "snapshots",
+            value: snapshots.to_string(),
+            expected: "left out: the model has no recurrent layers, whose states could be kept".to_owned(),
         }),
         _ => Ok(()),
     }

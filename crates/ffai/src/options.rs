@@ -20,8 +20,9 @@ pub struct LoadOptions {
     /// they answer; but see [`LoadOptions::deterministic`].
     pub chunk: Option<usize>,
     /// Whether answers are the same bits in any company and with any [`LoadOptions::chunk`], also those of models with recurrent layers,
-    /// whose prompts then run token by token there. Without it they run in a faster form, whose results are within 1e-4 of that and may
-    /// depend on where steps cut a prompt; other layers are the same bits anyway. On the processor only.
+    /// whose prompts then run token by token there. Without it they run in a faster form, whose results are within 1e-4 of that, and depend
+    /// on a chunk of less than 64 and on what of a [`crate::Session`] was generated; other layers are the same bits anyway. On the processor
+    /// only.
     pub deterministic: bool,
     /// Whether requests take over what others have computed of the same first tokens: [`crate::Usage::cached_tokens`] counts them. On the
     /// processor that changes no bit of an answer. Off, nobody can tell from the time it takes what others have asked.

@@ -28,10 +28,16 @@ impl Model {
         Model { program: lower(&spec), weights }
     }
 
-    /// Pages of eight tokens, steps of up to sixteen rows.
-    fn engine(&self, backend: &dyn Backend, prefix_cache: bool, snapshots: usize) -> Engine {
-        let plan = Plan { page_tokens: 8, ..Plan::new(&self.program, 3, CONTEXT, 18) };
-        let pages = self.program.states.iter().map(|group| 4 * plan.pages_of(group, CONTEXT)).collect();
+    /// Recurrences run token by token, in steps of up to eighteen rows.
+    fn token_by_token(&self, backend: &dyn Backend, prefix_cache: bool, snapshots: usize) -> Engine {
+        let plan = Plan { deterministic: true, ..Plan::new(&self.program, 3, CONTEXT, 18) };
+        self.engine(plan, backend, prefix_cache, snapshots)
+    }
+
+    /// Pages of eight tokens.
+    fn engine(&self, plan: Plan, backend: &dyn Backend, prefix_cache: bool, snapshots: usize) -> Engine {
+        let plan = Plan { page_tokens: 8, ..plan };
+        let pages = self.program.states.iter().map(|group| 4 * plan.pages_of(group, plan.context)).collect();
         let plan = Plan { pages, ..plan }.with_snapshots(snapshots);
         let executable = backend.compile(&self.program, &self.weights, &plan, &mut |_| {}).unwrap();
         let options = EngineOptions { prefix_cache, snapshot_every: 16, ..EngineOptions::default() };
@@ -195,7 +201,8 @@ proptest! {
         for name in MODELS {
             let model = Model::open(name);
             for backend in [&cpu as &dyn Backend, &Reference] {
-                let (engine, plain) = (model.engine(backend, true, snapshots), model.engine(backend, false, 0));
+                let engine = |prefix_cache| model.token_by_token(backend, prefix_cache, snapshots);
+                let (engine, plain) = (engine(true), engine(false));
                 let (slots, pages) = (engine.free_slots(), engine.free_pages());
                 let label = format!("{name} on {}", backend.name());
                 let mut world = World { engine, plain, backend: &label, sessions: Vec::new(), cached: 0 };
@@ -210,7 +217,7 @@ proptest! {
 fn a_conversation_runs_only_what_is_new() {
     let cpu = Cpu::new(CpuOptions { threads: Some(2), ..CpuOptions::default() }).unwrap();
     for name in MODELS {
-        let engine = |prefix_cache| Model::open(name).engine(&cpu, prefix_cache, 4);
+        let engine = |prefix_cache| Model::open(name).token_by_token(&cpu, prefix_cache, 4);
         let (engine, plain) = (engine(true), engine(false));
         let (slots, pages) = (engine.free_slots(), engine.free_pages());
         let mut world = World { engine, plain, backend: name, sessions: Vec::new(), cached: 0 };
@@ -219,8 +226,50 @@ fn a_conversation_runs_only_what_is_new() {
         // 23 tokens of the first turn; the prompts without a session have nothing in common.
         assert_eq!(world.cached, 23, "{name}");
         world.run(&turn(2));
-        // The session goes on from token 32, near the end of its second prompt; the other prompt was there as far as token 16.
-        assert_eq!(world.cached, 23 + 32 + 16, "{name}");
+        // The session goes on from token 40, near the end of its second prompt; the other prompt was there as far as token 16.
+        assert_eq!(world.cached, 23 + 40 + 16, "{name}");
         world.end(slots, &pages);
+    }
+}
+
+/// Longer than some chunks, and many begin alike.
+fn prompt() -> impl Strategy<Value = Vec<u32>> {
+    (0..2u32, 1..140u32, 0..9u32).prop_map(|(first, len, end)| {
+        let tokens = (0..len).map(|i| (first + i) % 40);
+        tokens.chain(std::iter::repeat_n(end, end as usize)).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(8) })]
+
+    /// Recurrences take whole chunks at once here, which shows in the last bits of what was cut elsewhere.
+    #[test]
+    fn a_prompt_has_the_same_bytes_whatever_was_found_of_it_and_ran_beside_it(
+        prompts in prop::collection::vec((prompt(), 0..4usize), 2..8),
+        snapshots in 1..8usize,
+    ) {
+        let cpu = Cpu::new(CpuOptions { threads: Some(2), ..CpuOptions::default() }).unwrap();
+        for name in MODELS {
+            let model = Model::open(name);
+            let engine = |prefix_cache| {
+                model.engine(Plan::new(&model.program, 3, 200, 70), &cpu, prefix_cache, snapshots)
+            };
+            let (mut warm, mut plain) = (engine(true), engine(false));
+            for (prompt, steps) in &prompts {
+                let last = |engine: &mut Engine| {
+                    let session = engine.open(None).unwrap();
+                    let logits = engine.logits(session, prompt, LogitRows::Last);
+                    engine.close(session).unwrap();
+                    logits
+                };
+                if let Ok(logits) = last(&mut warm) {
+                    prop_assert_eq!(bits(&logits), bits(&last(&mut plain).unwrap()), "{}", name);
+                }
+                warm.submit(greedy(None, prompt, 5)).unwrap();
+                (0..*steps).for_each(|_| drop(warm.step()));
+            }
+            finish(&mut warm);
+        }
     }
 }

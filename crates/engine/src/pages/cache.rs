@@ -137,13 +137,7 @@ impl Pages {
 
     /// Makes known the pages of `tokens`, all of which a sequence has run, the first `exact` of them as everyone would; gives the node of the
     /// last. None where nobody may know them, or a page of theirs is known under another name.
-    pub(crate) fn know(
-        &mut self,
-        scope: &Scope,
-        tokens: &[u32],
-        table: &PageTable,
-        exact: usize,
-    ) -> Option<NodeId> {
+    pub(crate) fn know(&mut self, scope: &Scope, tokens: &[u32], table: &PageTable, exact: usize) -> Option<NodeId> {
         let mut path = Vec::new();
         for (number, block) in tokens.chunks(self.page_tokens).enumerate() {
             let end = number * self.page_tokens + block.len();
@@ -163,7 +157,9 @@ impl Pages {
     /// Gives a node the pages that it lacks, as far as the table has them. False, and the node is gone, if one is missing that it must have.
     fn equip(&mut self, id: NodeId, table: &PageTable, number: usize) -> bool {
         let Some(node) = self.index.get_mut(id) else { return false };
-        for (group, (pool, held)) in self.pools.iter_mut().zip(&mut node.pages).enumerate().filter(|(_, (_, held))| held.is_none()) {
+        for (group, (pool, held)) in
+            self.pools.iter_mut().zip(&mut node.pages).enumerate().filter(|(_, (_, held))| held.is_none())
+        {
             let page = table.0.get(group).and_then(|t| t.pages.get(number.checked_sub(t.first)?).copied());
             // A page has one name.
             *held = page.filter(|page| pool.node(*page).is_none());
@@ -197,10 +193,9 @@ impl Pages {
     }
 
     /// Makes a snapshot that only the caller is about to read the caller's own slot.
-    pub(crate) fn consume_slot(&mut self, slot: u32) -> bool {
+    pub(crate) fn consume_slot(&mut self, slot: u32) {
         let lost = self.slots.consume(slot);
-        self.without_snapshot(lost.flatten());
-        lost.is_some()
+        self.without_snapshot(lost);
     }
 
     fn without_snapshot(&mut self, lost: Option<NodeId>) {

@@ -32,13 +32,8 @@ pub(crate) fn windowed(window: Option<usize>) -> Program {
 /// A program with a state group for each of `windows`, and with or without slots.
 pub(crate) fn shaped(windows: &[Option<usize>], slots: bool) -> Program {
     let lengths = Lengths::Dynamic { base: 1e4, factor: 2.0, context: SHORT };
-    let group = |window: &Option<usize>| StateGroup {
-        kv_heads: 1,
-        dim: 4,
-        values: Values::Own,
-        window: *window,
-        layers: 1,
-    };
+    let group =
+        |window: &Option<usize>| StateGroup { kv_heads: 1, dim: 4, values: Values::Own, window: *window, layers: 1 };
     let part = SlotPart { tag: "state".to_owned(), width: 1 };
     Program {
         bufs: Vec::new(),

@@ -57,7 +57,8 @@ fn engine(plan: Plan, chunk: usize) -> Engine {
     };
     let weights = program.weights.iter().map(|w| (w.role.clone(), random(&w.role, w.shape.dims()))).collect();
     let executable = Reference.compile(&program, &Bag(weights), &plan, &mut |_| {}).expect("a toy model");
-    Engine::new(executable, &program, plan, EngineOptions { chunk, ..EngineOptions::default() }).expect("a plan with room")
+    Engine::new(executable, &program, plan, EngineOptions { chunk, ..EngineOptions::default() })
+        .expect("a plan with room")
 }
 
 fn alone(program: &Program) -> Engine {

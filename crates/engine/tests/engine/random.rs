@@ -101,9 +101,8 @@ fn subject() -> impl Strategy<Value = (Program, Plan)> {
 }
 
 fn options() -> impl Strategy<Value = EngineOptions> {
-    (1..12usize, prop::bool::weighted(0.7), 1..20usize).prop_map(|(chunk, prefix_cache, snapshot_every)| {
-        EngineOptions { chunk, prefix_cache, snapshot_every }
-    })
+    (1..12usize, prop::bool::weighted(0.7), 1..20usize)
+        .prop_map(|(chunk, prefix_cache, snapshot_every)| EngineOptions { chunk, prefix_cache, snapshot_every })
 }
 
 /// What a request should get.
