@@ -38,7 +38,7 @@ pub enum LogitRows {
 pub(crate) struct Session {
     /// None while a request has it.
     pub(crate) sequence: Option<Sequence>,
-    /// The session that it was forked from, and that from another, at first: they know each other's states.
+    /// Names all forks of one session: they know each other's states.
     pub(crate) root: u64,
     /// Most tokens.
     pub(crate) capacity: usize,

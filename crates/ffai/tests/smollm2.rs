@@ -8,19 +8,22 @@ use std::{fs, path::Path, sync::OnceLock};
 use ffai::{Capability, Error, Event, Finish, GenerateOptions, LoadOptions, Message, Model, Prompt};
 use serde_json::Value;
 
-/// The model, loaded once for all tests; none when it cannot be fetched.
+/// The model, loaded once for all tests; none when it cannot be fetched. What one test has run is not there for another.
 fn model() -> Option<&'static Model> {
     static MODEL: OnceLock<Option<Model>> = OnceLock::new();
-    let load = || match Model::load_with("smollm2", &LoadOptions { parallel: 8, ..LoadOptions::default() }, &mut |_| {})
-    {
+    MODEL.get_or_init(|| load(false)).as_ref()
+}
+
+fn load(prefix_cache: bool) -> Option<Model> {
+    let options = LoadOptions { parallel: 8, prefix_cache, ..LoadOptions::default() };
+    match Model::load_with("smollm2", &options, &mut |_| {}) {
         Ok(model) => Some(model),
         Err(error @ Error::Checkpoint(ffai_checkpoint::Error::Fetch { .. })) => {
             eprintln!("SKIPPED: {error}");
             None
         }
         Err(error) => panic!("{error}"),
-    };
-    MODEL.get_or_init(load).as_ref()
+    }
 }
 
 fn prompts() -> Vec<Value> {
@@ -91,6 +94,22 @@ fn a_session_runs_only_what_is_new_and_answers_the_same() {
     assert_eq!(kept.tokens, fresh.tokens);
     assert!(kept.usage.cached_tokens > 20, "{:?}", kept.usage);
     assert_eq!(fresh.usage.cached_tokens, 0);
+}
+
+#[test]
+fn prompts_that_begin_alike_run_their_beginning_once_and_answer_the_same() {
+    let (Some(plain), Some(model)) = (model(), load(true)) else { return };
+    let options = GenerateOptions::greedy().max_tokens(16);
+    let system = "You answer in one short sentence, without any explanation, and never repeat the question.";
+    let mut cached = Vec::new();
+    for question in ["Name a color.", "Name a country.", "Name a color."] {
+        let messages = [Message::new("system", system), Message::new("user", question)];
+        let ask = |model: &Model| model.generate(&messages[..], &options).unwrap().completion().unwrap();
+        let (found, fresh) = (ask(&model), ask(plain));
+        assert_eq!((found.tokens, fresh.usage.cached_tokens), (fresh.tokens, 0));
+        cached.push(found.usage.cached_tokens);
+    }
+    assert!(cached[0] == 0 && cached[1] >= 16 && cached[2] > cached[1], "{cached:?}");
 }
 
 #[test]
