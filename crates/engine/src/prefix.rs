@@ -107,8 +107,8 @@ impl Index {
         // In order of tokens, the nearest stands beside where `rest` would.
         let before = children.range::<[u32], _>((Bound::Unbounded, Bound::Included(rest))).next_back();
         let after = children.range::<[u32], _>((Bound::Included(rest), Bound::Unbounded)).next();
-        let common = |(tokens, id): (&Box<[u32]>, &NodeId)| (*id, common(tokens, rest));
-        before.into_iter().chain(after).map(common).max_by_key(|(_, tokens)| *tokens).filter(|(_, tokens)| *tokens > 0)
+        let beside = before.into_iter().chain(after).map(|(tokens, id)| (*id, common(tokens, rest)));
+        beside.max_by_key(|(_, tokens)| *tokens).filter(|(_, tokens)| *tokens > 0)
     }
 
     /// The longest tail behind a path that `rest` begins with.
