@@ -1,11 +1,8 @@
 //! The selective scan with a state for each channel, token by token.
 
-use super::{load, softplus, store};
-use crate::simd::math::exp;
+use super::{load, store};
+use crate::simd::math::{exp, softplus};
 use crate::simd::{Kernel, Simd};
-
-/// Floats in the widest vector of any level.
-const MOST_LANES: usize = 16;
 
 /// Some channels of the rows of one sequence.
 pub(crate) struct Scan {
@@ -37,12 +34,13 @@ impl Kernel for ScanRows {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(a: &Scan) {
-        for row in 0..a.rows {
-            let mut at = 0;
-            while at < a.len {
+        // All rows of some channels, then the next: their states and decays stay near.
+        let mut at = 0;
+        while at < a.len {
+            for row in 0..a.rows {
                 one::<S>(a, row, at, a.len - at);
-                at += S::LANES;
             }
+            at += S::LANES;
         }
     }
 }
@@ -50,11 +48,7 @@ impl Kernel for ScanRows {
 #[inline(always)]
 unsafe fn one<S: Simd>(a: &Scan, row: usize, at: usize, n: usize) {
     let place = row * a.stride + at;
-    let mut lanes = [0.0f32; MOST_LANES];
-    for lane in 0..n.min(S::LANES) {
-        lanes[lane] = softplus(*a.dt.add(place + lane));
-    }
-    let (x, dt) = (load::<S>(a.x.add(place), n), S::load(lanes.as_ptr()));
+    let (x, dt) = (load::<S>(a.x.add(place), n), softplus::<S>(load::<S>(a.dt.add(place), n)));
     let new = S::mul(dt, x);
     let mut y = S::mul(load::<S>(a.d.add(at), n), x);
     for k in 0..a.kept {

@@ -29,3 +29,22 @@ pub(crate) unsafe fn tanh<S: Simd>(x: S::V) -> S::V {
     let power = exp::<S>(S::add(x, x));
     S::fma(S::splat(-2.0), S::div(S::splat(1.0), S::add(power, S::splat(1.0))), S::splat(1.0))
 }
+
+/// `ln(1 + e^x)`, within 3e-7 of the truth, relative to it, for `x >= -87.3`; below, the value at the border. Not-a-number stays.
+///
+/// It is `max(x, 0) + ln(1 + u)` with `u = e^-|x|`, and `ln(1 + u) = 2 artanh(s)` with `s = u / (2 + u) <= 1/3`, whose series is taken up to
+/// `s^15 / 15`: what is left out is below 2e-9 of the sum.
+#[inline(always)]
+pub(crate) unsafe fn softplus<S: Simd>(x: S::V) -> S::V {
+    const SERIES: [f32; 8] = [2.0, 2.0 / 3.0, 2.0 / 5.0, 2.0 / 7.0, 2.0 / 9.0, 2.0 / 11.0, 2.0 / 13.0, 2.0 / 15.0];
+    let u = exp::<S>(S::min(x, S::mul(S::splat(-1.0), x)));
+    let s = S::div(u, S::add(u, S::splat(2.0)));
+    let square = S::mul(s, s);
+    let mut sum = S::splat(SERIES[7]);
+    let mut i = 7;
+    while i > 0 {
+        i -= 1;
+        sum = S::fma(sum, square, S::splat(SERIES[i]));
+    }
+    S::fma(sum, s, S::max(S::splat(0.0), x))
+}

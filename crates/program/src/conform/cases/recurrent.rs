@@ -58,19 +58,27 @@ fn scans() -> Vec<Case> {
     let mut cases = Vec::new();
     for (channels, kept) in [(5, 3), (64, 16), (130, 8)] {
         for steps in STEPS {
-            let mut m = Maker::new(cases.len());
-            decays(&mut m, channels, kept);
-            m.vector("d", channels, 1.0);
-            let (mut b, [x, dt, of_b, c]) = m.builder([("x", channels), ("dt", channels), ("b", kept), ("c", kept)]);
-            let out = b.buf("out", Rows::Step, channels);
-            let state = b.slot("scan", channels * kept);
-            let (decay, d) = (b.w("decay"), b.w("d"));
-            b.push("scan".to_owned(), Op::Scan { x, dt, b: of_b, c, decay, d, out, state });
-            let name = format!("scan of {channels} channels by {kept}, {} rows", rows(steps));
-            cases.push(m.case(name, b, (out, channels), steps));
+            cases.push(scan(channels, kept, Gates::Mild, cases.len(), steps));
         }
+        cases.push(scan(channels, kept, Gates::Hard, cases.len(), LONG));
     }
     cases
+}
+
+fn scan(channels: usize, kept: usize, gates: Gates, seed: usize, steps: &[&[usize]]) -> Case {
+    let mut m = Maker::new(seed);
+    decays(&mut m, channels, kept);
+    m.vector("d", channels, 1.0);
+    if gates == Gates::Hard {
+        hard(&mut m, "dt", channels);
+    }
+    let (mut b, [x, dt, of_b, c]) = m.builder([("x", channels), ("dt", channels), ("b", kept), ("c", kept)]);
+    let out = b.buf("out", Rows::Step, channels);
+    let state = b.slot("scan", channels * kept);
+    let (decay, d) = (b.w("decay"), b.w("d"));
+    b.push("scan".to_owned(), Op::Scan { x, dt, b: of_b, c, decay, d, out, state });
+    let name = format!("scan of {channels} channels by {kept}, {gates:?}, {} rows", rows(steps));
+    m.case(name, b, (out, channels), steps)
 }
 
 /// Prompts of many chunks of any length, in pieces that begin and end in the middle of one, and sequences that are at other places.
@@ -93,13 +101,17 @@ impl Gates {
             Gates::Mild => m.vector("decay", heads, -0.5),
             Gates::Hard => {
                 m.plain_vector("decay", heads, || -(3.0 * rng.unit()).exp());
-                for table in tables {
-                    m.table(table, heads, || [-90.0, -12.0, 0.0, 3.0, 40.0][rng.below(5)]);
-                }
+                tables.iter().for_each(|name| hard(m, name, heads));
             }
         }
         m.vector("step", heads, 0.0);
     }
+}
+
+/// A table of gates far from 0.
+fn hard(m: &mut Maker, name: &str, width: usize) {
+    let mut rng = Rng(m.rng.bits());
+    m.table(name, width, || [-90.0, -12.0, 0.0, 3.0, 40.0][rng.below(5)]);
 }
 
 fn ssds() -> Vec<Case> {
