@@ -21,7 +21,7 @@ use crate::ops::head_project::HeadProject;
 use crate::ops::input::Input;
 use crate::ops::latent_append::LatentAppend;
 use crate::ops::linear::{Part, Products};
-use crate::ops::recurrent::{Conv, Delta, Scan, Ssd};
+use crate::ops::recurrent::{Conv, Delta, Lru, Scan, Ssd};
 use crate::ops::rotate_append::{Rotate, RotateAppend};
 use crate::ops::route::{self, Route};
 use crate::ops::{Norm, Ready};
@@ -100,7 +100,9 @@ impl Compiler<'_> {
             }
             Op::Gate { x, gate, by } => Box::new(Gate { x: *x, gate: *gate, by: *by }),
             Op::Factors { x, parts } => Box::new(Factors { x: *x, parts: parts.clone() }),
-            Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } => self.recurrent(op),
+            Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } | Op::Lru { .. } => {
+                self.recurrent(op)
+            }
             Op::Times { x, by, first } => Box::new(Times { x: *x, by: *by, first: *first }),
             Op::Scale { x, by } => Box::new(Scale { x: *x, by: self.tensors[by.0 as usize].to_f32()[0] }),
             Op::Rotate { x, dim, norm, rope, growth } => {
@@ -161,6 +163,11 @@ impl Compiler<'_> {
                 let (step, decay) = (self.floats(*step), self.floats(*decay));
                 let (q, k, v, b, a, heads, out, state) = (*q, *k, *v, *b, *a, *heads, *out, *state);
                 Box::new(Delta { q, k, v, b, a, step, decay, heads, out, state })
+            }
+            Op::Lru { x, input, gate, input_bias, gate_bias, decay, out, state } => {
+                let [input_bias, gate_bias, decay] = [input_bias, gate_bias, decay].map(|w| self.floats(*w));
+                let (x, input, gate, out, state) = (*x, *input, *gate, *out, *state);
+                Box::new(Lru { x, input, gate, input_bias, gate_bias, decay, out, state })
             }
             _ => unreachable!("an op without a state"),
         }

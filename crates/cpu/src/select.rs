@@ -12,6 +12,7 @@ use crate::kernels::delta::{Delta, DeltaRows};
 use crate::kernels::dot::{Dot, Dots};
 use crate::kernels::finish::{Finish, FinishRow};
 use crate::kernels::gate::{Activate, Cap, Gate, Sigmoid, SigmoidGate, SoftCap};
+use crate::kernels::lru::{Lru, LruRows};
 use crate::kernels::prepare::{NormKernel, NormRow, Prepare, PrepareRow};
 use crate::kernels::rotate::{Turn, TurnRow};
 use crate::kernels::scan::{Scan, ScanRows};
@@ -38,6 +39,7 @@ pub(crate) struct Kernels {
     pub(crate) blend: Entry<Blend>,
     pub(crate) conv: Entry<Conv>,
     pub(crate) scan: Entry<Scan>,
+    pub(crate) lru: Entry<Lru>,
     pub(crate) ssd: Entry<Ssd>,
     pub(crate) delta: Entry<Delta>,
     pub(crate) ssd_chunk: Entry<Ssd>,
@@ -59,6 +61,7 @@ impl Kernels {
             blend: entry::<BlendRows>(level),
             conv: entry::<ConvRows>(level),
             scan: entry::<ScanRows>(level),
+            lru: entry::<LruRows>(level),
             ssd: entry::<SsdRows>(level),
             delta: entry::<DeltaRows>(level),
             ssd_chunk: entry::<SsdChunk>(level),

@@ -117,7 +117,12 @@ impl<'a> Compiler<'a> {
                 };
                 Box::new(GateUp::new(library, &self.gather, input, gate, up, ActArgs::of(*act), *out)?)
             }
-            Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } | Op::Factors { .. } => {
+            Op::Conv { .. }
+            | Op::Scan { .. }
+            | Op::Ssd { .. }
+            | Op::Delta { .. }
+            | Op::Lru { .. }
+            | Op::Factors { .. } => {
                 return Err(Trouble::Odd("recurrent layers run on the CPU backend alone".to_owned()));
             }
             Op::Norm { x, norm, part, add, out } => {
@@ -159,7 +164,7 @@ impl<'a> Compiler<'a> {
             Op::Gather { x, out } => {
                 Box::new(GatherRows { kernel: library.kernel("elementwise.cu", "gather", &[])?, x: *x, out: *out })
             }
-            Op::Gate { by: Gating::Silu, .. } => {
+            Op::Gate { by: Gating::Silu | Gating::GeluTanh, .. } => {
                 return Err(Trouble::Odd("its kernel knows sigmoid gates alone".to_owned()));
             }
             Op::Gate { x, gate, by: Gating::Sigmoid } => {

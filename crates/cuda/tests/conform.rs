@@ -62,8 +62,10 @@ fn outputs(case: &Case, backend: &dyn Backend) -> Result<Vec<f32>, CompareError>
 fn is_refused(case: &Case) -> bool {
     let several = |norm: NormW, part: usize| case.program.weight(norm.weight).shape.dims().1 != part;
     case.program.ops.iter().any(|tagged| match &tagged.op {
-        Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } | Op::Factors { .. } => true,
-        Op::Gate { by, .. } => *by == Gating::Silu,
+        Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } | Op::Lru { .. } | Op::Factors { .. } => {
+            true
+        }
+        Op::Gate { by, .. } => *by != Gating::Sigmoid,
         Op::Norm { norm, part, .. } => several(*norm, *part),
         _ => false,
     })

@@ -281,6 +281,7 @@ fn multiplied(program: &Program, op: &Op) -> (Vec<W>, Option<f64>) {
         | Op::Scan { .. }
         | Op::Ssd { .. }
         | Op::Delta { .. }
+        | Op::Lru { .. }
         | Op::Gather { .. } => (Vec::new(), None),
     }
 }

@@ -141,10 +141,14 @@ fn groups(spec: &Spec, layer: usize, found: &Found) -> Option<usize> {
     })
 }
 
-/// How many heads the latent attention of a layer has.
+/// How many heads a layer has whose matrices for heads are stacks.
 fn heads(spec: &Spec, layer: usize) -> usize {
     let branches = spec.layers.get(layer).into_iter().flat_map(|layer| &layer.sublayers).flat_map(|s| &s.branches);
-    let heads = |b: &Branch| if let Mixer::LatentAttention(a) = &b.mixer { Some(a.heads) } else { None };
+    let heads = |b: &Branch| match &b.mixer {
+        Mixer::LatentAttention(a) => Some(a.heads),
+        Mixer::RgLru(l) => Some(l.heads),
+        _ => None,
+    };
     branches.filter_map(heads).next().unwrap_or(1)
 }
 
@@ -192,6 +196,9 @@ impl<'a> Binder<'a> {
             Source::Turns(..) => self.in_turn(&found, &ask),
             Source::Columns(..) => self.columns(&found, &ask),
             Source::Heads(_) => self.of_heads(&found, &ask),
+            Source::Forgetting(_) => {
+                self.changed(&found.tensor, &ask, |value| -8.0 * (value.max(0.0) + (-value.abs()).exp().ln_1p()))
+            }
             Source::MinusExp(_) => self.changed(&found.tensor, &ask, |value| -value.exp()),
             Source::Squeezed(..) | Source::Flat(_) => self.reshaped(&found, &ask),
         }

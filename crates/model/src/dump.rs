@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     Activation, Attention, Branch, CausalConv, DeltaNet, HeadOrder, Keys, LatentAttention, Layer, Lengths, Mamba1,
-    Mamba2, Mixer, Mlp, Moe, Norm, NormKind, Rope, Router, Score, ShortConv, Spec,
+    Mamba2, Mixer, Mlp, Moe, Norm, NormKind, RgLru, Rope, Router, Score, ShortConv, Spec,
 };
 
 impl fmt::Display for Spec {
@@ -93,6 +93,7 @@ impl fmt::Display for Branch {
             Mixer::Mamba1(m) => write!(f, "{}: {m}", norm(self.post, &format!("mamba 1({x})"))),
             Mixer::Mamba2(m) => write!(f, "{}: {m}", norm(self.post, &format!("mamba 2({x})"))),
             Mixer::DeltaNet(d) => write!(f, "{}: {d}", norm(self.post, &format!("delta net({x})"))),
+            Mixer::RgLru(l) => write!(f, "{}: {l}", norm(self.post, &format!("linear recurrence({x})"))),
         }
     }
 }
@@ -165,6 +166,12 @@ impl fmt::Display for CausalConv {
 impl fmt::Display for ShortConv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} channels, {}{}", self.inner, self.conv, if self.bias { ", biases" } else { "" })
+    }
+}
+
+impl fmt::Display for RgLru {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} heads of {}, {}, GeluTanh-gated, biases", self.heads, self.head_dim, self.conv)
     }
 }
 

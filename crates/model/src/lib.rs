@@ -36,6 +36,6 @@ pub use rope::{Lengths, Pairing, Rope, RopeTable};
 pub use spec::{
     Activation, Attention, Branch, CausalConv, DeltaNet, Groups, Growth, Head, HeadOrder, Keys, Latent,
     LatentAttention, LatentMatrices, Layer, Mamba1, Mamba2, Mixer, Mlp, Moe, Norm, NormKind, PerLayer, PerLayerInput,
-    QkNorm, Router, Routing, Score, Shared, ShortConv, Spec, StateNorm, Sublayer,
+    QkNorm, RgLru, Router, Routing, Score, Shared, ShortConv, Spec, StateNorm, Sublayer,
 };
 pub use weights::{Shape, WeightDecl, Weights};

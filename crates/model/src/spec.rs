@@ -11,7 +11,7 @@ use serde::Serialize;
 pub use latent::{LatentAttention, LatentMatrices};
 pub use moe::{Groups, Latent, Moe, Router, Routing, Score, Shared};
 pub use per_layer::{PerLayer, PerLayerInput};
-pub use recurrent::{CausalConv, DeltaNet, HeadOrder, Mamba1, Mamba2, ShortConv, StateNorm};
+pub use recurrent::{CausalConv, DeltaNet, HeadOrder, Mamba1, Mamba2, RgLru, ShortConv, StateNorm};
 
 use crate::Rope;
 
@@ -92,6 +92,8 @@ pub enum Mixer {
     Mamba2(Mamba2),
     /// Linear attention by the gated delta rule.
     DeltaNet(DeltaNet),
+    /// A gated linear recurrence.
+    RgLru(RgLru),
 }
 
 impl Mixer {
@@ -105,6 +107,7 @@ impl Mixer {
             Mixer::ShortConv(_) => "conv",
             Mixer::Mamba1(_) | Mixer::Mamba2(_) => "ssm",
             Mixer::DeltaNet(_) => "delta",
+            Mixer::RgLru(_) => "lru",
         }
     }
 }
@@ -328,6 +331,12 @@ impl From<Mamba1> for Mixer {
 impl From<Mamba2> for Mixer {
     fn from(mamba: Mamba2) -> Self {
         Mixer::Mamba2(mamba)
+    }
+}
+
+impl From<RgLru> for Mixer {
+    fn from(lru: RgLru) -> Self {
+        Mixer::RgLru(lru)
     }
 }
 

@@ -6,7 +6,7 @@ use ffai_checkpoint::{Checkpoint, Tensor};
 
 use crate::{
     Attention, CausalConv, DeltaNet, Keys, LatentAttention, LatentMatrices, Ledger, Mamba1, Mamba2, Mixer, Mlp, Moe,
-    Norm, QkNorm, Result, ShortConv, Spec, Sublayer, check::Binder,
+    Norm, QkNorm, Result, RgLru, ShortConv, Spec, Sublayer, check::Binder,
 };
 
 /// The shape a role asks for.
@@ -127,6 +127,7 @@ impl Decls {
                 Mixer::Mamba1(mamba) => self.mamba1(&at, hidden, mamba),
                 Mixer::Mamba2(mamba) => self.mamba2(&at, hidden, mamba),
                 Mixer::DeltaNet(net) => self.delta(&at, hidden, net),
+                Mixer::RgLru(lru) => self.lru(&at, hidden, lru),
             }
             self.norm(format!("{at}.post_norm"), hidden, branch.post);
         }
@@ -234,6 +235,19 @@ impl Decls {
         self.vector(format!("{at}.step"), heads);
         self.norm(format!("{at}.state_norm"), d.v_dim, Some(d.norm));
         self.matrix(format!("{at}.o"), hidden, values);
+    }
+
+    fn lru(&mut self, at: &str, hidden: usize, l: &RgLru) {
+        let inner = l.inner();
+        for part in ["x", "y"] {
+            self.linear(format!("{at}.{part}"), inner, hidden, true);
+        }
+        self.conv(&format!("{at}.taps"), inner, l.conv);
+        for part in ["input", "gate"] {
+            self.linear(format!("{at}.{part}"), inner, l.head_dim, true);
+        }
+        self.vector(format!("{at}.decay"), inner);
+        self.linear(format!("{at}.o"), hidden, inner, true);
     }
 
     fn mlp(&mut self, at: &str, hidden: usize, m: &Mlp) {

@@ -63,6 +63,17 @@ const LFM2_8B: &str = r#"{
   "routed_scaling_factor": 1.0, "use_cache": true, "use_expert_bias": true, "vocab_size": 65536
 }"#;
 
+const RECURRENT_GEMMA_2B: &str = r#"{
+  "_block_types": ["recurrent", "recurrent", "attention"], "architectures": ["RecurrentGemmaForCausalLM"],
+  "attention_bias": false, "attention_dropout": 0.0, "attention_window_size": 2048, "bos_token_id": 2, "conv1d_width": 4,
+  "embeddings_scale_by_sqrt_dim": true, "eos_token_id": 1, "final_w_init_variance_scale": 0.07692307692307693,
+  "head_dim": 256, "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 2560, "intermediate_size": 15360,
+  "logits_soft_cap": 30.0, "lru_width": 2560, "model_type": "recurrent_gemma", "num_attention_heads": 10,
+  "num_hidden_layers": 26, "num_key_value_heads": 1, "pad_token_id": 0, "partial_rotary_factor": 0.5,
+  "rms_norm_eps": 1e-06, "rope_theta": 10000.0, "torch_dtype": "float32", "use_cache": true, "vocab_size": 256000,
+  "w_init_variance_scale": 0.01
+}"#;
+
 fn spec(config: &str) -> Spec {
     let hparams = Hparams::from_json(Path::new("config.json"), config.as_bytes()).unwrap();
     spec_of(&hparams, Layout::HuggingFace).unwrap()
@@ -109,4 +120,14 @@ fn jamba_attends_in_four_layers_of_32_and_chooses_in_16() {
 fn lfm2_8b_has_its_weights_and_the_corrections_of_its_experts() {
     let corrections = 22 * 32;
     assert_eq!(parameters(&spec(LFM2_8B)), 8_339_929_856 + corrections);
+}
+
+#[test]
+fn recurrent_gemma_2b_attends_in_every_third_layer() {
+    let spec = spec(RECURRENT_GEMMA_2B);
+    let attends = |(i, mixer): (usize, &Mixer)| matches!(mixer, Mixer::Attention(_)).then_some(i / 2);
+    let attending: Vec<_> = mixers(&spec).enumerate().filter_map(attends).collect();
+    assert_eq!(attending, [2, 5, 8, 11, 14, 17, 20, 23]);
+    assert_eq!((spec.embed_scale, spec.head.cap), (50.5, Some(30.0)));
+    assert_eq!(parameters(&spec), 2_682_862_080);
 }

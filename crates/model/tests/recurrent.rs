@@ -66,6 +66,28 @@ fn scans_of_channels_of_sizes_that_make_no_sense_are_refused_by_key() {
 }
 
 #[test]
+fn linear_recurrences_of_sizes_that_make_no_sense_are_refused_by_key() {
+    refused(
+        "recurrent_gemma",
+        &[
+            json!({"lru_width": 0}),
+            json!({"lru_width": 66}),
+            json!({"lru_width": HUGE}),
+            json!({"conv1d_width": 0}),
+            json!({"conv1d_width": HUGE}),
+            json!({"conv1d_width": 1_000, "lru_width": 1 << 24}),
+            json!({"block_types": []}),
+            json!({"block_types": ["recurrent", "full"]}),
+            json!({"attention_window_size": 0}),
+            json!({"intermediate_size": 1}),
+            json!({"hidden_activation": "silu"}),
+            json!({"logits_soft_cap": 0.0}),
+            json!({"logits_soft_cap": -30.0}),
+        ],
+    );
+}
+
+#[test]
 fn scans_of_sizes_that_make_no_sense_are_refused_by_key() {
     let limits = |low: Value, high: Value| json!({"time_step_limit": [low, high]});
     refused(

@@ -193,7 +193,9 @@ impl Builder {
                     "{tag}: parts of a row"
                 );
             }
-            Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } => self.check_recurrent(tag, op),
+            Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } | Op::Lru { .. } => {
+                self.check_recurrent(tag, op);
+            }
             Op::Norm { x, norm, part, add, out } => {
                 let len = self.cols(norm.weight);
                 self.check_norm(tag, Some(*norm), len);
@@ -278,6 +280,12 @@ impl Builder {
                 vector(*decay, heads.v, "decay");
                 assert!(heads.v.is_multiple_of(heads.k), "{tag}: value heads per key head");
                 (state, heads.kept())
+            }
+            Op::Lru { x, input, gate, input_bias, gate_bias, decay, out, state } => {
+                let channels = self.width(*x);
+                [input, gate, out].into_iter().for_each(|buf| width(buf, channels, "channels"));
+                [input_bias, gate_bias, decay].into_iter().for_each(|w| vector(*w, channels, "biases and decay"));
+                (state, channels)
             }
             _ => return,
         };

@@ -147,6 +147,7 @@ impl fmt::Display for Line<'_> {
                 let by = match by {
                     Gating::Sigmoid => "sigmoid",
                     Gating::Silu => "silu",
+                    Gating::GeluTanh => "gelu",
                 };
                 write!(f, "{} = {by}({}) . {}", self.b(*x), self.b(*gate), self.b(*x))
             }
@@ -172,6 +173,18 @@ impl fmt::Display for Line<'_> {
                 self.w(*decay),
                 self.0.weight(*decay).shape,
                 self.w(*d),
+                self.state(*state)
+            ),
+            Op::Lru { x, input, gate, input_bias, gate_bias, decay, out, state } => write!(
+                f,
+                "{} = lru({}, input {} + {}, gate {} + {}, {}), {}",
+                self.b(*out),
+                self.b(*x),
+                self.b(*input),
+                self.w(*input_bias),
+                self.b(*gate),
+                self.w(*gate_bias),
+                self.w(*decay),
                 self.state(*state)
             ),
             Op::Ssd { xbc, dt, step, decay, d, heads, limits, out, state } => write!(

@@ -4,10 +4,12 @@
 //! Ops sit where fusion is natural: the norm before a product, its bias and its residual are fields. A backend that lacks a
 //! fusion runs two kernels.
 
+mod heads;
 mod slot;
 
 use ffai_model::{Activation, Growth, Rope, Routing, WeightDecl};
 
+pub use heads::{HeadMatrices, Heads};
 pub use slot::{DeltaHeads, SlotPart, SlotRef, SsdHeads};
 
 /// A buffer of the program, by index into [`Program::bufs`].
@@ -72,28 +74,6 @@ pub struct Proj {
     pub out: Buf,
 }
 
-/// A matrix for each head, among the rows of one weight: each head has an equal share of them, one head after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeadMatrices {
-    /// `[heads * share, cols]`.
-    pub w: W,
-    /// How many heads there are.
-    pub heads: usize,
-    /// Where in its share a head's matrix begins.
-    pub first: usize,
-    /// How many rows it has.
-    pub rows: usize,
-    /// Whether it is applied transposed: to as many coordinates as it has rows, giving as many as it has columns.
-    pub transposed: bool,
-}
-
-impl HeadMatrices {
-    /// How many coordinates a matrix of so many columns is applied to, and how many it gives.
-    pub fn widths(&self, cols: usize) -> (usize, usize) {
-        if self.transposed { (self.rows, cols) } else { (cols, self.rows) }
-    }
-}
-
 /// The first matrices of one expert.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExpertUp {
@@ -116,17 +96,6 @@ pub struct ExpertDown {
     pub bias: Option<W>,
 }
 
-/// The head layout of an attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heads {
-    /// Query heads.
-    pub q: usize,
-    /// Key and value heads; divides `q`. Query head `h` reads key head `h / (q / kv)`.
-    pub kv: usize,
-    /// Width of a query and key head.
-    pub dim: usize,
-}
-
 /// Where an attention keeps its keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KvRef {
@@ -143,6 +112,8 @@ pub enum Gating {
     Sigmoid,
     /// `x / (1 + exp(-x))`.
     Silu,
+    /// As [`Activation::GeluTanh`].
+    GeluTanh,
 }
 
 /// A rope, by index into [`Program::ropes`].
@@ -466,6 +437,27 @@ pub enum Op {
         /// [`DeltaHeads::kept`] numbers.
         state: SlotRef,
     },
+    /// A linear recurrence with a state of one number for each channel, over the rows of a sequence in order (De et al., 2024): `a =
+    /// exp(decay * sigmoid(gate + gate_bias))`, `h = a * h + sqrt(1 - a^2) * x * sigmoid(input + input_bias)`, `out = h`. At position 0
+    /// `h` is the gated `x` itself.
+    Lru {
+        /// `[Step, channels]`.
+        x: Buf,
+        /// Logits of the gate on the input, `[Step, channels]`.
+        input: Buf,
+        /// Logits of the gate on the decay, `[Step, channels]`.
+        gate: Buf,
+        /// `[channels]`.
+        input_bias: W,
+        /// `[channels]`.
+        gate_bias: W,
+        /// `[channels]`, all below 0.
+        decay: W,
+        /// `[Step, channels]`.
+        out: Buf,
+        /// `channels` numbers.
+        state: SlotRef,
+    },
     /// `out[i] = x[the i-th wanted row]`.
     Gather {
         /// `[Step, width]`.
@@ -584,6 +576,7 @@ impl Op {
             | Op::Scan { out, .. }
             | Op::Ssd { out, .. }
             | Op::Delta { out, .. }
+            | Op::Lru { out, .. }
             | Op::Gather { out, .. } => vec![*out],
             Op::SoftCap { x, .. }
             | Op::Gate { x, .. }

@@ -150,6 +150,9 @@ fn small_models_with_states_print_as_they_did() {
     check("small-jamba", &small("jamba", &jamba));
     let experts = json!({"layer_types": ["conv", "full_attention", "conv", "conv"], "moe_intermediate_size": 32, "num_experts": 8});
     check("small-lfm2_moe", &small("lfm2_moe", &experts));
+    let griffin =
+        json!({"num_key_value_heads": 1, "attention_window_size": 8, "hidden_activation": "gelu_pytorch_tanh"});
+    check("small-recurrent_gemma", &small("recurrent_gemma", &griffin));
     let delta = json!({"head_dim": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
         "linear_value_head_dim": 12, "moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2,
         "shared_expert_intermediate_size": 48});

@@ -14,9 +14,9 @@ DTYPE_NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
 def norms_from_zero(model_type: str) -> bool:
-    """Whether the architecture's norms multiply with one plus their weight: those of the first three Gemmas, and of Qwen 3 Next
-    and 3.5 but for those of delta nets."""
-    if model_type.startswith(("qwen3_next", "qwen3_5")):
+    """Whether the architecture's norms multiply with one plus their weight: those of the first three Gemmas, of
+    RecurrentGemma, and of Qwen 3 Next and 3.5 but for those of delta nets."""
+    if model_type.startswith(("qwen3_next", "qwen3_5", "recurrent_gemma")):
         return True
     return model_type.startswith("gemma") and not model_type.startswith("gemma4")
 

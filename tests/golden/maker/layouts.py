@@ -8,7 +8,7 @@ import numpy as np
 Weights = dict[str, np.ndarray]
 JOINT, KEYS, VALUES = "kv_b_proj", "embed_q", "unembed_out"
 W_NAMES = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
-TAPS = (".conv.weight", ".conv1d.weight")
+TAPS = (".conv_1d.weight", ".conv.weight", ".conv1d.weight")
 
 
 def split(weights: Weights, config: dict[str, Any], joint: bool = False) -> Weights:

@@ -73,6 +73,8 @@ KNOWN = [
     ("mamba2/gguf_*", "transformers reads no GGUF of it"),
     ("qwen3_next/gguf_*", "transformers reads no GGUF of it"),
     ("mamba/sparse_config", "mlx-lm needs keys that are absent here"),
+    ("recurrent_gemma/bf16", "mlx-lm does not round the factor of embeddings to bf16 (1e-3)"),
+    ("recurrent_gemma/sparse_config", "mlx-lm needs keys that are absent here"),
     ("jamba/bf16", "mlx-lm divides gates by their sum"),
     ("jamba/mlx_4bit_g32", "mlx-lm divides gates by their sum"),
     ("jamba/gguf_*", "transformers does not read the architecture from GGUF"),

@@ -39,6 +39,9 @@ def _random(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.n
         return np.maximum(mean + NORM_SPREAD * values, 0.2).astype(np.float32)
     if name.endswith(("layernorm_1.weight", "layernorm_2.weight", "scale", "_scalar", "norm_f.weight", ".D")):
         return np.maximum(1.0 + NORM_SPREAD * values, 0.2).astype(np.float32)
+    if name.endswith(".recurrent_param"):
+        # Such that a state lasts for some tokens.
+        return 0.5 * values - np.float32(3)
     if name.endswith(".bias"):
         return np.float32(BIAS_STD) * values
     gain = next(gain for pattern, gain in GAINS if fnmatch(name, pattern))

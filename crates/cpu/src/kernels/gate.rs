@@ -1,6 +1,7 @@
 //! Functions of numbers: the activation of an MLP, sigmoid gates, soft caps.
 
 use ffai_model::Activation;
+use ffai_program::Gating;
 
 use crate::simd::math::{exp, tanh};
 use crate::simd::{Kernel, Simd};
@@ -40,13 +41,13 @@ impl Kernel for Activate {
     }
 }
 
-/// `x = sigmoid(gate) * x`, or `x = silu(gate) * x`.
+/// `x = sigmoid(gate) * x`, or with another function of the gate.
 pub(crate) struct Sigmoid {
     /// `[len]`, or one for all.
     pub(crate) gate: *const f32,
     pub(crate) each: bool,
-    /// Whether the logits are factors too.
-    pub(crate) silu: bool,
+    /// The function.
+    pub(crate) by: Gating,
     /// `[len]`.
     pub(crate) x: *mut f32,
     pub(crate) len: usize,
@@ -63,21 +64,24 @@ impl Kernel for SigmoidGate {
         let mut at = 0;
         while at + S::LANES <= a.len {
             let gate = if a.each { S::load(a.gate.add(at)) } else { S::splat(*a.gate) };
-            S::store(a.x.add(at), gated::<S>(S::load(a.x.add(at)), gate, a.silu));
+            S::store(a.x.add(at), gated::<S>(S::load(a.x.add(at)), gate, a.by));
             at += S::LANES;
         }
         if at < a.len {
             let rest = a.len - at;
             let gate = if a.each { S::load_first(a.gate.add(at), rest) } else { S::splat(*a.gate) };
-            S::store_first(a.x.add(at), rest, gated::<S>(S::load_first(a.x.add(at), rest), gate, a.silu));
+            S::store_first(a.x.add(at), rest, gated::<S>(S::load_first(a.x.add(at), rest), gate, a.by));
         }
     }
 }
 
 #[inline(always)]
-unsafe fn gated<S: Simd>(x: S::V, gate: S::V, silu: bool) -> S::V {
-    let x = if silu { S::mul(x, gate) } else { x };
-    S::div(x, one_and_exp::<S>(gate, -1.0))
+unsafe fn gated<S: Simd>(x: S::V, gate: S::V, by: Gating) -> S::V {
+    match by {
+        Gating::Sigmoid => S::div(x, one_and_exp::<S>(gate, -1.0)),
+        Gating::Silu => S::div(S::mul(x, gate), one_and_exp::<S>(gate, -1.0)),
+        Gating::GeluTanh => activate::<S>(Activation::GeluTanh, gate, Some(x)),
+    }
 }
 
 /// `x = cap * tanh(x / cap)`.

@@ -19,6 +19,7 @@ pub(crate) mod delta;
 pub(crate) mod dot;
 pub(crate) mod finish;
 pub(crate) mod gate;
+pub(crate) mod lru;
 pub(crate) mod prepare;
 pub(crate) mod rotate;
 pub(crate) mod scan;

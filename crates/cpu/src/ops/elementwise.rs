@@ -82,7 +82,7 @@ impl Ready for Gate {
             for part in 0..parts {
                 let gate = machine.ptr(self.gate).wrapping_add(row * gates + part);
                 let x = machine.ptr(self.x).wrapping_add(row * width + part * len);
-                let sigmoid = Sigmoid { gate, each: gates == width, silu: self.by == Gating::Silu, x, len };
+                let sigmoid = Sigmoid { gate, each: gates == width, by: self.by, x, len };
                 // SAFETY: the row lies in its buffers and is this thread's.
                 unsafe { (machine.kernels.sigmoid)(&sigmoid) };
             }

@@ -94,6 +94,45 @@ impl Ready for Scan {
     }
 }
 
+/// A linear recurrence of channels.
+pub(crate) struct Lru {
+    pub(crate) x: Buf,
+    pub(crate) input: Buf,
+    pub(crate) gate: Buf,
+    pub(crate) input_bias: Vec<f32>,
+    pub(crate) gate_bias: Vec<f32>,
+    pub(crate) decay: Vec<f32>,
+    pub(crate) out: Buf,
+    pub(crate) state: SlotRef,
+}
+
+impl Ready for Lru {
+    fn run(&self, machine: &Machine, inputs: &StepInputs) {
+        let channels = machine.buf(self.x).width;
+        each(machine, inputs, channels.div_ceil(CHANNELS), self.state, |_, seq, row, part, state| {
+            let first = part * CHANNELS;
+            let at = |buf: Buf| machine.ptr(buf).wrapping_add(row * channels + first);
+            let lru = kernels::lru::Lru {
+                x: at(self.x),
+                input: at(self.input),
+                gate: at(self.gate),
+                rows: seq.rows,
+                stride: channels,
+                len: CHANNELS.min(channels - first),
+                positions: inputs.positions[row..].as_ptr(),
+                input_bias: self.input_bias[first..].as_ptr(),
+                gate_bias: self.gate_bias[first..].as_ptr(),
+                decay: self.decay[first..].as_ptr(),
+                state: state.wrapping_add(first),
+                out: at(self.out),
+            };
+            // SAFETY: the sequence's rows lie in the buffers, whose widths and the state's the program's builder saw to, and have
+            // a position each; no other thread has these channels of the sequence.
+            unsafe { (machine.kernels.lru)(&lru) };
+        });
+    }
+}
+
 /// A selective scan of heads.
 pub(crate) struct Ssd {
     pub(crate) xbc: Buf,

@@ -5,7 +5,7 @@ use ffai_checkpoint::{Float, Storage, Tensor};
 use ffai_cpu::Cpu;
 use ffai_model::{
     Activation, Attention, CausalConv, DeltaNet, Groups, Head, HeadOrder, Latent, LatentAttention, LatentMatrices,
-    Layer, Mamba1, Mamba2, Mixer, Mlp, Moe, Norm, Pairing, QkNorm, Rope, Router, Routing, Score, Shape, Shared,
+    Layer, Mamba1, Mamba2, Mixer, Mlp, Moe, Norm, Pairing, QkNorm, RgLru, Rope, Router, Routing, Score, Shape, Shared,
     ShortConv, Spec, StateNorm,
 };
 use ffai_program::conform::{Bag, Rng, random_tensor};
@@ -192,7 +192,7 @@ fn decay(role: &str, (rows, cols): (usize, usize), rng: &mut Rng) -> Tensor {
 }
 
 /// One of each mixer with a state.
-fn recurrent() -> [Mixer; 3] {
+fn recurrent() -> [Mixer; 4] {
     let conv = CausalConv { kernel: 4, bias: true };
     let norm = Norm::rms(1e-5);
     let gated = StateNorm { norm, part: 96, gate_first: true };
@@ -213,6 +213,7 @@ fn recurrent() -> [Mixer; 3] {
         }
         .into(),
         DeltaNet { k_heads: 2, v_heads: 4, k_dim: 64, v_dim: 64, conv, norm, order: HeadOrder::Grouped }.into(),
+        RgLru { heads: 4, head_dim: 64, conv }.into(),
     ]
 }
 

@@ -28,6 +28,7 @@ mod phi3;
 mod phimoe;
 mod qwen;
 mod qwen_next;
+mod recurrent_gemma;
 mod seed;
 mod smollm3;
 mod ssd;
@@ -256,6 +257,9 @@ pub const FAMILIES: &[Family] = &[
         .ignoring(gemma4::IGNORED)
         .quantizing(ROUTER_IN_8_BITS)
         .written(&gemma4::WRITTEN),
+    Family::new("recurrent_gemma", "RecurrentGemma", recurrent_gemma::spec)
+        .not_in_gguf()
+        .names(recurrent_gemma::HF, &[]),
     Family::new("mixtral", "Mixtral", mixtral::spec).in_gguf_as("llama").names(mixtral::HF, &[]),
     Family::new("qwen2_moe", "Qwen 1.5 and 2 (mixtures)", qwen::qwen2_moe)
         .in_gguf_as("qwen2moe")

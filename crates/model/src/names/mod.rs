@@ -44,6 +44,8 @@ pub enum Source {
     Heads(&'static str),
     /// It is minus the exponential of the tensor.
     MinusExp(&'static str),
+    /// It is `-8 ln(1 + e^x)` of the tensor.
+    Forgetting(&'static str),
     /// It is the tensor, whose dimensions of length 1 do not count, or some rows of it, in which these roles lie one after the other.
     Squeezed(&'static str, &'static [&'static str]),
     /// It is the plain numbers of the tensor one after the other, whatever its shape (a vector in rows of groups).
@@ -167,6 +169,7 @@ impl Names {
             | Source::Centred(tensor)
             | Source::OverRoot(tensor)
             | Source::MinusExp(tensor)
+            | Source::Forgetting(tensor)
             | Source::Flat(tensor)
             | Source::Heads(tensor) => (tensor, &[]),
             Source::Ones => ("", &[]),

@@ -82,6 +82,19 @@ pub struct StateNorm {
     pub gate_first: bool,
 }
 
+/// A gated linear recurrence over single numbers (De et al., 2024). `x` and `y` are products of the input; `x = conv(x)`; its heads are
+/// multiplied with a matrix each for the logits of two gates, `i` and `r`; `a = exp(decay * sigmoid(r))`, `h = a h + sqrt(1 - a^2)
+/// sigmoid(i) x`; the output is `out(h * gelu(y))`. All products have biases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RgLru {
+    /// Heads of the gates' products.
+    pub heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// The convolution.
+    pub conv: CausalConv,
+}
+
 /// Linear attention by the gated delta rule (Yang et al., 2024). `q`, `k`, `v`, `z`, `b` and `a` are products of the input; q, k and v are
 /// `silu(conv(..))`, the heads of q and k of length 1 and q over the square root of `k_dim`; `g = exp(A softplus(a + bias))`;
 /// `S = g S`, `S = S + k (sigmoid(b) (v - S^T k))^T`, `y = S^T q`. The output is `out(norm(y) * silu(z))`, the norm over each value head.
@@ -121,6 +134,13 @@ impl Mamba2 {
     /// Channels of the convolution: those of `x`, `B` and `C`.
     pub fn conv_width(&self) -> usize {
         self.inner() + 2 * self.groups * self.state
+    }
+}
+
+impl RgLru {
+    /// Channels.
+    pub fn inner(&self) -> usize {
+        self.heads * self.head_dim
     }
 }
 

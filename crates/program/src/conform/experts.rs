@@ -184,10 +184,12 @@ fn gates() -> Vec<Case> {
         let name = match by {
             Gating::Sigmoid => "gate",
             Gating::Silu => "silu gate",
+            Gating::GeluTanh => "gelu gate",
         };
         m.case(format!("{name} of {width} by {parts}"), b, (x, width), &[&[1, 10]])
     };
     let sigmoid = [(7, 1), (130, 1), (12, 4), (64, 64), (33, 33)].map(|(width, parts)| (width, parts, Gating::Sigmoid));
     let silu = [(130, 1), (12, 4), (33, 33)].map(|(width, parts)| (width, parts, Gating::Silu));
-    sigmoid.into_iter().chain(silu).map(case).collect()
+    let gelu = [(130, 1), (33, 33)].map(|(width, parts)| (width, parts, Gating::GeluTanh));
+    sigmoid.into_iter().chain(silu).chain(gelu).map(case).collect()
 }

@@ -122,6 +122,7 @@ fn residual_step(b: &mut Builder, layer: usize, x: Buf, spec: &Spec, sublayer: &
             Mixer::Mamba1(m) => recurrent::mamba1(b, layer, x, norm, *m, residual),
             Mixer::Mamba2(m) => recurrent::mamba2(b, layer, x, norm, *m, residual),
             Mixer::DeltaNet(d) => recurrent::delta(b, layer, x, norm, *d, residual),
+            Mixer::RgLru(l) => recurrent::lru(b, layer, x, norm, *l, residual),
             Mixer::PerLayerInput(p) => per_layer::lower(b, (layer, spec.layers.len()), x, norm, p, residual),
         }
     }

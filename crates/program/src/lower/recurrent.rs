@@ -1,9 +1,9 @@
 //! Mixers with a state of fixed size: products, the convolution, the recurrence, the gate, the product back.
 
-use ffai_model::{Activation, DeltaNet, Mamba1, Mamba2, ShortConv, StateNorm};
+use ffai_model::{Activation, DeltaNet, Mamba1, Mamba2, RgLru, ShortConv, StateNorm};
 
 use super::Residual;
-use crate::{Buf, Builder, DeltaHeads, Gating, NormW, Op, Proj, Rows, SsdHeads};
+use crate::{Buf, Builder, DeltaHeads, Gating, HeadMatrices, NormW, Op, Proj, Rows, SsdHeads};
 
 pub(super) fn short_conv(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, c: ShortConv, residual: Residual) {
     let at = format!("layers.{layer}.conv");
@@ -86,6 +86,28 @@ pub(super) fn delta(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, 
     let (step, decay) = (w(b, "step"), w(b, "decay"));
     b.push(tag("rule"), Op::Delta { q, k, v, b: of_b, a: of_a, step, decay, heads, out, state });
     gated_norm(b, &tag, (out, z), &at, Some(StateNorm { norm: d.norm, part: d.v_dim, gate_first: false }));
+    residual.end(b, &tag("o"), out, &format!("{at}.o"), &at);
+}
+
+pub(super) fn lru(b: &mut Builder, layer: usize, x: Buf, norm: Option<NormW>, l: RgLru, residual: Residual) {
+    let at = format!("layers.{layer}.lru");
+    let tag = |step: &str| format!("L{layer}.lru.{step}");
+    let w = |b: &Builder, role: &str| b.w(&format!("{at}.{role}"));
+    let [input, y] = project(b, (&tag("in"), &at), x, norm, [("x", l.inner()), ("y", l.inner())]);
+    let x = conv(b, &tag("taps"), &format!("{at}.taps"), input, ("conv", None));
+    let mut gate = |part: &str, name| {
+        let out = b.buf(name, Rows::Step, l.inner());
+        let w = w(b, part);
+        let matrices = HeadMatrices { w, heads: l.heads, first: 0, rows: l.head_dim, transposed: true };
+        b.push(tag(part), Op::HeadProject { x, matrices, out });
+        out
+    };
+    let (input, gate) = (gate("input", "lru_input"), gate("gate", "lru_gate"));
+    let out = b.buf("scanned", Rows::Step, l.inner());
+    let state = b.slot(&tag("lru"), l.inner());
+    let (input_bias, gate_bias, decay) = (w(b, "input_bias"), w(b, "gate_bias"), w(b, "decay"));
+    b.push(tag("lru"), Op::Lru { x, input, gate, input_bias, gate_bias, decay, out, state });
+    b.push(tag("y"), Op::Gate { x: out, gate: y, by: Gating::GeluTanh });
     residual.end(b, &tag("o"), out, &format!("{at}.o"), &at);
 }
 

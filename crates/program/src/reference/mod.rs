@@ -140,6 +140,7 @@ impl Interpreter {
                 let factor = |g: f32| match by {
                     Gating::Sigmoid => linear::sigmoid(g),
                     Gating::Silu => g * linear::sigmoid(g),
+                    Gating::GeluTanh => linear::gated(Activation::GeluTanh, g, None),
                 };
                 let parts = self.bufs[x.0 as usize].chunks_exact_mut(width);
                 parts.zip(gates).for_each(|(part, g)| part.iter_mut().for_each(|x| *x *= factor(g)));
@@ -181,6 +182,7 @@ impl Interpreter {
             Op::Attend { .. } => self.attend(op, inputs),
             Op::Conv { .. } => self.conv(op, inputs),
             Op::Scan { .. } => self.scan(op, inputs),
+            Op::Lru { .. } => self.lru(op, inputs),
             Op::Ssd { .. } => self.ssd(op, inputs),
             Op::Delta { .. } => self.delta(op, inputs),
             Op::Gather { x, out } => self.gather(*x, *out, inputs),

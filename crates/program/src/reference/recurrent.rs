@@ -88,6 +88,24 @@ impl Interpreter {
         });
     }
 
+    /// The state is `[channels]`.
+    pub(super) fn lru(&mut self, op: &Op, inputs: &StepInputs) {
+        let Op::Lru { x, input, gate, input_bias, gate_bias, decay, out, state } = op else { return };
+        let [input_bias, gate_bias, decay] = [input_bias, gate_bias, decay].map(|w| self.numbers(*w));
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        self.each_token(inputs, *state, *out, |this, row, h| {
+            let [x, input, gate] = [x, input, gate].map(|buf| wide(this.row(*buf, row)));
+            for i in 0..x.len() {
+                let log = decay[i] * sigmoid(gate[i] + gate_bias[i]);
+                let first = inputs.positions[row] == 0;
+                let (keeps, share) = if first { (0.0, 1.0) } else { (log.exp(), (-(2.0 * log).exp_m1()).sqrt()) };
+                let new = x[i] * sigmoid(input[i] + input_bias[i]);
+                h[i] = (keeps * f64::from(h[i]) + share * new) as f32;
+            }
+            h.to_vec()
+        });
+    }
+
     /// The state is `[heads, dim, state]`.
     pub(super) fn ssd(&mut self, op: &Op, inputs: &StepInputs) {
         let Op::Ssd { xbc, dt, step, decay, d, heads, limits, out, state } = op else { return };

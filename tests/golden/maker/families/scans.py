@@ -141,6 +141,52 @@ JAMBA_MIXED = Mlx(4, 32, "bf16", {"*.router": (8, 32), "*.down_proj": (6, 32), "
 # Of three layers the second attends and the third has the mixture.
 JAMBA_BLOCKS = {**JAMBA_WIDE, "attn_layer_period": 3, "expert_layer_offset": 2, "expert_layer_period": 3, "num_hidden_layers": 3, "vocab_size": 112}
 
+GRIFFIN = {
+    **COMMON,
+    "model_type": "recurrent_gemma",
+    "attention_bias": False,
+    "attention_window_size": 6,
+    "block_types": ["recurrent", "recurrent", "attention"],
+    "conv1d_width": 4,
+    "embeddings_scale_by_sqrt_dim": True,
+    "hidden_act": DROP,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "intermediate_size": 40,
+    "logits_soft_cap": 30.0,
+    "lru_width": 24,
+    "max_position_embeddings": DROP,
+    "num_attention_heads": 3,
+    "num_hidden_layers": 3,
+    "num_key_value_heads": 1,
+    "partial_rotary_factor": 0.5,
+    # mlx-lm has this one for all norms but the last.
+    "rms_norm_eps": 1e-05,
+}
+GRIFFIN_SPARSE = {
+    "attention_bias": True,
+    "block_types": ["attention", "recurrent"],
+    "conv1d_width": 3,
+    "hidden_size": 12,
+    "intermediate_size": 20,
+    "logits_soft_cap": 5.0,
+    "lru_width": 18,
+    "num_hidden_layers": 2,
+    "num_key_value_heads": DROP,
+    "partial_rotary_factor": DROP,
+    "rms_norm_eps": 1e-06,
+    "tie_word_embeddings": False,
+}
+GRIFFIN_WIDE = {
+    "block_types": ["recurrent", "attention"],
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "lru_width": None,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+    "vocab_size": 40,
+}
+GRIFFIN_MIXED = Mlx(4, 32, "bf16", {"*.down_proj": (6, 32), "*.linear_out": (8, 32), "*.rg_lru.*": None})
+
 CASES: list[Case] = [
     *plain_cases("mamba", MAMBA, {
         "bf16": ({}, "bf16", 24),
@@ -158,6 +204,11 @@ CASES: list[Case] = [
         "sparse_config": (LFM2_SPARSE, "f16", 24),
         "mlx_4bit_g32": (LFM2_WIDE, LFM2_MIXED, 24),
         "gguf_q8_0": (LFM2_BLOCKS, Gguf("Q8_0", "qwen2"), 24),
+    }),
+    *plain_cases("recurrent_gemma", GRIFFIN, {
+        "bf16": ({}, "bf16", 24),
+        "sparse_config": (GRIFFIN_SPARSE, "bf16", 24),
+        "mlx_4bit_g32": (GRIFFIN_WIDE, GRIFFIN_MIXED, 24),
     }),
     *plain_cases("jamba", JAMBA, {
         "bf16": ({}, "bf16", 24),

@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn cases() -> Vec<Case> {
-    [convolutions(), scans(), ssds(), deltas(), factors()].concat()
+    [convolutions(), scans(), ssds(), deltas(), lrus(), factors()].concat()
 }
 
 /// One row, sequences that come and go, prompts in pieces shorter and longer than a block of any chunked form.
@@ -112,6 +112,28 @@ impl Gates {
 fn hard(m: &mut Maker, name: &str, width: usize) {
     let mut rng = Rng(m.rng.bits());
     m.table(name, width, || [-90.0, -12.0, 0.0, 3.0, 40.0][rng.below(5)]);
+}
+
+fn lrus() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for channels in [5, 64, 130] {
+        for steps in STEPS {
+            let mut m = Maker::new(cases.len());
+            let mut rng = m.rng.clone();
+            m.plain_vector("decay", channels, || -(1.5 * rng.unit()).exp());
+            m.vector("input_bias", channels, 0.0);
+            m.vector("gate_bias", channels, 0.0);
+            let (mut b, [x, input, gate]) = m.builder([("x", channels), ("input", channels), ("gate", channels)]);
+            let out = b.buf("out", Rows::Step, channels);
+            b.slot("nobody", 3);
+            let state = b.slot("lru", channels);
+            let (input_bias, gate_bias, decay) = (b.w("input_bias"), b.w("gate_bias"), b.w("decay"));
+            b.push("lru".to_owned(), Op::Lru { x, input, gate, input_bias, gate_bias, decay, out, state });
+            let name = format!("lru of {channels} channels, {} rows", rows(steps));
+            cases.push(m.case(name, b, (out, channels), steps));
+        }
+    }
+    cases
 }
 
 fn ssds() -> Vec<Case> {
