@@ -1,0 +1,96 @@
+//! One small real model through every width that `ffai convert` writes: each generates, computes what its files mean, and stays as
+//! near to bf16 as it was when docs/quantization.md was written.
+//!
+//! One width is always tested. All of them take minutes, so that is done where `FFAI_SWEEP` is set. The model is fetched by pip when
+//! it is not in the cache; without a network the tests say that they were skipped.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+
+use ffai::{
+    Description, Device, Error, GenerateOptions, LoadOptions, Model, Prompt,
+    convert::{Options, Recipe, Width, convert},
+    measure::{Float, Microscaled, Subject, VerifyOptions, Window, backend, compare, verify},
+};
+use tempfile::TempDir;
+
+const TEXT: &str = include_str!("../../cli/src/alice.txt");
+const GROUP: u32 = 64;
+
+/// A width, and the mean divergence from bf16 in nats that it may have: a fifth more than was measured.
+type Case = (Width, f64);
+
+fn cases() -> Vec<Case> {
+    let affine = [(8, 0.0), (6, 0.0), (5, 0.0), (4, 0.0), (3, 0.0), (2, 0.0)];
+    let modes = [(Microscaled::Mxfp8, 0.0), (Microscaled::Nvfp4, 0.0), (Microscaled::Mxfp4, 0.0)];
+    let recipes = [0.0, 0.0, 0.0, 0.0];
+    let affine = affine.map(|(bits, bound)| (Width::affine(bits, GROUP), bound));
+    let modes = modes.map(|(mode, bound)| (Width::mode(mode), bound));
+    let recipes = Recipe::ALL.into_iter().zip(recipes).map(|(recipe, bound)| (Width::Recipe(recipe, GROUP), bound));
+    affine.into_iter().chain(modes).chain(recipes).collect()
+}
+
+/// The model in bf16; none where it cannot be fetched.
+fn truth() -> Option<TempDir> {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { width: Width::Plain, dtype: Some(Float::BF16), ..Options::default() };
+    match convert("smollm2", &folder.path().join("bf16"), &options, &mut |_| {}, &mut |_, _| {}) {
+        Ok(_) => Some(folder),
+        Err(error @ Error::Checkpoint(ffai_checkpoint::Error::Fetch { .. })) => {
+            eprintln!("SKIPPED: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn open(folder: &Path) -> Description {
+    Description::open(folder.to_str().unwrap(), &mut |_| {}).unwrap()
+}
+
+/// The mean divergence from bf16 in nats of a width, once everything else about it is right.
+fn divergence(truth: &Path, width: Width) -> f64 {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("model");
+    let options = Options { width, ..Options::default() };
+    convert(truth.to_str().unwrap(), &folder, &options, &mut |_| {}, &mut |_, _| {}).unwrap();
+    let (exact, model) = (open(truth), open(&folder));
+    let tokens = model.encode(&Prompt::Raw(TEXT.into()), &GenerateOptions::default()).unwrap();
+    let on = |device| backend(&LoadOptions { device, ..LoadOptions::default() }).unwrap();
+    let (cpu, slow) = (on(Device::Cpu), on(Device::Reference));
+    let fast = Subject { program: &model.program, weights: &model.weights, backend: &*cpu };
+    let options = VerifyOptions { decode: 4, ..VerifyOptions::default() };
+    let verified = verify(fast, Subject { backend: &*slow, ..fast }, &tokens[..24], &options, &mut |_, _| {}).unwrap();
+    assert!(verified.passed, "{width:?}: {verified:?}");
+    let exact = Subject { program: &exact.program, weights: &exact.weights, backend: &*cpu };
+    let window = Window { context: 512, stride: 512 };
+    let compared = compare(exact, fast, &tokens, window, &mut |_, _| {}).unwrap();
+    let model = Model::load(folder.to_str().unwrap()).unwrap();
+    let answer = model.generate("Name a color.", &GenerateOptions::greedy().max_tokens(8)).unwrap();
+    assert!(!answer.completion().unwrap().tokens.is_empty(), "{width:?}");
+    compared.mean_kl.0
+}
+
+fn check(cases: &[Case]) {
+    let Some(scratch) = truth() else { return };
+    let truth = scratch.path().join("bf16");
+    let found: Vec<(Width, f64, f64)> =
+        cases.iter().map(|&(width, bound)| (width, divergence(&truth, width), bound)).collect();
+    let beyond: Vec<_> = found.iter().filter(|(_, kl, bound)| kl > bound).collect();
+    assert!(beyond.is_empty(), "further from bf16 than they may be (width, nats, bound): {beyond:#?}");
+}
+
+#[test]
+fn eight_bits_stay_near_to_bf16() {
+    check(&cases()[..1]);
+}
+
+#[test]
+fn every_width_stays_as_near_to_bf16_as_it_was() {
+    #[expect(clippy::disallowed_methods, reason = "who runs the tests says so in the environment")]
+    if std::env::var_os("FFAI_SWEEP").is_none() {
+        eprintln!("SKIPPED: set FFAI_SWEEP to test all widths");
+        return;
+    }
+    check(&cases());
+}
