@@ -11,7 +11,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 
 from .experts import stacked, unstacked
-from . import layouts, scans, states, two_kinds
+from . import factors, layouts, mixed, scans, states, two_kinds
 from .case import is_norm_from_zero, norms_from_zero
 from .vocabulary import add_tokenizer
 
@@ -72,6 +72,7 @@ NAMES = [
     ("model.layers.#.mlp.shared_expert_gate.", "blk.#.ffn_gate_inp_shexp."),
     *((f"model.layers.#.mlp.shared_expert{s}.{p}_proj.", f"blk.#.ffn_{p}_shexp.") for s in ("", "s") for p in EXPERTS),
     *two_kinds.NAMES,
+    *mixed.NAMES,
     *states.NAMES,
     *scans.NAMES,
 ]
@@ -134,7 +135,7 @@ HALVES = {
 }
 # Architectures whose q and k rows are stored with the two halves of each head interleaved, and by which head count.
 HEADS = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
-PERMUTED = {name: HEADS for name in ("llama", "smollm3", "granite", "granitemoe", "mixtral", "internlm2", "ministral3")}
+PERMUTED = {name: HEADS for name in ("llama", "smollm3", "granite", "granitemoe", "mixtral", "internlm2", "ministral3", *mixed.PERMUTED)}
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,8 @@ class Gguf:
             add_rope_factors(writer, config, scaling)
         if scaling.get("rope_type") == "proportional":
             writer.add_tensor("rope_freqs.weight", two_kinds.factors(config, scaling))
-        parts = states.split(weights, config, self.packed)
+        whole = factors.fold(weights, config, True)
+        parts = states.split(whole, config, self.packed)
         cut = layouts.split(parts, config, self.joint)
         stays = lambda name: two_kinds.stays_fused(name) or self.fused and name.endswith("experts.gate_up_proj")  # noqa: E731
         fused = {name: value for name, value in cut.items() if stays(name)}
@@ -185,7 +187,8 @@ class Gguf:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        return states.joined(layouts.joined({**unstacked(stored, single), **stored}, parts, config), weights, config)
+        back = states.joined(layouts.joined({**unstacked(stored, single), **stored}, parts, config), whole, config)
+        return factors.unfold(back, config, True)
 
     def _type(self, name: str, value: np.ndarray) -> Type:
         plain = ("conv.weight", "conv1d.weight", "_norm.weight")
@@ -225,7 +228,7 @@ class Gguf:
         writer.add_block_count(config["num_hidden_layers"])
         writer.add_context_length(config["max_position_embeddings"])
         writer.add_embedding_length(config["hidden_size"])
-        writer.add_feed_forward_length(two_kinds.inner(config))
+        writer.add_feed_forward_length(mixed.inner(config) or two_kinds.inner(config))
         writer.add_head_count(config["num_attention_heads"])
         if config["num_attention_heads"]:
             writer.add_head_count_kv(key_heads(config, self.joint))
@@ -255,7 +258,8 @@ class Gguf:
             self._add_latent(writer, config)
         if "routed_scaling_factor" in config:
             # What llama.cpp knows of other routers than a softmax it reads from the file.
-            writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+            if config["model_type"] != "nemotron_h":
+                writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
             writer.add_expert_weights_norm(config["norm_topk_prob"])
             writer.add_expert_weights_scale(config["routed_scaling_factor"])
         if "global_head_dim" in config:
@@ -278,6 +282,8 @@ def key_heads(config: dict[str, Any], joint: bool) -> int | list[int]:
         return 1
     if "conv" in config.get("layer_types", []):
         return [0 if kind == "conv" else config["num_key_value_heads"] for kind in config["layer_types"]]
+    if some := mixed.attends(config):
+        return [config["num_key_value_heads"] if attends else 0 for attends in some]
     if config["model_type"] == "jamba":
         return scans.key_heads(config)
     return two_kinds.key_heads(config)
@@ -326,7 +332,7 @@ def llama3_factors(config: dict[str, Any], scaling: dict[str, Any]) -> np.ndarra
 
 def architecture(config: dict[str, Any]) -> str:
     """The name in `general.architecture`."""
-    return ARCHITECTURES.get(config["model_type"], config["model_type"])
+    return mixed.architecture(config) or ARCHITECTURES.get(config["model_type"], config["model_type"])
 
 
 def gguf_name(name: str, arch: str) -> str:

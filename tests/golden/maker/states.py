@@ -6,7 +6,7 @@ from typing import Any
 import gguf
 import numpy as np
 
-from . import scans
+from . import mixed, scans
 
 Weights = dict[str, np.ndarray]
 Config = dict[str, Any]
@@ -62,8 +62,10 @@ def split(weights: Weights, config: Config, packed: bool) -> Weights:
             out[name] = _column(-np.exp(tiled(name, value, config)), config)
         elif name.endswith(".D"):
             out[name] = _column(value, config)
-        elif name.endswith("mixer.norm.weight"):
+        elif name.endswith("mixer.norm.weight") and config["model_type"] == "mamba2":
             out[name] = value.reshape(config["n_groups"], -1)
+        elif config["model_type"] in mixed.KEYS:
+            out |= mixed.split(name, value, config)
         else:
             out[name] = tiled(name, value, config)
     return out
@@ -81,6 +83,8 @@ def joined(stored: Weights, like: Weights, config: Config) -> Weights:
             rows = np.concatenate([part.reshape(heads, -1, hidden) for part in parts], axis=1)
         elif name.endswith("A_log"):
             rows = np.log(-tiled(name, stored[name].reshape(-1), config, back=True))
+        elif config["model_type"] in mixed.KEYS:
+            rows = mixed.joined(name, stored)
         else:
             rows = tiled(name, stored[name], config, back=True)
         return rows.reshape(like[name].shape)
@@ -97,7 +101,7 @@ def _bounds(config: Config) -> list[int]:
 
 def _column(value: np.ndarray, config: Config) -> np.ndarray:
     """As the vectors of scans are kept."""
-    return value[:, None] if config["model_type"] == "mamba2" else value
+    return value[:, None] if config["model_type"] in ("mamba2", *mixed.KEYS) else value
 
 
 def tiled(name: str, value: np.ndarray, config: Config, back: bool = False) -> np.ndarray:
@@ -128,7 +132,7 @@ def sections(config: Config) -> list[int]:
 def usual(config: Config) -> Config:
     """The config with those of its keys that most have: a model without attention is said to have no heads."""
     if config["model_type"] not in ("mamba2", *scans.ALONE):
-        return config
+        return mixed.usual(config)
     others = {key: value for key, value in config.items() if key != "head_dim"}
     zeros = {"num_attention_heads": 0, "intermediate_size": 0}
     return {**others, **zeros, "max_position_embeddings": 1 << 20, "rms_norm_eps": config["layer_norm_epsilon"]}
@@ -138,6 +142,9 @@ def add_hparams(writer: gguf.GGUFWriter, config: Config) -> None:
     """The keys of recurrent layers."""
     if config["model_type"] == "mamba2":
         keys, width = SCAN_KEYS, config["head_dim"] * config["num_heads"]
+    elif config["model_type"] in mixed.KEYS:
+        keys, width = mixed.KEYS[config["model_type"]], mixed.width(config)
+        mixed.add_hparams(writer, config)
     elif config["model_type"] in scans.KEYS:
         keys, width = scans.KEYS[config["model_type"]], scans.width(config)
         if config["model_type"] in scans.ALONE:

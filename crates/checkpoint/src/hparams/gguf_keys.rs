@@ -45,6 +45,7 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("expert_feed_forward_length", "moe_intermediate_size", Count),
     ("expert_shared_feed_forward_length", "shared_expert_intermediate_size", Count),
     ("expert_shared_count", "n_shared_experts", Count),
+    ("moe_latent_size", "moe_latent_size", Count),
     ("expert_weights_norm", "norm_topk_prob", Flag),
     ("expert_weights_scale", "routed_scaling_factor", Float),
     ("expert_group_count", "n_group", Count),
@@ -92,6 +93,7 @@ const TENSOR_FLAGS: &[(&str, &str, bool)] = &[
     ("blk.0.attn_q_norm.weight", "use_qk_norm", true),
     ("blk.0.ffn_gate_inp.weight", "enable_moe_block", true),
     ("output.bias", "lm_head_bias", true),
+    ("blk.0.ssm_norm.weight", "mamba_rms_norm", true),
 ];
 
 /// Hyperparameters under the names of Hugging Face. `has` says whether the file holds a tensor.
@@ -174,7 +176,8 @@ const SETTLED: &[(&str, &str, bool)] = &[("lfm2", "block_auto_adjust_ff_dim", fa
 const WITH_SOME_MIXTURES: &[&str] = &["jamba"];
 
 /// What `layer_types` of a config calls the layers without attention, which have no key heads in GGUF.
-const WITHOUT_ATTENTION: &[(&str, &str)] = &[("lfm2", "conv"), ("lfm2moe", "conv"), ("jamba", "linear_attention")];
+const WITHOUT_ATTENTION: &[(&str, &str)] =
+    &[("lfm2", "conv"), ("lfm2moe", "conv"), ("jamba", "linear_attention"), ("granitehybrid", "linear_attention")];
 
 /// A number of key heads for each layer: the greatest, and the layers that have none. False where the file has one for all.
 fn key_heads_by_layer(metadata: &Metadata, architecture: &str, map: &mut Map<String, Value>) -> Result<bool> {

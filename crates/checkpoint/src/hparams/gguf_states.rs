@@ -52,6 +52,28 @@ const STATES: &[States] = &[
         attends: false,
     },
     States {
+        architectures: &["granitehybrid", "falcon-h1"],
+        keys: &[
+            ("conv_kernel", "mamba_d_conv"),
+            ("state_size", "mamba_d_state"),
+            ("group_count", "mamba_n_groups"),
+            ("time_step_rank", "mamba_n_heads"),
+        ],
+        head_dim: Some("mamba_d_head"),
+        attends: true,
+    },
+    States {
+        architectures: LAYERS_BY_WIDTHS,
+        keys: &[
+            ("conv_kernel", "conv_kernel"),
+            ("state_size", "ssm_state_size"),
+            ("group_count", "n_groups"),
+            ("time_step_rank", "mamba_num_heads"),
+        ],
+        head_dim: Some("mamba_head_dim"),
+        attends: true,
+    },
+    States {
         architectures: &["qwen3next", "qwen35", "qwen35moe"],
         keys: &[
             ("conv_kernel", "linear_conv_kernel_dim"),
@@ -63,6 +85,10 @@ const STATES: &[States] = &[
         attends: true,
     },
 ];
+
+/// Architectures whose layers are one mixer each: attention where there are key heads, an MLP or experts where those have a width, else
+/// a scan.
+const LAYERS_BY_WIDTHS: &[&str] = &["nemotron_h", "nemotron_h_moe"];
 
 fn of(architecture: &str) -> Option<&'static States> {
     STATES.iter().find(|states| states.architectures.contains(&architecture))
@@ -85,8 +111,45 @@ pub(super) fn translate(metadata: &Metadata, architecture: &str) -> Result<Map<S
         }
         map.insert(name.to_owned(), (inner / heads).into());
     }
+    if LAYERS_BY_WIDTHS.contains(&architecture) {
+        // One class of configs has both kinds of wide layers.
+        map.insert("model_type".to_owned(), LAYERS_BY_WIDTHS[0].into());
+        map.extend(layers_by_widths(metadata, architecture)?);
+    }
+    if architecture == "granitehybrid" {
+        let turns = metadata.flag("granitehybrid.rope.scaling.finetuned")?.unwrap_or(false);
+        map.insert("position_embedding_type".to_owned(), if turns { "rope" } else { "nope" }.into());
+    }
     if !states.attends {
         map.extend([("num_attention_heads".to_owned(), Value::Null), ("num_key_value_heads".to_owned(), Value::Null)]);
+    }
+    Ok(map)
+}
+
+/// The kinds of layers, and the widths that some of them have.
+fn layers_by_widths(metadata: &Metadata, architecture: &str) -> Result<Map<String, Value>> {
+    let of_layers = |key: &str| {
+        let key = format!("{architecture}.{key}");
+        metadata.ints(&key)?.ok_or_else(|| Error::MissingKey { file: metadata.file().to_owned(), key })
+    };
+    let (heads, widths) = (of_layers("attention.head_count_kv")?, of_layers("feed_forward_length")?);
+    if heads.len() != widths.len() {
+        let key = format!("{architecture}.feed_forward_length");
+        return Err(metadata.invalid(&key, format!("{} numbers, one for each layer", heads.len())));
+    }
+    let wide = if architecture.ends_with("_moe") { "moe" } else { "mlp" };
+    let kind = |(heads, width): (&i64, &i64)| match (heads, width) {
+        (0, 0) => "linear_attention",
+        (0, _) => wide,
+        _ => "full_attention",
+    };
+    let most = |numbers: &[i64]| numbers.iter().copied().max().unwrap_or(0);
+    let kinds: Value = heads.iter().zip(widths).map(kind).collect();
+    let mut map = Map::from_iter([("layers_block_type".to_owned(), kinds)]);
+    for (name, numbers) in [("num_key_value_heads", heads), ("intermediate_size", widths)] {
+        // Of no layer: what is not there has the width that a silent config gives it.
+        let value = if most(numbers) == 0 { Value::Null } else { most(numbers).into() };
+        map.insert(name.to_owned(), value);
     }
     Ok(map)
 }

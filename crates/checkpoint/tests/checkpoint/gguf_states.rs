@@ -87,3 +87,44 @@ fn channels_that_do_not_divide_into_heads_are_refused_by_key() {
         .u32("mamba2.ssm.inner_size", 64);
     assert!(hparams(&none).unwrap_err().contains("mamba2.ssm.inner_size"));
 }
+
+fn one_mixer_a_layer(architecture: &str) -> GgufFile {
+    let key = |key: &str| format!("{architecture}.{key}");
+    GgufFile::new()
+        .text("general.architecture", architecture)
+        .u32(&key("ssm.conv_kernel"), 4)
+        .u32(&key("ssm.state_size"), 16)
+        .u32(&key("ssm.group_count"), 2)
+        .u32(&key("ssm.time_step_rank"), 4)
+        .u32(&key("ssm.inner_size"), 64)
+        .u32s(&key("attention.head_count_kv"), &[0, 0, 2])
+}
+
+#[test]
+fn layers_of_one_mixer_are_told_apart_by_their_widths() {
+    for (architecture, wide) in [("nemotron_h", "mlp"), ("nemotron_h_moe", "moe")] {
+        let widths = format!("{architecture}.feed_forward_length");
+        let refusal = hparams(&one_mixer_a_layer(architecture).u32s(&widths, &[0, 48])).unwrap_err();
+        assert!(refusal.contains(&widths) && refusal.contains("one for each layer"), "{refusal}");
+        let hparams = hparams(&one_mixer_a_layer(architecture).u32s(&widths, &[0, 48, 0])).unwrap();
+        assert_eq!(hparams.model_type(), "nemotron_h");
+        let kinds = hparams.texts("layers_block_type").unwrap().unwrap();
+        assert_eq!(kinds, ["linear_attention", wide, "full_attention"]);
+        assert_eq!(hparams.need_count("num_key_value_heads").unwrap(), 2);
+    }
+}
+
+#[test]
+fn whether_keys_turn_beside_scans_is_said_by_a_flag() {
+    for (turns, name) in [(true, "rope"), (false, "nope")] {
+        let file = GgufFile::new()
+            .text("general.architecture", "granitehybrid")
+            .u32("granitehybrid.ssm.conv_kernel", 4)
+            .u32("granitehybrid.ssm.state_size", 16)
+            .u32("granitehybrid.ssm.group_count", 1)
+            .u32("granitehybrid.ssm.time_step_rank", 4)
+            .u32("granitehybrid.ssm.inner_size", 64)
+            .pair("granitehybrid.rope.scaling.finetuned", 7, &[u8::from(turns)]);
+        assert_eq!(hparams(&file).unwrap().need_text("position_embedding_type").unwrap(), name);
+    }
+}

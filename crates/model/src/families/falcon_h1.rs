@@ -3,11 +3,14 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims, ssd};
-use crate::names::Row;
+use super::{Defaults, Dims, mamba2, ssd};
+use crate::names::{Row, Source::Whole};
 use crate::{Activation, Attention, Branch, Head, Layer, Mamba2, Mlp, Result, Spec, StateNorm, Sublayer};
 
 pub(super) const HF: &[&[Row]] = &[ssd::HF, ssd::AROUND];
+
+/// The converter of llama.cpp leaves one name without its end.
+pub(super) const GGUF: &[&[Row]] = &[mamba2::NAMES_IN_GGUF, &[("layers.{i}.mlp.norm", Whole("blk.{i}.ffn_norm"))]];
 
 const DEFAULTS: Defaults =
     Defaults { context: 8192, heads: Some(32), kv_heads: Some(8), vocab: Some(128_000), eps: 1e-5, ..Defaults::USUAL };

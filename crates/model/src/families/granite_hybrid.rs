@@ -5,13 +5,13 @@ use ffai_checkpoint::Hparams;
 
 use super::granite::factored;
 use super::ssd::{self, Kind};
-use super::{Defaults, Dims, OwnWidth};
+use super::{Defaults, Dims, OwnWidth, mamba2};
 use crate::names::{
     Row,
     Source::{Rows, Whole},
     moe,
 };
-use crate::{Attention, Branch, Layer, Mixer, Result, Router, Shared, Spec};
+use crate::{Attention, Branch, Layer, Mixer, Mlp, Result, Router, Shared, Spec};
 
 const GATE_UP: &[&str] = &["layers.{i}.mlp.gate", "layers.{i}.mlp.up"];
 const DOWN: &[&str] = &["layers.{i}.mlp.down"];
@@ -34,12 +34,18 @@ pub(super) const HF: &[&[Row]] = &[
     ],
 ];
 
+pub(super) const GGUF: &[&[Row]] = &[mamba2::NAMES_IN_GGUF];
+
 pub(super) const WIDTHS: &[(&str, OwnWidth)] = &[("layers.{i}.moe.router", OwnWidth::Bits8)];
 
 const DEFAULTS: Defaults = Defaults { context: 2048, heads: Some(32), vocab: Some(32_000), ..Defaults::USUAL };
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, DEFAULTS)?;
+    if dims.factor(hp, "partial_rotary_factor")? != 1.0 {
+        // GGUF has the same name for Bamba, and the rows of its turned half in the order of whole heads.
+        return Err(hp.invalid("partial_rotary_factor", "1, the only value that is supported").into());
+    }
     let turns = hp.text("position_embedding_type")? == Some("rope");
     let bias = hp.flag("attention_bias")?.unwrap_or(false);
     let attention = Attention {
@@ -77,9 +83,12 @@ fn kinds(hp: &Hparams, layers: usize) -> Result<Vec<Kind>> {
 
 /// An MLP, alone or beside experts.
 fn channel(hp: &Hparams, dims: &Dims) -> Result<Mixer> {
-    let mut width = dims.mlp_or(hp, "shared_intermediate_size", 1024)?;
-    width.bias = false;
-    if hp.count("num_local_experts")? == Some(0) {
+    // GGUF has the key of other families.
+    let other = "shared_expert_intermediate_size";
+    let key = if hp.value(other).is_some() { other } else { "shared_intermediate_size" };
+    let width = Mlp { bias: false, ..dims.mlp_or(hp, key, 1024)? };
+    let none_in_gguf = hp.is_gguf() && hp.flag("enable_moe_block")? == Some(false);
+    if none_in_gguf || hp.count("num_local_experts")? == Some(0) {
         return Ok(width.into());
     }
     let mut moe = dims.moe(hp, "intermediate_size", [8, 2], Router::softmax(true))?;

@@ -41,7 +41,10 @@ pub(super) const NAMES: &[Row] = &[
     ("layers.{i}.ssm.o_bias", Whole("backbone.layers.{i}.mixer.out_proj.bias")),
 ];
 
-pub(super) const GGUF: &[&[Row]] = &[&[
+pub(super) const GGUF: &[&[Row]] = &[NAMES_IN_GGUF];
+
+/// The mixer of each layer and its norm.
+pub(super) const NAMES_IN_GGUF: &[Row] = &[
     ("layers.{i}.ssm.norm", Whole("blk.{i}.attn_norm.weight")),
     ("layers.{i}.ssm.z", Rows("blk.{i}.ssm_in.weight", IN)),
     ("layers.{i}.ssm.xbc", Rows("blk.{i}.ssm_in.weight", IN)),
@@ -53,7 +56,7 @@ pub(super) const GGUF: &[&[Row]] = &[&[
     ("layers.{i}.ssm.d", Squeezed("blk.{i}.ssm_d", &[])),
     ("layers.{i}.ssm.state_norm", Flat("blk.{i}.ssm_norm.weight")),
     ("layers.{i}.ssm.o", Whole("blk.{i}.ssm_out.weight")),
-]];
+];
 
 const DEFAULTS: Defaults =
     Defaults { context: 1 << 20, heads: Some(1), vocab: Some(32_768), eps: 1e-5, ..Defaults::USUAL };

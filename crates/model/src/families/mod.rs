@@ -288,17 +288,17 @@ pub const FAMILIES: &[Family] = &[
         .written(&granite::WRITTEN_MOE),
     Family::new("bamba", "Bamba", bamba::spec).not_in_gguf().names(bamba::HF, &[]),
     Family::new("falcon_h1", "Falcon H1", falcon_h1::spec)
-        .not_in_gguf()
-        .names(falcon_h1::HF, &[])
+        .in_gguf_as("falcon-h1")
+        .names(falcon_h1::HF, falcon_h1::GGUF)
         .folded_by_mlx(falcon_h1::in_mlx),
     Family::new("nemotron_h", "Nemotron H, Nemotron 3 Nano", nemotron_h::spec)
-        .not_in_gguf()
-        .names(nemotron_h::HF, &[])
+        .names(nemotron_h::HF, nemotron_h::GGUF)
         .ignoring(nemotron_h::IGNORED)
         .quantizing(PLAIN_ROUTER),
     Family::new("granitemoehybrid", "Granite 4", granite_hybrid::spec)
-        .not_in_gguf()
-        .names(granite_hybrid::HF, &[])
+        .adjacent()
+        .in_gguf_as("granitehybrid")
+        .names(granite_hybrid::HF, granite_hybrid::GGUF)
         .quantizing(granite_hybrid::WIDTHS),
     Family::new("phimoe", "Phi 3.5 MoE", phimoe::spec)
         .names(phimoe::HF, &[])

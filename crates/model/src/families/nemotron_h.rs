@@ -47,6 +47,16 @@ pub(super) const HF: &[&[Row]] = &[
     ],
 ];
 
+pub(super) const GGUF: &[&[Row]] = &[
+    mamba2::NAMES_IN_GGUF,
+    &[
+        ("layers.{i}.mlp.norm", Whole("blk.{i}.attn_norm.weight")),
+        ("layers.{i}.moe.norm", Whole("blk.{i}.attn_norm.weight")),
+        ("layers.{i}.moe.latent_in", Whole("blk.{i}.ffn_latent_down.weight")),
+        ("layers.{i}.moe.latent_out", Whole("blk.{i}.ffn_latent_up.weight")),
+    ],
+];
+
 pub(super) const IGNORED: &[(&str, &str)] = &[("mtp.*", "only the next token is predicted: no layers for more")];
 
 const DEFAULTS: Defaults = Defaults {
@@ -118,7 +128,9 @@ fn mlp(hp: &Hparams, width: &str) -> Result<Mlp> {
 fn moe(hp: &Hparams, dims: &Dims) -> Result<Moe> {
     let moe = deepseek::moe(hp, dims, &MIXTURE)?;
     let expert = Mlp { bias: false, ..mlp(hp, "moe_intermediate_size")? };
-    let shared = mlp(hp, "moe_shared_expert_intermediate_size")?;
+    // GGUF has the key of other families.
+    let other = "shared_expert_intermediate_size";
+    let shared = mlp(hp, if hp.value(other).is_some() { other } else { "moe_shared_expert_intermediate_size" })?;
     let width = hp.value("moe_latent_size").map(|_| size(hp, "moe_latent_size", None, MOST)).transpose()?;
     let latent = width.map(|width| Latent { width, bias: shared.bias });
     Ok(Moe { expert, shared: Some(Shared { mlp: shared, gated: false }), latent, ..moe })

@@ -52,8 +52,8 @@ EXPERTS = {
 }
 WIDE = {
     "head_dim": 16,
-    "hidden_size": 64,
-    "intermediate_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 32,
     "layer_types": ["linear_attention", "full_attention"],
     "linear_key_head_dim": 32,
     "linear_num_key_heads": 1,
@@ -126,7 +126,7 @@ CASES: list[Case] = [
     }),
     *plain_cases("qwen3_5_text", {**QWEN, "model_type": "qwen3_5_text"}, {
         "bf16": ({}, "bf16", 24),
-        "interval": ({**SILENT, "linear_num_value_heads": 2, "head_dim": 16}, "f32", 24),
+        "interval": ({**SILENT, "linear_num_value_heads": 2, "head_dim": 16}, "bf16", 24),
         "mlx_4bit_g32": (WIDE, FOUR, 24),
         "gguf_q8_0": (DELTA_BLOCKS, Gguf("Q8_0", "qwen35"), 24),
         "gguf_k": (SUPER_BLOCKS, K_TYPES, 24),

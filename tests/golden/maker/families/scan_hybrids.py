@@ -2,6 +2,7 @@
 transformers' `modeling_*.py` of the same names."""
 
 from ..case import DROP, Case
+from ..gguf_file import Gguf
 from ..mlx import Mlx
 from .dense import COMMON
 from .tables import plain_cases
@@ -22,6 +23,8 @@ SCAN = {
 WIDE_SCAN = {"mamba_d_head": 16, "mamba_d_state": 8, "mamba_expand": 1, "mamba_n_groups": 1, "mamba_n_heads": 2}
 WIDE = {**WIDE_SCAN, "head_dim": DROP, "hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2,
         "num_key_value_heads": 1, "vocab_size": 72}
+# The same for blocks of 32 in GGUF, and enough tokens for its tokenizer.
+BLOCKS = {**WIDE, "mamba_expand": 2, "mamba_n_groups": 2, "mamba_n_heads": 4, "vocab_size": 112}
 
 GRANITE = {
     **COMMON,
@@ -44,6 +47,7 @@ GRANITE = {
     "time_step_limit": [0.0, float("inf")],
 }
 DENSE = {"num_local_experts": 0, "num_experts_per_tok": 0}
+GRANITE_BLOCKS = {**BLOCKS, "num_local_experts": 3, "shared_intermediate_size": 32}
 GRANITE_WIDE = {**WIDE, "layer_types": ["mamba", "attention"], "shared_intermediate_size": 32, "intermediate_size": 32,
                 "num_local_experts": 3}
 
@@ -159,6 +163,7 @@ CASES: list[Case] = [
                         "time_step_limit": [0.3, 1.1]}, "f16", 24),
         "mlx_4bit_g32": (FALCON_WIDE, Mlx(4, 32, "bf16", {"*.down_proj": (6, 32), "*.out_proj": (8, 32)}), 24),
         "mlx_forgotten": ({**FALCON_WIDE, **FORGOTTEN}, Mlx(4, 32, "bf16"), 24),
+        "gguf_q8_0": ({**BLOCKS, "head_dim": 16, "mamba_d_ssm": 64, "num_hidden_layers": 1}, Gguf("Q8_0", "gpt-2"), 24),
     }),
     *plain_cases("nemotron_h", NEMOTRON, {
         "bf16": ({}, "bf16", 24),
@@ -168,6 +173,11 @@ CASES: list[Case] = [
         "mlx_experts": ({**NEMOTRON_WIDE, **NEMOTRON_MOE, "moe_intermediate_size": 32, "n_routed_experts": 3, "moe_latent_size": 32,
                          "moe_shared_expert_intermediate_size": 32, "hybrid_override_pattern": "ME"},
                         Mlx(4, 32, "bf16", {"*.fc2": (8, 32), "*.gate": None}), 24),
+        "gguf_q8_0": ({**NEMOTRON_WIDE, "vocab_size": 112, "num_hidden_layers": 3, "hybrid_override_pattern": "M-*"},
+                      Gguf("Q8_0", "gpt-2"), 24),
+        "gguf_experts": ({**NEMOTRON_WIDE, **NEMOTRON_MOE, "vocab_size": 112, "moe_intermediate_size": 32, "n_routed_experts": 3,
+                          "moe_latent_size": 32, "moe_shared_expert_intermediate_size": 32, "num_hidden_layers": 3,
+                          "hybrid_override_pattern": "ME*"}, Gguf("Q8_0", "gpt-2"), 24),
     }),
     *plain_cases("granitemoehybrid", GRANITE, {
         "bf16": ({}, "bf16", 24),
@@ -177,5 +187,8 @@ CASES: list[Case] = [
                            "mamba_d_conv": DROP, "position_embedding_type": DROP, "time_step_limit": [0.2, 0.9]}, "f16", 24),
         "mlx_4bit_g32": (GRANITE_WIDE, Mlx(4, 32, "bf16", {"*.router.layer": (8, 32), "*.mamba.out_proj": (6, 32)}), 24),
         "mlx_dense": ({**GRANITE_WIDE, **DENSE, "layer_types": ["attention", "mamba"]}, Mlx(4, 32, "bf16"), 24),
+        "gguf_q8_0": (GRANITE_BLOCKS, Gguf("Q8_0", "gpt-2"), 24),
+        "gguf_dense": ({**GRANITE_BLOCKS, **DENSE, "layer_types": ["attention", "mamba"], "position_embedding_type": "rope"},
+                       Gguf("Q8_0", "gpt-2"), 24),
     }),
 ]
