@@ -1,10 +1,13 @@
 // Norms of their own, and what prompts need before a product: a block of threads takes one part of one row.
 #include "norm.cuh"
 
-// out = add + norm(x), over parts of `len`. `out` may be `x` or `add`.
-extern "C" __global__ void add_norm(const float *x, Norm norm, const float *add, float *out, int len) {
+// out = add + norm(x), over parts of `len`, of which `weights` that follow each other have weights of their own. `out` may be `x` or `add`.
+extern "C" __global__ void add_norm(const float *x, Norm norm, const float *add, float *out, int len, int weights) {
     let_next_begin();
     wait_for_previous();
+    int own = blockIdx.x % weights * len;
+    if (norm.weight) norm.weight += own;
+    if (norm.bias) norm.bias += own;
     u64 first = (u64)blockIdx.x * len;
     Scale s = scale_of(norm, x + first, len);
     for (int i = threadIdx.x; i < len; i += blockDim.x)

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use cudarc::driver::CudaStream;
 use ffai_checkpoint::{Float, Storage, Tensor};
-use ffai_program::{Buf, CompileError, Gating, Heads, NormW, NormWKind, Op, Program, Progress, Proj, W, WeightSource};
+use ffai_program::{Buf, CompileError, Heads, NormW, NormWKind, Op, Program, Progress, Proj, W, WeightSource};
 
 use crate::CudaError;
 use crate::kernels::Library;
@@ -21,6 +21,7 @@ use crate::ops::input::Input;
 use crate::ops::latent::LatentAppend;
 use crate::ops::pointwise::{AddNorm, By, Gate, GatherRows, SoftCap, Times};
 use crate::ops::product::{Part, Products};
+use crate::ops::recurrent;
 use crate::ops::rotate::{Rotate, Turn};
 use crate::ops::route::Route;
 use crate::ops::{ActArgs, Norm, Ready};
@@ -117,21 +118,20 @@ impl<'a> Compiler<'a> {
                 };
                 Box::new(GateUp::new(library, &self.gather, input, gate, up, ActArgs::of(*act), *out)?)
             }
-            Op::Conv { .. }
-            | Op::Scan { .. }
-            | Op::Ssd { .. }
-            | Op::Delta { .. }
-            | Op::Lru { .. }
-            | Op::Factors { .. } => {
-                return Err(Trouble::Odd("recurrent layers run on the CPU backend alone".to_owned()));
+            Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } | Op::Lru { .. } => {
+                recurrent::ready(self, op)?
+            }
+            Op::Factors { x, parts } => {
+                let kernel = library.kernel("elementwise.cu", "times", &[])?;
+                let each: Vec<f32> = parts.iter().flat_map(|(width, factor)| vec![*factor; *width]).collect();
+                let by = By::Each(Memory::of_floats(&library.card().context, "factors", &each)?);
+                Box::new(Times { kernel, x: *x, by })
             }
             Op::Norm { x, norm, part, add, out } => {
-                let len = self.tensors[norm.weight.0 as usize].cols();
-                if len != *part {
-                    return Err(Trouble::Odd(format!("its kernel has one weight for all parts, not {}", len / part)));
-                }
+                let weights = self.tensors[norm.weight.0 as usize].cols() / part;
                 let kernel = library.kernel("norm.cu", "add_norm", &[])?;
-                Box::new(AddNorm { kernel, x: *x, norm: self.norm(*norm)?, len, add: *add, out: *out })
+                let norm = self.norm(*norm)?;
+                Box::new(AddNorm { kernel, x: *x, norm, len: *part, weights, add: *add, out: *out })
             }
             Op::SoftCap { x, cap } => {
                 Box::new(SoftCap { kernel: library.kernel("elementwise.cu", "soft_cap", &[])?, x: *x, cap: *cap })
@@ -164,11 +164,9 @@ impl<'a> Compiler<'a> {
             Op::Gather { x, out } => {
                 Box::new(GatherRows { kernel: library.kernel("elementwise.cu", "gather", &[])?, x: *x, out: *out })
             }
-            Op::Gate { by: Gating::Silu | Gating::GeluTanh, .. } => {
-                return Err(Trouble::Odd("its kernel knows sigmoid gates alone".to_owned()));
-            }
-            Op::Gate { x, gate, by: Gating::Sigmoid } => {
-                Box::new(Gate { kernel: library.kernel("elementwise.cu", "gate_parts", &[])?, x: *x, gate: *gate })
+            Op::Gate { x, gate, by } => {
+                let kernel = library.kernel("elementwise.cu", "gate_parts", &[])?;
+                Box::new(Gate { kernel, x: *x, gate: *gate, by: *by })
             }
             Op::Times { x, by, first } => {
                 let kernel = library.kernel("elementwise.cu", "times", &[])?;
@@ -256,11 +254,15 @@ impl<'a> Compiler<'a> {
         Ok(Norm { weight: self.floats(norm.weight)?, bias: self.vector(bias)?, eps: norm.eps, layer })
     }
 
-    fn vector(&self, w: Option<W>) -> Result<Option<Memory>, CudaError> {
+    pub(crate) fn vector(&self, w: Option<W>) -> Result<Option<Memory>, CudaError> {
         w.map(|w| self.floats(w)).transpose()
     }
 
-    fn floats(&self, w: W) -> Result<Memory, CudaError> {
+    pub(crate) fn tensor(&self, w: W) -> &Tensor {
+        &self.tensors[w.0 as usize]
+    }
+
+    pub(crate) fn floats(&self, w: W) -> Result<Memory, CudaError> {
         let tensor = &self.tensors[w.0 as usize];
         Memory::of_floats(&self.library.card().context, tensor.name(), &tensor.to_f32())
     }

@@ -6,6 +6,7 @@ use ffai_program::{Footprint, Op, Plan, Program, W, WeightSource};
 use crate::compile::stays_exact;
 use crate::machine::Needs;
 use crate::matrix::bytes;
+use crate::slots;
 use crate::storage::Layout;
 
 /// Bytes of a program under a plan; keys and values are f32 if `kv_f32`, or if nobody says and all weights are f32.
@@ -13,7 +14,13 @@ pub(crate) fn footprint(program: &Program, weights: &dyn WeightSource, plan: &Pl
     let storage = |w: usize| weights.weight(&program.weights[w].role).map(|t| t.storage());
     let storages: Vec<Option<Storage>> = (0..program.weights.len()).map(storage).collect();
     let kv_f32 = kv_f32.unwrap_or_else(|| stays_exact(storages.iter().copied()));
-    let layouts: Vec<_> = storages.into_iter().map(|s| s.map_or(Layout::Plain, Layout::new)).collect();
+    let mut layouts: Vec<_> = storages.into_iter().map(|s| s.map_or(Layout::Plain, Layout::new)).collect();
+    for tagged in &program.ops {
+        if let Op::Conv { taps: w, .. } | Op::Scan { decay: w, .. } = &tagged.op {
+            // Not tiles, but f32.
+            layouts[w.0 as usize] = Layout::Plain;
+        }
+    }
     let shape = |w: usize| program.weights[w].shape.dims();
     // A weight without a tensor is refused later; vectors are f32.
     let all = layouts.iter().enumerate().map(|(w, layout)| match shape(w) {
@@ -22,7 +29,8 @@ pub(crate) fn footprint(program: &Program, weights: &dyn WeightSource, plan: &Pl
     });
     let general = plan.footprint(program, all.map(|bytes| bytes as u64).sum());
     let kv = if kv_f32 { general.kv } else { general.kv / 2 };
-    Footprint { kv, scratch: needs(program, &layouts).bytes(plan) as u64, ..general }
+    let (slots, scratch) = (slots::bytes(program, plan) as u64, needs(program, &layouts).bytes(plan) as u64);
+    Footprint { kv, slots, scratch, ..general }
 }
 
 /// What the ops will need at most.

@@ -25,6 +25,7 @@ pub(crate) const HEADERS: &[(&str, &str)] = files![
     "epilogue.cuh",
     "norm.cuh",
     "pages.cuh",
+    "recurrent.cuh",
     "rotate.cuh",
     "attend.cuh",
     "sample.cuh",
@@ -39,12 +40,15 @@ pub(crate) const HEADERS: &[(&str, &str)] = files![
 pub(crate) const FILES: &[(&str, &str)] = files![
     "attend.cu",
     "attend_tiles.cu",
+    "conv.cu",
     "cut.cu",
+    "delta.cu",
     "elementwise.cu",
     "embed.cu",
     "expand.cu",
     "gemm.cu",
     "heads.cu",
+    "lru.cu",
     "norm.cu",
     "plain.cu",
     "product.cu",
@@ -54,6 +58,8 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "rotate.cu",
     "route.cu",
     "sample.cu",
+    "scan.cu",
+    "ssd.cu",
 ];
 
 /// The source of a file.

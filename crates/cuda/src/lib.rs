@@ -22,6 +22,7 @@ mod nvrtc;
 mod ops;
 mod probe;
 mod sampler;
+mod slots;
 mod step;
 mod storage;
 

@@ -11,6 +11,7 @@ use crate::kernels::Library;
 use crate::matrix::{TILE_COLS, TILE_ROWS};
 use crate::memory::Memory;
 use crate::sampler::rows::is_best;
+use crate::slots::Slots;
 use crate::step::StepInfo;
 use crate::storage::Layout;
 
@@ -39,6 +40,8 @@ pub(crate) struct Machine {
     /// The pages of each state group.
     pub(crate) kv: Vec<Memory>,
     pub(crate) layouts: Vec<KvLayout>,
+    /// The recurrent states.
+    pub(crate) slots: Slots,
     /// Whether keys and values are f32, not f16.
     pub(crate) kv_f32: bool,
     pub(crate) info: StepInfo,
@@ -146,6 +149,7 @@ impl Needs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Shape {
     pub(crate) rows: usize,
+    pub(crate) seqs: usize,
     pub(crate) wanted: usize,
     /// Tiles of rows of prompts; none when every sequence brings one row.
     pub(crate) tiles: usize,
@@ -166,6 +170,7 @@ impl Shape {
         let ranges = if longest <= CLUSTER * CLUSTER_KEYS { ranges.min(CLUSTER) } else { ranges };
         Shape {
             rows,
+            seqs: inputs.seqs.len(),
             wanted: inputs.want.len(),
             tiles: if prompt { inputs.seqs.iter().map(|s| s.rows.div_ceil(ATTEND_ROWS)).sum() } else { 0 },
             ranges: if rows > SPLIT_ROWS { 1 } else { ranges },
@@ -217,6 +222,7 @@ impl Machine {
                 Op::Gather { x, out } if out != program.logits => Some((x, out)),
                 _ => None,
             }),
+            slots: Slots::new(context, program, plan)?,
             layouts,
             kv_f32,
             stream,

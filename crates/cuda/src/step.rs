@@ -27,6 +27,7 @@ struct Offsets {
     places: usize,
     positions: usize,
     wanted: usize,
+    sequences: usize,
     tiles: usize,
     tables: usize,
     /// Words of a sequence's page table.
@@ -76,9 +77,10 @@ impl StepInfo {
         };
         let _tokens = take(plan.rows);
         let (seqs, places, positions) = (take(plan.rows), take(plan.rows), take(plan.rows));
-        let (wanted, tiles) = (take(plan.wanted), take(4 * tiles));
+        let (wanted, sequences, tiles) = (take(plan.wanted), take(4 * plan.seqs), take(4 * tiles));
         let tables = take(program.states.len() * plan.seqs * capacity);
-        let at = Offsets { seqs, places, positions, wanted, tiles, tables, capacity, most_seqs: plan.seqs, end };
+        let most_seqs = plan.seqs;
+        let at = Offsets { seqs, places, positions, wanted, sequences, tiles, tables, capacity, most_seqs, end };
         let ropes = program.ropes.iter().map(|rope| RopeTables::new(context, rope, plan.seqs));
         Ok(StepInfo {
             at,
@@ -99,6 +101,10 @@ impl StepInfo {
         }
         let (mut row, mut tile) = (0, at.tiles);
         for (s, seq) in inputs.seqs.iter().enumerate() {
+            // A slot that is not read is -1, for zeros.
+            let (read, write) = seq.slot.map_or((None, 0), |slot| (slot.read, slot.write));
+            let entry = [row as u32, seq.rows as u32, read.unwrap_or(u32::MAX), write];
+            words[at.sequences + 4 * s..][..4].copy_from_slice(&entry);
             for i in 0..seq.rows {
                 words[at.seqs + row + i] = s as u32;
                 words[at.places + row + i] = (seq.past + i) as u32;
@@ -141,6 +147,16 @@ impl StepInfo {
     /// Rows that outputs are wanted of.
     pub(crate) fn wanted(&self) -> u64 {
         self.word(self.at.wanted)
+    }
+
+    /// The sequences' rows and slots, `Sequence` of `recurrent.cuh` each.
+    pub(crate) fn sequences(&self) -> u64 {
+        self.word(self.at.sequences)
+    }
+
+    /// Positions of the rows.
+    pub(crate) fn positions(&self) -> u64 {
+        self.word(self.at.positions)
     }
 
     /// Tiles of rows, `RowTile` of `attend_tiles.cu` each.

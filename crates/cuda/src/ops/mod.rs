@@ -9,8 +9,10 @@ pub(crate) mod input;
 pub(crate) mod latent;
 pub(crate) mod pointwise;
 pub(crate) mod product;
+pub(crate) mod recurrent;
 pub(crate) mod rotate;
 pub(crate) mod route;
+pub(crate) mod scan;
 
 use ffai_model::Activation;
 
@@ -75,6 +77,11 @@ impl ActArgs {
     /// For kernels that have none.
     pub(crate) fn none() -> ActArgs {
         ActArgs::of(Activation::Silu)
+    }
+
+    /// `ACT_NONE` of `conv.cu`.
+    pub(crate) fn identity() -> ActArgs {
+        ActArgs { kind: -1, alpha: 0.0, limit: 0.0 }
     }
 
     pub(crate) fn of(activation: Activation) -> ActArgs {

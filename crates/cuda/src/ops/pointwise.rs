@@ -1,7 +1,7 @@
 //! Norms of their own, caps, and the gathering of wanted rows.
 #![expect(unsafe_code, reason = "launches")]
 
-use ffai_program::Buf;
+use ffai_program::{Buf, Gating};
 
 use super::{Norm, NormArgs, Ready};
 use crate::CudaError;
@@ -15,6 +15,8 @@ pub(crate) struct AddNorm {
     pub(crate) x: Buf,
     pub(crate) norm: Norm,
     pub(crate) len: usize,
+    /// How many parts have weights of their own, again and again.
+    pub(crate) weights: usize,
     pub(crate) add: Option<Buf>,
     pub(crate) out: Buf,
 }
@@ -23,9 +25,9 @@ impl Ready for AddNorm {
     fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
         let parts = m.rows(self.x, shape) * m.buf(self.x).width / self.len;
         let (x, norm, out, len) = (m.at(self.x), NormArgs::of(Some(&self.norm)), m.at(self.out), self.len as i32);
-        let add = self.add.map_or(0, |add| m.at(add));
+        let (add, weights) = (self.add.map_or(0, |add| m.at(add)), self.weights as i32);
         // SAFETY: the buffers have those rows of whole parts; every element is read before it is written by the same thread.
-        unsafe { self.kernel.launch(&m.stream, Grid::new(parts, 256), args![x, norm, add, out, len]) }
+        unsafe { self.kernel.launch(&m.stream, Grid::new(parts, 256), args![x, norm, add, out, len, weights]) }
     }
 }
 
@@ -48,11 +50,12 @@ impl Ready for SoftCap {
     }
 }
 
-/// `x = sigmoid(gate) * x`, a gate for each part of a row.
+/// `x = f(gate) * x`, a gate for each part of a row.
 pub(crate) struct Gate {
     pub(crate) kernel: Kernel,
     pub(crate) x: Buf,
     pub(crate) gate: Buf,
+    pub(crate) by: Gating,
 }
 
 impl Ready for Gate {
@@ -62,9 +65,14 @@ impl Ready for Gate {
             return Ok(());
         }
         let part = (m.buf(self.x).width / m.buf(self.gate).width) as i32;
+        let by = match self.by {
+            Gating::Sigmoid => 0,
+            Gating::Silu => 1,
+            Gating::GeluTanh => 2,
+        };
         let (x, gate, n) = (m.at(self.x), m.at(self.gate), count as u64);
         // SAFETY: the buffer has that many floats, and a gate for each part of them.
-        unsafe { self.kernel.launch(&m.stream, Grid::over(count), args![x, gate, part, n]) }
+        unsafe { self.kernel.launch(&m.stream, Grid::over(count), args![x, gate, by, part, n]) }
     }
 }
 
@@ -79,6 +87,8 @@ pub(crate) struct Times {
 pub(crate) enum By {
     /// Some columns of a buffer, from one on.
     Buf(Buf, usize),
+    /// One for each column.
+    Each(Memory),
     /// One number for all.
     One(Memory),
 }
@@ -92,6 +102,7 @@ impl Ready for Times {
         }
         let (by, width, stride, first) = match &self.by {
             By::Buf(by, first) => (m.at(*by), x_width as i32, m.buf(*by).width as i32, *first as i32),
+            By::Each(by) => (by.at(), x_width as i32, 0, 0),
             By::One(by) => (by.at(), 1, 0, 0),
         };
         let (x, n) = (m.at(self.x), count as u64);
