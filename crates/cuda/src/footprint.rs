@@ -60,6 +60,7 @@ fn needs(program: &Program, layouts: &[Layout]) -> Needs {
 
 #[cfg(test)]
 mod tests {
+    use ffai_checkpoint::Float;
     use ffai_program::conform::cases;
 
     use super::*;
@@ -70,6 +71,23 @@ mod tests {
         let kv = |f32| footprint(&case.program, &case.weights, &case.plan, Some(f32)).kv;
         assert!(kv(true) > 0);
         assert_eq!(kv(true), 2 * kv(false));
+    }
+
+    #[test]
+    fn weights_of_recurrences_are_counted_as_f32_and_slots_with_their_padding() {
+        let taps = |op: &Op| if let Op::Conv { taps, .. } = op { Some(*taps) } else { None };
+        let conv = |c: &ffai_program::conform::Case| {
+            let taps = c.program.ops.iter().find_map(|t| taps(&t.op))?;
+            let dense = c.weights.weight(&c.program.weight(taps).role)?.storage() != Storage::Dense(Float::F32);
+            let (channels, kernel) = c.program.weight(taps).shape.dims();
+            (dense && kernel > 2).then(|| (c.clone(), channels, kernel))
+        };
+        let (case, channels, kernel) = cases().iter().find_map(conv).unwrap();
+        let found = footprint(&case.program, &case.weights, &case.plan, None);
+        let vectors = |w: &ffai_model::WeightDecl| w.shape.dims().0 * w.shape.dims().1 * 4;
+        assert_eq!(found.weights, case.program.weights.iter().map(vectors).sum::<usize>() as u64, "{}", case.name);
+        let slot = ((kernel - 1) * channels * 4).next_multiple_of(128);
+        assert_eq!(found.slots, (slot * case.plan.slots) as u64);
     }
 
     #[test]
