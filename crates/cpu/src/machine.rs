@@ -55,8 +55,8 @@ pub(crate) struct Buffer {
 
 /// What a thread needs for itself.
 pub(crate) struct Scratch {
-    /// Decoded scales of the rows at work.
-    pub(crate) scales: Floats,
+    /// Decoded scales of the rows at work, which may be two stretches.
+    pub(crate) scales: [Floats; 2],
     /// Decoded weights, `[PANEL_ROWS, PANEL_COLS]`.
     pub(crate) panel: Floats,
     /// Unfinished sums of a panel.
@@ -218,7 +218,7 @@ fn recurrence(program: &Program, plan: &Plan) -> usize {
 impl Scratch {
     fn new(program: &Program, plan: &Plan, needs: Needs) -> Scratch {
         Scratch {
-            scales: Floats::new(needs.scales),
+            scales: [(); 2].map(|()| Floats::new(needs.scales)),
             panel: Floats::new(PANEL_ROWS.next_multiple_of(tile::ROWS) * PANEL_COLS),
             sums: Floats::new(PANEL_ROWS.next_multiple_of(tile::ROWS) * BATCH * MOST_LANES),
             product: Floats::new(PANEL_ROWS * BATCH),

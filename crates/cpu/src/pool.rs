@@ -24,6 +24,8 @@ pub(crate) struct Pool {
     workers: Vec<JoinHandle<()>>,
     /// Held by the caller whose job runs: several executables may share a pool.
     turn: Mutex<()>,
+    /// How many pieces of each thread's share have been taken, for [`Pool::each_near`].
+    next: Vec<Line<AtomicUsize>>,
 }
 
 /// On a cache line of its own: one thread spins on it while others write beside it.
@@ -62,7 +64,8 @@ impl Pool {
             stop: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
         });
-        let mut pool = Pool { shared, workers: Vec::new(), turn: Mutex::new(()) };
+        let next = (0..threads).map(|_| Line(AtomicUsize::new(0))).collect();
+        let mut pool = Pool { shared, workers: Vec::new(), turn: Mutex::new(()), next };
         for thread in 1..threads {
             let shared = Arc::clone(&pool.shared);
             pool.workers.push(Builder::new().name(format!("ffai-cpu-{thread}")).spawn(move || shared.work(thread))?);
@@ -84,12 +87,17 @@ impl Pool {
             return job(0);
         }
         let turn = hold(&self.turn);
+        self.run_in_turn(job);
+        drop(turn);
+    }
+
+    /// [`Pool::run`] for whoever holds the turn.
+    fn run_in_turn(&self, job: &Job<'_>) {
         self.shared.panicked.store(false, Ordering::Relaxed);
         let waiting = self.start(job);
         job(0);
         drop(waiting);
         let panicked = self.shared.panicked.load(Ordering::Relaxed);
-        drop(turn);
         assert!(!panicked, "a thread of the CPU backend panicked; its message is above");
     }
 
@@ -108,6 +116,30 @@ impl Pool {
                 work(thread, i);
             }
         });
+    }
+
+    /// The same for work that reads on where its predecessor ended: each thread begins with a stretch of numbers of its own, and helps
+    /// others when it is done.
+    pub(crate) fn each_near(&self, count: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+        let threads = self.threads();
+        if count <= 1 || threads == 1 {
+            return (0..count).for_each(|i| work(0, i));
+        }
+        let turn = hold(&self.turn);
+        self.next.iter().for_each(|next| next.0.store(0, Ordering::Relaxed));
+        self.run_in_turn(&|thread| {
+            for owner in (thread..threads).chain(0..thread) {
+                let (first, end) = (owner * count / threads, (owner + 1) * count / threads);
+                loop {
+                    let i = first + self.next[owner].0.fetch_add(1, Ordering::Relaxed);
+                    if i >= end {
+                        break;
+                    }
+                    work(thread, i);
+                }
+            }
+        });
+        drop(turn);
     }
 
     /// Shows the job to the workers. They are done with it when the guard is gone.
@@ -213,10 +245,12 @@ mod tests {
         let pool = Pool::new(3).unwrap();
         for round in 0..20_000 {
             let done: Vec<AtomicUsize> = (0..round % 7).map(|_| AtomicUsize::new(0)).collect();
-            pool.each(done.len(), &|_, i| {
+            let work = |_: usize, i: usize| {
                 done[i].fetch_add(1, Ordering::Relaxed);
-            });
-            assert!(done.iter().all(|d| d.load(Ordering::Relaxed) == 1), "round {round}");
+            };
+            pool.each(done.len(), &work);
+            pool.each_near(done.len(), &work);
+            assert!(done.iter().all(|d| d.load(Ordering::Relaxed) == 2), "round {round}");
         }
     }
 

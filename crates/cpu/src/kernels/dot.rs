@@ -2,26 +2,29 @@
 
 use std::marker::PhantomData;
 
-use super::source::{Source, prefetch};
-use crate::simd::load::{self, Loader};
+use super::source::Source;
+use crate::simd::load::{self, Loader, Row};
 use crate::simd::{Kernel, Simd, UNIT};
 
-/// `out[i] = x . matrix[i]`.
+/// `out[i] = x . matrix[i]` for the rows of two streams. Two far from each other are read at once: their sums are independent, so that
+/// one multiply-add need not wait for the one before, and a processor sees two streams of lines that go on, for which it looks ahead
+/// by itself. Asking for lines ahead, or taking rows side by side, made it slower than that (docs/performance.md).
 pub(crate) struct Dots {
-    pub(crate) matrix: Source,
-    /// How many rows.
-    pub(crate) rows: usize,
     /// `[cols]`, in the loader's order, padded with zeros to whole units.
     pub(crate) x: *const f32,
+    /// The second has no more rows than the first.
+    pub(crate) streams: [Stream; 2],
+}
+
+/// Some rows of a matrix.
+#[derive(Clone, Copy)]
+pub(crate) struct Stream {
+    pub(crate) matrix: Source,
+    /// How many.
+    pub(crate) rows: usize,
     /// `[rows]`.
     pub(crate) out: *mut f32,
 }
-
-/// Rows at once: their sums are independent, so that one multiply-add need not wait for the one before.
-pub(crate) const ROWS: usize = 4;
-
-/// How far ahead of the weights at work others are asked for, in bytes, unless the next rows begin before.
-const AHEAD: usize = 32 << 10;
 
 /// The kernel of [`Dots`] for a storage.
 pub(crate) struct Dot<L>(PhantomData<L>);
@@ -31,29 +34,24 @@ impl<L: Loader> Kernel for Dot<L> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(a: &Dots) {
-        let mut done = 0;
-        while done + ROWS <= a.rows {
-            let sums = S::sum4(chains::<S, L, ROWS>(a, done));
-            std::ptr::copy_nonoverlapping(sums.as_ptr(), a.out.add(done), ROWS);
-            done += ROWS;
+        let [first, second] = &a.streams;
+        for i in 0..second.rows {
+            let rows = [first.matrix.row(i), second.matrix.row(i)];
+            let sums = chains::<S, L, 2>(&first.matrix, rows, a.x);
+            *first.out.add(i) = S::sum(sums[0]);
+            *second.out.add(i) = S::sum(sums[1]);
         }
-        while done < a.rows {
-            *a.out.add(done) = S::sum(chains::<S, L, 1>(a, done)[0]);
-            done += 1;
+        for i in second.rows..first.rows {
+            *first.out.add(i) = S::sum(chains::<S, L, 1>(&first.matrix, [first.matrix.row(i)], a.x)[0]);
         }
     }
 }
 
-/// The sums of `R` rows, lane by lane.
+/// The sums of `R` rows of one matrix, lane by lane.
 #[inline(always)]
-unsafe fn chains<S: Simd, L: Loader, const R: usize>(a: &Dots, first: usize) -> [S::V; R] {
-    let mut rows = [a.matrix.row(first); R];
-    for r in 1..R {
-        rows[r] = a.matrix.row(first + r);
-    }
-    let ahead = (R * a.matrix.row_bytes).min(AHEAD);
+unsafe fn chains<S: Simd, L: Loader, const R: usize>(matrix: &Source, rows: [Row; R], x: *const f32) -> [S::V; R] {
     let mut sums = [S::splat(0.0); R];
-    let (units, in_group) = (a.matrix.cols / UNIT, a.matrix.units::<L>());
+    let (units, in_group) = (matrix.cols / UNIT, matrix.units::<L>());
     for g in 0..units / in_group {
         let mut group = [L::group::<S>(rows[0], g); R];
         for r in 1..R {
@@ -62,17 +60,16 @@ unsafe fn chains<S: Simd, L: Loader, const R: usize>(a: &Dots, first: usize) -> 
         for u in 0..in_group {
             let unit = g * in_group + u;
             for r in 0..R {
-                prefetch::<S, L>(rows[r].data.wrapping_add(ahead), unit);
                 let wide = L::unit::<S>(rows[r], &group[r], unit);
-                sums[r] = multiply::<S>(&wide, a.x.add(unit * UNIT), sums[r]);
+                sums[r] = multiply::<S>(&wide, x.add(unit * UNIT), sums[r]);
             }
         }
     }
-    let rest = a.matrix.cols % UNIT;
+    let rest = matrix.cols % UNIT;
     if L::NUMBER > 0 && rest > 0 {
         for r in 0..R {
             let wide = load::tail::<S, L>(rows[r], units, rest);
-            sums[r] = multiply::<S>(&wide, a.x.add(units * UNIT), sums[r]);
+            sums[r] = multiply::<S>(&wide, x.add(units * UNIT), sums[r]);
         }
     }
     sums

@@ -56,7 +56,7 @@ impl Embed {
 
     fn decode(&self, machine: &Machine, thread: usize, token: u32, cols: std::ops::Range<usize>, out: *mut f32) {
         let row = token as usize;
-        let matrix = self.table.source(row..row + 1, &machine.scratch[thread].scales);
+        let matrix = self.table.source(row..row + 1, &machine.scratch[thread].scales[0]);
         let patch = Patch { matrix, rows: 1, col: cols.start, cols: cols.len(), out, stride: 0, ahead: 0 };
         // SAFETY: the columns are whole groups or the rest of the row, the output has room for them in whole units.
         unsafe { (self.table.kernels.decode)(&patch) };

@@ -12,9 +12,10 @@ use super::Ready;
 use super::gate_up::First;
 use super::input::{Input, Prepared};
 use super::linear::bias_of;
-use super::multiply::{chunk_rows, multiply};
+use super::multiply::multiply;
+use super::piece::{Cut, Piece};
 use crate::kernels::finish::Finish;
-use crate::machine::{BATCH, Machine, PANEL_ROWS};
+use crate::machine::{BATCH, Machine};
 use crate::matrix::Matrix;
 
 /// The pairs of rows and slots of a step by expert. Its memory is taken once, for the largest step.
@@ -99,13 +100,11 @@ impl Ready for ExpertsUp {
         };
         let gate = &self.experts[pairs.chosen[0].expert].gate;
         let threads = machine.pool.threads().div_ceil(pairs.chosen.len());
-        let (rows, size) = (gate.rows(), chunk_rows(gate, 1, pairs.most(), threads));
-        let chunks = rows.div_ceil(size);
-        machine.pool.each(chunks * pairs.chosen.len(), &|thread, i| {
-            let (chosen, chunk) = (&pairs.chosen[i / chunks], i % chunks);
-            let rows = chunk * size..((chunk + 1) * size).min(rows);
+        let cut = Cut::new(gate, 1, pairs.most(), threads);
+        machine.pool.each_near(cut.count() * pairs.chosen.len(), &|thread, i| {
+            let (chosen, piece) = (&pairs.chosen[i / cut.count()], cut.piece(i % cut.count()));
             let to = |i: usize| pairs.pair(i);
-            self.experts[chosen.expert].chunk(machine, thread, rows, &x, chosen.pairs.clone(), self.out, to);
+            self.experts[chosen.expert].piece(machine, thread, &piece, &x, chosen.pairs.clone(), self.out, to);
         });
     }
 }
@@ -139,13 +138,12 @@ impl Ready for ExpertsDown {
         let pairs = &*pairs;
         let first = &self.experts[pairs.chosen[0].expert].matrix;
         let x = self.input.gather(machine, n * self.slots, first.cols(), |i| pairs.pair(i));
-        let size = chunk_rows(first, pairs.chosen.len(), pairs.most(), machine.pool.threads()).min(PANEL_ROWS);
-        let rows = first.rows();
-        machine.pool.each(rows.div_ceil(size), &|thread, chunk| {
-            let rows = chunk * size..((chunk + 1) * size).min(rows);
-            self.begin(machine, n, &rows);
+        let cut = Cut::new(first, pairs.chosen.len(), pairs.most(), machine.pool.threads());
+        machine.pool.each_near(cut.count(), &|thread, i| {
+            let piece = cut.piece(i);
+            piece.stretches().iter().for_each(|(_, rows)| self.begin(machine, n, rows));
             for chosen in &pairs.chosen {
-                self.chunk(machine, thread, pairs, chosen, &rows, &x);
+                self.piece(machine, thread, pairs, chosen, &piece, &x);
             }
         });
     }
@@ -168,27 +166,20 @@ impl ExpertsDown {
         }
     }
 
-    /// Adds the products of one expert to columns `rows` of the rows that go to it.
-    fn chunk(
-        &self,
-        machine: &Machine,
-        thread: usize,
-        pairs: &Pairs,
-        chosen: &Chosen,
-        rows: &Range<usize>,
-        x: &Prepared,
-    ) {
+    /// Adds the products of one expert with a piece of its matrix to the rows that go to it.
+    fn piece(&self, machine: &Machine, thread: usize, pairs: &Pairs, chosen: &Chosen, piece: &Piece, x: &Prepared) {
         let (expert, product) = (&self.experts[chosen.expert], &machine.scratch[thread].product);
         let routes = routes(machine, self.routes, x.n / self.slots);
         for first in chosen.pairs.clone().step_by(BATCH) {
             let batch = first..(first + BATCH).min(chosen.pairs.end);
-            multiply(machine, thread, &expert.matrix, rows.clone(), x, batch.clone(), product);
-            for (i, at) in batch.enumerate() {
+            multiply(machine, thread, &expert.matrix, piece, x, batch.clone(), product);
+            let rows_and_stretches = batch.enumerate().flat_map(|at| piece.stretches().map(|stretch| (at, stretch)));
+            for ((i, at), (before, rows)) in rows_and_stretches {
                 let (row, slot) = (pairs.pair(at) / self.slots, pairs.pair(at) % self.slots);
                 let out = machine.ptr(self.out).wrapping_add(row * machine.buf(self.out).width + rows.start);
                 let finish = Finish {
-                    product: product.ptr().wrapping_add(i * rows.len()),
-                    bias: bias_of(expert.bias.as_deref(), rows),
+                    product: product.ptr().wrapping_add(i * piece.len() + before),
+                    bias: bias_of(expert.bias.as_deref(), &rows),
                     scale: self.scale * routes[(2 * row + 1) * self.slots + slot],
                     add: out,
                     out,

@@ -9,7 +9,8 @@ use ffai_program::{Buf, StepInputs};
 use super::Ready;
 use super::input::{Input, Prepared};
 use super::linear::bias_of;
-use super::multiply::{chunk_rows, multiply};
+use super::multiply::multiply;
+use super::piece::{Cut, Piece};
 use crate::kernels::finish::Finish;
 use crate::kernels::gate::Gate;
 use crate::machine::{BATCH, Machine};
@@ -37,11 +38,9 @@ impl Ready for GateUp {
         if x.n == 0 {
             return;
         }
-        let size = chunk_rows(&self.first.gate, 1, x.n, machine.pool.threads());
-        let (rows, all) = (self.first.gate.rows(), 0..x.n);
-        machine.pool.each(rows.div_ceil(size), &|thread, chunk| {
-            let rows = chunk * size..((chunk + 1) * size).min(rows);
-            self.first.chunk(machine, thread, rows, &x, all.clone(), self.out, |row| row);
+        let (cut, all) = (Cut::new(&self.first.gate, 1, x.n, machine.pool.threads()), 0..x.n);
+        machine.pool.each_near(cut.count(), &|thread, i| {
+            self.first.piece(machine, thread, &cut.piece(i), &x, all.clone(), self.out, |row| row);
         });
     }
 }
@@ -52,14 +51,14 @@ impl First {
         std::iter::once(&self.gate).chain(&self.up)
     }
 
-    /// Rows `rows` of both matrices for rows `n` of the input; row `to(i)` of the output, taken as rows as wide as the gate is high,
+    /// A piece of both matrices for rows `n` of the input; row `to(i)` of the output, taken as rows as wide as the gate is high,
     /// belongs to row `i` of the input, and to no other.
     #[expect(clippy::too_many_arguments, reason = "which rows of what, and where they go")]
-    pub(crate) fn chunk(
+    pub(crate) fn piece(
         &self,
         machine: &Machine,
         thread: usize,
-        rows: Range<usize>,
+        piece: &Piece,
         x: &Prepared,
         n: Range<usize>,
         out: Buf,
@@ -68,22 +67,25 @@ impl First {
         let scratch = &machine.scratch[thread];
         for first in n.clone().step_by(BATCH) {
             let batch = first..(first + BATCH).min(n.end);
-            multiply(machine, thread, &self.gate, rows.clone(), x, batch.clone(), &scratch.product);
+            multiply(machine, thread, &self.gate, piece, x, batch.clone(), &scratch.product);
             if let Some(up) = &self.up {
-                multiply(machine, thread, up, rows.clone(), x, batch.clone(), &scratch.up);
+                multiply(machine, thread, up, piece, x, batch.clone(), &scratch.up);
             }
             for (i, row) in batch.enumerate() {
-                let at = to(row) * self.gate.rows() + rows.start;
-                assert!(at + rows.len() <= machine.buf(out).floats.len(), "room for the product");
-                self.combine(machine, thread, i, &rows, machine.ptr(out).wrapping_add(at));
+                for (before, rows) in piece.stretches() {
+                    let at = to(row) * self.gate.rows() + rows.start;
+                    assert!(at + rows.len() <= machine.buf(out).floats.len(), "room for the product");
+                    let out = machine.ptr(out).wrapping_add(at);
+                    self.combine(machine, thread, i * piece.len() + before, &rows, out);
+                }
             }
         }
     }
 
-    /// Part of a row of the output from row `i` of the products.
-    fn combine(&self, machine: &Machine, thread: usize, i: usize, rows: &Range<usize>, out: *mut f32) {
+    /// Part of a row of the output from place `at` of the products on.
+    fn combine(&self, machine: &Machine, thread: usize, at: usize, rows: &Range<usize>, out: *mut f32) {
         let scratch = &machine.scratch[thread];
-        let (at, len) = (i * rows.len(), rows.len());
+        let len = rows.len();
         let up = scratch.up.ptr().wrapping_add(at);
         let finish = |product: *const f32, bias: &Option<Vec<f32>>, out: *mut f32| {
             let bias = bias_of(bias.as_deref(), rows);

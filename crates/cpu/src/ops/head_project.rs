@@ -8,6 +8,7 @@ use ffai_program::{Buf, HeadMatrices, StepInputs};
 use super::Ready;
 use super::input::Prepared;
 use super::multiply::multiply;
+use super::piece::Piece;
 use crate::kernels::blend::Blend;
 use crate::kernels::decode::Patch;
 use crate::kernels::prepare::Prepare;
@@ -74,7 +75,8 @@ impl HeadProject {
         let product = &machine.scratch[thread].product;
         for first in work.rows.clone().step_by(PANEL_ROWS) {
             let rows = first..(first + PANEL_ROWS).min(work.rows.end);
-            multiply(machine, thread, &self.matrix, rows.clone(), &x, 0..work.n, product);
+            let piece = Piece::whole(rows.clone());
+            multiply(machine, thread, &self.matrix, &piece, &x, 0..work.n, product);
             for i in 0..work.n {
                 let from = product.ptr().wrapping_add(i * rows.len());
                 let to = work.out.wrapping_add(i * work.out_stride + first - work.rows.start);
@@ -110,7 +112,7 @@ impl HeadProject {
             let cols = PANEL_COLS.min(self.matrix.cols() - col);
             for first in work.rows.clone().step_by(PANEL_ROWS) {
                 let rows = first..(first + PANEL_ROWS).min(work.rows.end);
-                let matrix = self.matrix.source(rows.clone(), &scratch.scales);
+                let matrix = self.matrix.source(rows.clone(), &scratch.scales[0]);
                 let (out, stride, ahead) = (scratch.panel.ptr(), PANEL_COLS, 4 * matrix.row_bytes);
                 let patch = Patch { matrix, rows: rows.len(), col, cols, out, stride, ahead };
                 let done = first - work.rows.start;

@@ -7,7 +7,8 @@ use ffai_program::{Buf, StepInputs};
 
 use super::Ready;
 use super::input::{Input, Prepared};
-use super::multiply::{chunk_rows, multiply};
+use super::multiply::multiply;
+use super::piece::{Cut, Piece};
 use crate::kernels::finish::Finish;
 use crate::machine::{BATCH, Machine};
 use crate::matrix::Matrix;
@@ -33,32 +34,32 @@ impl Ready for Products {
         if x.n == 0 {
             return;
         }
-        let size = |part: &Part| chunk_rows(&part.matrix, 1, x.n, machine.pool.threads());
-        let chunks = |part: &Part| part.matrix.rows().div_ceil(size(part));
-        machine.pool.each(self.parts.iter().map(chunks).sum(), &|thread, mut chunk| {
+        let cut = |part: &Part| Cut::new(&part.matrix, 1, x.n, machine.pool.threads());
+        machine.pool.each_near(self.parts.iter().map(|part| cut(part).count()).sum(), &|thread, mut i| {
             for part in &self.parts {
-                if chunk < chunks(part) {
-                    let rows = chunk * size(part)..((chunk + 1) * size(part)).min(part.matrix.rows());
-                    return part.run(machine, thread, rows, &x);
+                let cut = cut(part);
+                if i < cut.count() {
+                    return part.run(machine, thread, &cut.piece(i), &x);
                 }
-                chunk -= chunks(part);
+                i -= cut.count();
             }
         });
     }
 }
 
 impl Part {
-    /// Rows `rows` of the matrix.
-    fn run(&self, machine: &Machine, thread: usize, rows: Range<usize>, x: &Prepared) {
+    /// Some rows of the matrix.
+    fn run(&self, machine: &Machine, thread: usize, piece: &Piece, x: &Prepared) {
         let product = &machine.scratch[thread].product;
         let width = self.matrix.rows();
         for first in (0..x.n).step_by(BATCH) {
             let batch = first..(first + BATCH).min(x.n);
-            multiply(machine, thread, &self.matrix, rows.clone(), x, batch.clone(), product);
-            for (i, row) in batch.enumerate() {
+            multiply(machine, thread, &self.matrix, piece, x, batch.clone(), product);
+            let rows_and_stretches = batch.enumerate().flat_map(|at| piece.stretches().map(|stretch| (at, stretch)));
+            for ((i, row), (before, rows)) in rows_and_stretches {
                 let at = row * width + rows.start;
                 let finish = Finish {
-                    product: product.ptr().wrapping_add(i * rows.len()),
+                    product: product.ptr().wrapping_add(i * piece.len() + before),
                     bias: bias_of(self.bias.as_deref(), &rows),
                     scale: self.scale,
                     add: self.add.map_or(std::ptr::null(), |add| machine.ptr(add).wrapping_add(at)),

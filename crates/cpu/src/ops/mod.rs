@@ -11,6 +11,7 @@ pub(crate) mod input;
 pub(crate) mod latent_append;
 pub(crate) mod linear;
 mod multiply;
+mod piece;
 pub(crate) mod recurrent;
 pub(crate) mod rotate_append;
 pub(crate) mod route;

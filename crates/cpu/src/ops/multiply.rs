@@ -4,29 +4,18 @@
 use std::ops::Range;
 
 use super::input::Prepared;
+use super::piece::Piece;
 use crate::floats::Floats;
 use crate::grouped::{self, Grouped, Unpacking, activation_bytes, slabs, weight_bytes};
 use crate::kernels::decode::Patch;
-use crate::kernels::dot::{self, Dots};
+use crate::kernels::dot::{Dots, Stream};
 use crate::kernels::tile::Block;
 use crate::machine::{BATCH, Machine, PANEL_COLS, PANEL_ROWS, Scratch};
 use crate::matrix::Matrix;
 use crate::simd::UNIT;
 
-/// Bytes of weights that a thread takes at once when one row is at work: several pages of memory, few enough to share evenly.
-const CHUNK_BYTES: usize = 64 << 10;
-
-/// Rows of a matrix that a thread takes at once, for `n` rows of input; of `beside` matrices if it takes the same rows of several.
-pub(crate) fn chunk_rows(matrix: &Matrix, beside: usize, n: usize, threads: usize) -> usize {
-    if n > 1 {
-        return PANEL_ROWS;
-    }
-    let by_bytes = CHUNK_BYTES / (matrix.row_bytes() * beside);
-    let by_share = matrix.rows() / (4 * threads);
-    by_bytes.min(by_share).next_multiple_of(dot::ROWS).clamp(dot::ROWS, PANEL_ROWS * BATCH)
-}
-
-/// `out[i, j] = x[batch.start + i] . matrix[rows.start + j]`, `[batch, rows]` without gaps.
+/// `out[i, j] = x[batch.start + i] . matrix[row j of the piece]`, `[batch, piece]` without gaps. For several rows of activations the
+/// piece has one stretch.
 ///
 /// # Panics
 /// Where the batch, the rows or the scratch do not fit.
@@ -34,32 +23,35 @@ pub(crate) fn multiply(
     machine: &Machine,
     thread: usize,
     matrix: &Matrix,
-    rows: Range<usize>,
+    piece: &Piece,
     x: &Prepared,
     batch: Range<usize>,
     out: &Floats,
 ) {
-    assert!(batch.end <= x.n && rows.len() * batch.len() <= out.len());
+    assert!(batch.end <= x.n && piece.len() * batch.len() <= out.len());
+    let [(_, rows), (_, none)] = piece.stretches();
+    assert!(batch.len() == 1 || none.is_empty(), "two stretches for many rows");
     let scratch = &machine.scratch[thread];
     match &matrix.grouped {
-        _ if batch.len() == 1 => one(scratch, matrix, rows, x.row(batch.start, matrix.order()), out),
+        _ if batch.len() == 1 => one(scratch, matrix, &piece.halved(), x.row(batch.start, matrix.order()), out),
         Some(grouped) => many_in_slabs(scratch, matrix, grouped, rows, x, batch, out),
         None => many(machine, scratch, matrix, rows, x, batch, out),
     }
 }
 
-/// A panel at a time, for the sake of its scales.
-fn one(scratch: &Scratch, matrix: &Matrix, rows: Range<usize>, x: *const f32, out: &Floats) {
-    for first in rows.clone().step_by(PANEL_ROWS) {
-        let panel = first..(first + PANEL_ROWS).min(rows.end);
-        let dots = Dots {
-            rows: panel.len(),
-            x,
-            out: out.ptr().wrapping_add(first - rows.start),
-            matrix: matrix.source(panel, &scratch.scales),
+/// A panel of each stretch at a time, for the sake of their scales.
+fn one(scratch: &Scratch, matrix: &Matrix, piece: &Piece, x: *const f32, out: &Floats) {
+    let stretches = piece.stretches();
+    for done in (0..stretches[0].1.len()).step_by(PANEL_ROWS) {
+        let stream = |i: usize| {
+            let (before, rows) = &stretches[i];
+            let panel = (rows.start + done).min(rows.end)..(rows.start + done + PANEL_ROWS).min(rows.end);
+            let (rows, out) = (panel.len(), out.ptr().wrapping_add(before + done));
+            Stream { rows, out, matrix: matrix.source(panel, &scratch.scales[i]) }
         };
-        // SAFETY: the source has that many rows, the input is padded (see `Input::prepare`), the room for results was checked
-        // and is this thread's.
+        let dots = Dots { x, streams: [stream(0), stream(1)] };
+        // SAFETY: the sources have that many rows, the second no more than the first; the input is padded (see `Input::prepare`);
+        // the room for results was checked and is this thread's.
         unsafe { matrix.grouped.as_ref().map_or(matrix.kernels.dot, |grouped| grouped.dot)(&dots) };
     }
 }
@@ -74,7 +66,7 @@ fn many(
     out: &Floats,
 ) {
     assert!(rows.len() <= PANEL_ROWS && batch.len() <= BATCH);
-    let source = matrix.source(rows.clone(), &scratch.scales);
+    let source = matrix.source(rows.clone(), &scratch.scales[0]);
     for col in (0..matrix.cols()).step_by(PANEL_COLS) {
         let cols = PANEL_COLS.min(matrix.cols() - col);
         let (panel, stride) = (scratch.panel.ptr(), PANEL_COLS);
@@ -113,7 +105,7 @@ fn many_in_slabs(
     out: &Floats,
 ) {
     assert!(rows.len() <= PANEL_ROWS && batch.len() <= BATCH);
-    let (source, order) = (matrix.source(rows.clone(), &scratch.scales), matrix.order());
+    let (source, order) = (matrix.source(rows.clone(), &scratch.scales[0]), matrix.order());
     let (all, panel) = (slabs(matrix.cols(), grouped.group), scratch.panel.ptr().cast::<u8>());
     let at_once = scratch.panel.len() * size_of::<f32>() / (PANEL_ROWS * weight_bytes(grouped.group));
     let x_stride = x.stride(order) * size_of::<f32>();

@@ -4,13 +4,10 @@ use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 use super::{Kernel, LANES, Loader, VECTOR, add_slab, each_step};
-use crate::grouped::{ROWS, activation_bytes};
+use crate::grouped::activation_bytes;
 use crate::kernels::dot::Dots;
 use crate::simd::load::Row;
 use crate::simd::{Avx512, Simd};
-
-/// How far ahead of the weights at work others are asked for, in bytes.
-const AHEAD: usize = 4 << 10;
 
 /// Sums of whole numbers side by side, so that a product need not wait for the one before.
 const CHAINS: usize = 4;
@@ -23,16 +20,11 @@ impl<L: Loader> Kernel for Dot<L> {
 
     #[inline(always)]
     unsafe fn run(a: &Dots) {
-        let mut done = 0;
-        while done < a.rows {
-            let mut sums = [_mm512_setzero_ps(); ROWS];
-            let here = (a.rows - done).min(ROWS);
-            for r in 0..here {
-                sums[r] = row::<L>(a.matrix.row(done + r), a.x.cast(), a.matrix.cols / L::GROUP);
+        for stream in &a.streams {
+            for i in 0..stream.rows {
+                let sums = row::<L>(stream.matrix.row(i), a.x.cast(), stream.matrix.cols / L::GROUP);
+                *stream.out.add(i) = Avx512::sum(sums);
             }
-            let sums = Avx512::sum4(sums);
-            std::ptr::copy_nonoverlapping(sums.as_ptr(), a.out.add(done), here);
-            done += here;
         }
     }
 }
@@ -44,10 +36,6 @@ unsafe fn row<L: Loader>(row: Row, x: *const u8, groups: usize) -> __m512 {
     let (mut slab, mut left) = (0, groups);
     while left > 0 {
         let live = left.min(LANES);
-        let ahead = row.data.wrapping_add(slab * L::BYTES + AHEAD);
-        for line in 0..L::BYTES.div_ceil(VECTOR) {
-            _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line * VECTOR).cast());
-        }
         let (raw, x) = (L::load(row, slab, live), x.add(slab * activation_bytes(L::GROUP)));
         let mut sums = [[_mm512_setzero_si512(); 2]; CHAINS];
         each_step!(L::GROUP, STEP => {
