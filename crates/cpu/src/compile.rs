@@ -218,7 +218,7 @@ impl Compiler<'_> {
             problem: format!("no kernel reads {storage} weights"),
         })?;
         self.needs.scales = self.needs.scales.max(matrix.scratch(PANEL_ROWS));
-        self.needs.orders[matrix.order() as usize] = true;
+        matrix.orders().iter().for_each(|order| self.needs.orders[*order as usize] = true);
         Ok(matrix)
     }
 

@@ -133,7 +133,8 @@ impl Backend for Cpu {
 
     fn footprint(&self, program: &Program, weights: &dyn WeightSource, plan: &Plan) -> Footprint {
         let storages = program.weights.iter().filter_map(|decl| weights.weight(&decl.role));
-        let orders: Vec<_> = storages.filter_map(|t| matrix::Matrix::order_of(self.level, t.storage())).collect();
+        let orders = storages.filter_map(|t| matrix::Matrix::orders_of(self.level, t.storage()));
+        let orders: Vec<_> = orders.flatten().collect();
         let scratch = machine::Machine::scratch_bytes(program, plan, self.threads(), &orders);
         Footprint { scratch, ..plan.footprint(program, weights.bytes()) }
     }

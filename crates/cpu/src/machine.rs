@@ -190,7 +190,8 @@ fn inputs(program: &Program, plan: &Plan, order: Order) -> usize {
         _ => 0,
     };
     let mixtures = program.ops.iter().map(|t| mixture(&t.op)).max().unwrap_or(0);
-    (plan.rows.max(plan.wanted) * row).max(plan.rows * mixtures)
+    let rows = if order.is_of_one_row() { 1 } else { plan.rows.max(plan.wanted) };
+    (rows * row).max(plan.rows * mixtures)
 }
 
 /// The most experts that a row goes to.

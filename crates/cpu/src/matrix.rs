@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use ffai_checkpoint::{Comb, Storage, Tensor};
+use ffai_checkpoint::{Comb, Float, Storage, Tensor};
 
 use crate::Level;
 use crate::floats::Floats;
@@ -23,10 +23,16 @@ pub(crate) struct Matrix {
     pub(crate) grouped: Option<Grouped>,
 }
 
+fn orders(grouped: Option<&Grouped>, kernels: &StorageKernels) -> [Order; 2] {
+    grouped.map_or([kernels.order; 2], |grouped| [Order::slabs(grouped.group), grouped.one.order])
+}
+
 /// Scales, and for some storages biases, that are tensors of their own.
 struct Scales {
     /// In a row.
     groups: usize,
+    /// What they are stored as, where they are floats.
+    float: Float,
     decode: Decode,
 }
 
@@ -45,6 +51,7 @@ impl Matrix {
         let scales = match tensor.storage() {
             Storage::Affine(affine) => Some(Scales {
                 groups: affine.groups(tensor.cols()),
+                float: affine.scales,
                 decode: Decode::Floats {
                     size: affine.scales.size(),
                     decode: StorageKernels::new(level, Storage::Dense(affine.scales))?.decode,
@@ -52,6 +59,7 @@ impl Matrix {
             }),
             Storage::Microscaled(micro) => Some(Scales {
                 groups: micro.groups(tensor.cols()),
+                float: Float::F32,
                 decode: Decode::Table(Box::new(tensor.scale_table()?)),
             }),
             Storage::Dense(_) | Storage::Block(_) => None,
@@ -65,15 +73,15 @@ impl Matrix {
         Matrix { grouped: None, ..self }
     }
 
-    /// The order that inputs of its products come in.
-    pub(crate) fn order(&self) -> Order {
-        self.grouped.as_ref().map_or(self.kernels.order, |grouped| Order::slabs(grouped.group))
+    /// The orders that inputs of its products come in: several rows, and one.
+    pub(crate) fn orders(&self) -> [Order; 2] {
+        orders(self.grouped.as_ref(), &self.kernels)
     }
 
-    /// The order of inputs for a matrix of a storage: [`Matrix::order`] before there is one. None where nothing reads the storage.
-    pub(crate) fn order_of(level: Level, storage: Storage) -> Option<Order> {
-        let grouped = Grouped::new(level, storage).map(|grouped| Order::slabs(grouped.group));
-        grouped.or_else(|| StorageKernels::new(level, storage).map(|kernels| kernels.order))
+    /// [`Matrix::orders`] of a storage, before there is a matrix. None where nothing reads the storage.
+    pub(crate) fn orders_of(level: Level, storage: Storage) -> Option<[Order; 2]> {
+        let kernels = StorageKernels::new(level, storage)?;
+        Some(orders(Grouped::new(level, storage).as_ref(), &kernels))
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -99,6 +107,26 @@ impl Matrix {
     /// # Panics
     /// Where there are no such rows, or the scratch is too small.
     pub(crate) fn source(&self, rows: Range<usize>, scratch: &Floats) -> Source {
+        let mut source = self.stored(rows.clone());
+        (source.scales, source.biases) = (scratch.ptr(), scratch.ptr());
+        if let Some(scales) = &self.scales {
+            let needed = self.scratch(rows.len());
+            assert!(needed <= scratch.len(), "scales of {} rows", rows.len());
+            let biases = scratch.ptr().wrapping_add(needed / 2);
+            scales.decode_all(self.tensor.scales(), source.comb, &rows, scratch.ptr());
+            if matches!(scales.decode, Decode::Floats { .. }) {
+                scales.decode_all(self.tensor.biases(), source.comb, &rows, biases);
+            }
+            source = Source { biases, ..source };
+        }
+        source
+    }
+
+    /// Rows `rows` for kernels that read scales as they are stored.
+    ///
+    /// # Panics
+    /// Where there are no such rows.
+    pub(crate) fn stored(&self, rows: Range<usize>) -> Source {
         let row_bytes = self.tensor.row_bytes();
         assert!(rows.end <= self.rows(), "rows {rows:?} of {}", self.rows());
         let comb = self.tensor.selection().map(|comb| Comb { skip: comb.skip + rows.start, ..comb });
@@ -109,27 +137,27 @@ impl Matrix {
             }
             None => &self.tensor.data()[rows.start * row_bytes..rows.end * row_bytes],
         };
-        let mut source = Source {
+        let (groups, float) = self.scales.as_ref().map_or((0, Float::F32), |scales| (scales.groups, scales.float));
+        let from = if comb.is_some() { 0 } else { rows.start * groups * float.size() };
+        let stored = match &self.scales {
+            Some(Scales { decode: Decode::Floats { .. }, .. }) => {
+                let end = if comb.is_some() { 0 } else { rows.end * groups * float.size() };
+                [self.tensor.scales(), self.tensor.biases()].map(|bytes| bytes[from..end.max(from)].as_ptr())
+            }
+            _ => [std::ptr::null(); 2],
+        };
+        Source {
             data: data.as_ptr(),
             comb,
             row_bytes,
-            scales: scratch.ptr(),
-            biases: scratch.ptr(),
-            groups: 0,
+            scales: std::ptr::null(),
+            biases: std::ptr::null(),
+            groups,
+            stored,
+            float,
             units: self.tensor.storage().step().div_ceil(UNIT),
             cols: self.cols(),
-        };
-        if let Some(scales) = &self.scales {
-            let needed = self.scratch(rows.len());
-            assert!(needed <= scratch.len(), "scales of {} rows", rows.len());
-            let biases = scratch.ptr().wrapping_add(needed / 2);
-            scales.decode_all(self.tensor.scales(), comb, &rows, scratch.ptr());
-            if matches!(scales.decode, Decode::Floats { .. }) {
-                scales.decode_all(self.tensor.biases(), comb, &rows, biases);
-            }
-            source = Source { biases, groups: scales.groups, ..source };
         }
-        source
     }
 }
 
@@ -149,8 +177,18 @@ impl Scales {
         match &self.decode {
             Decode::Floats { size, decode } => {
                 let (data, cols) = (bytes[numbers.start * size..numbers.end * size].as_ptr(), numbers.len());
-                let matrix =
-                    Source { data, row_bytes: 0, scales: out, biases: out, groups: 0, units: 1, cols, comb: None };
+                let matrix = Source {
+                    data,
+                    row_bytes: 0,
+                    scales: out,
+                    biases: out,
+                    groups: 0,
+                    units: 1,
+                    cols,
+                    comb: None,
+                    stored: [std::ptr::null(); 2],
+                    float: Float::F32,
+                };
                 let patch = Patch { matrix, rows: 1, col: 0, cols, out, stride: 0, ahead: cols * size };
                 // SAFETY: the numbers are there, and the caller has room for them in whole units.
                 unsafe { decode(&patch) };

@@ -16,6 +16,9 @@
 //! each group in the lane's four bytes. Weights stay as they lie in the file; bringing a slab into this order takes some
 //! shuffles of words, which cost less than turning codes into floats did.
 //!
+//! One row of activations has kernels of its own for most storages, which take codes in the order in which they lie and sum the lanes of
+//! a group afterwards (`vnni/line`): the same exact sums, so the same bits.
+//!
 //! As for all products, one row of activations and many give the same bits: each lane is the same chain over the slabs.
 
 #[cfg(target_arch = "x86_64")]
@@ -27,6 +30,7 @@ use crate::Level;
 use crate::kernels::dot::Dots;
 use crate::kernels::source::Source;
 use crate::simd::Entry;
+use crate::simd::load::Order;
 
 /// Groups of a slab.
 pub(crate) const LANES: usize = 16;
@@ -43,10 +47,21 @@ pub(crate) struct Grouped {
     /// Numbers in a group: 16, 32 or 64.
     pub(crate) group: usize,
     pub(crate) spread: Entry<Spread>,
-    /// One row of activations; `x` of the arguments is a row that `spread` made.
-    pub(crate) dot: Entry<Dots>,
+    pub(crate) one: One,
     pub(crate) unpack: Entry<Unpacking>,
     pub(crate) tile: Entry<Block>,
+}
+
+/// What one row of activations takes.
+#[derive(Clone, Copy)]
+pub(crate) struct One {
+    /// The order of the row.
+    pub(crate) order: Order,
+    /// What brings it into this order.
+    pub(crate) spread: Entry<Spread>,
+    pub(crate) dot: Entry<Dots>,
+    /// Whether scales and biases are read as they are stored.
+    pub(crate) stored_scales: bool,
 }
 
 impl Grouped {

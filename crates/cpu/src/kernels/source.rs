@@ -1,6 +1,6 @@
 //! Some rows of a matrix as kernels see them.
 
-use ffai_checkpoint::Comb;
+use ffai_checkpoint::{Comb, Float};
 
 use crate::simd::Simd;
 use crate::simd::load::{Loader, Row};
@@ -20,6 +20,10 @@ pub(crate) struct Source {
     pub(crate) groups: usize,
     /// Units that share a scale.
     pub(crate) units: usize,
+    /// Scales and biases as they are stored: those of row 0, or where rows are left out of the first one stored.
+    pub(crate) stored: [*const u8; 2],
+    /// What they are stored as.
+    pub(crate) float: Float,
     pub(crate) cols: usize,
     /// Where rows of `data` are left out; `data` then begins at the first one stored, and row 0 is the first one of interest.
     pub(crate) comb: Option<Comb>,
@@ -41,8 +45,10 @@ impl Source {
         };
         Row {
             data: self.data.add(stored * self.row_bytes),
-            scales: self.scales.add(index * self.groups),
-            biases: self.biases.add(index * self.groups),
+            scales: self.scales.wrapping_add(index * self.groups),
+            biases: self.biases.wrapping_add(index * self.groups),
+            stored: self.stored.map(|p| p.wrapping_add(stored * self.groups * self.float.size())),
+            float: self.float,
         }
     }
 }

@@ -10,7 +10,7 @@ use ffai_program::{Buf, StepInputs};
 
 use super::Ready;
 use super::gate_up::First;
-use super::input::{Input, Prepared};
+use super::input::{Company, Input, Prepared};
 use super::linear::bias_of;
 use super::multiply::multiply;
 use super::piece::{Cut, Piece};
@@ -96,7 +96,9 @@ impl Ready for ExpertsUp {
         let (pairs, slots) = (&*pairs, self.slots);
         let x = match n {
             1 => self.input.prepare(machine, inputs).shared_by(slots),
-            _ => self.input.gather(machine, n * slots, machine.buf(self.input.x).width, |i| pairs.pair(i) / slots),
+            _ => self
+                .input
+                .gather(machine, n * slots, machine.buf(self.input.x).width, Company::Both, |i| pairs.pair(i) / slots),
         };
         let gate = &self.experts[pairs.chosen[0].expert].gate;
         let threads = machine.pool.threads().div_ceil(pairs.chosen.len());
@@ -137,7 +139,8 @@ impl Ready for ExpertsDown {
         pairs.sort(routes(machine, self.routes, n), self.slots, self.experts.len());
         let pairs = &*pairs;
         let first = &self.experts[pairs.chosen[0].expert].matrix;
-        let x = self.input.gather(machine, n * self.slots, first.cols(), |i| pairs.pair(i));
+        let company = if n == 1 { Company::Alone } else { Company::Both };
+        let x = self.input.gather(machine, n * self.slots, first.cols(), company, |i| pairs.pair(i));
         let cut = Cut::new(first, pairs.chosen.len(), pairs.most(), machine.pool.threads());
         machine.pool.each_near(cut.count(), &|thread, i| {
             let piece = cut.piece(i);

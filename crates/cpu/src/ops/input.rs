@@ -20,8 +20,24 @@ pub(crate) struct Input {
     pub(crate) norm: Option<Norm>,
     /// Whether a matrix wants the even numbers before the odd ones.
     even_odd: bool,
-    /// The slabs that matrices want, and what makes them.
-    slabs: Vec<(Order, Entry<Spread>)>,
+    /// The whole numbers that matrices want of several rows, and what makes them.
+    many: Slabs,
+    /// Of one row.
+    one: Slabs,
+}
+
+/// Orders of whole numbers, each with what makes them.
+type Slabs = Vec<(Order, Entry<Spread>)>;
+
+/// How rows are multiplied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// One by one.
+    Alone,
+    /// Several at once.
+    Together,
+    /// Some so, some so.
+    Both,
 }
 
 /// A step's input: `[n, stride]` in each order.
@@ -40,14 +56,13 @@ unsafe impl Sync for Prepared {}
 
 impl Input {
     pub(crate) fn new<'a>(x: Buf, norm: Option<Norm>, matrices: impl IntoIterator<Item = &'a Matrix>) -> Input {
-        let mut input = Input { x, norm, even_odd: false, slabs: Vec::new() };
+        let mut input = Input { x, norm, even_odd: false, many: Vec::new(), one: Vec::new() };
         for matrix in matrices {
-            let order = matrix.order();
-            input.even_odd |= order == Order::EvenOdd;
-            if let Some(grouped) = &matrix.grouped
-                && !input.slabs.iter().any(|(there, _)| *there == order)
-            {
-                input.slabs.push((order, grouped.spread));
+            let [many, one] = matrix.orders();
+            input.even_odd |= many == Order::EvenOdd;
+            if let Some(grouped) = &matrix.grouped {
+                add(&mut input.many, many, grouped.spread);
+                add(&mut input.one, one, grouped.one.spread);
             }
         }
         input
@@ -56,11 +71,12 @@ impl Input {
     /// Norms, pads and orders the rows. One row that needs none of it stays where it is.
     pub(crate) fn prepare(&self, machine: &Machine, inputs: &StepInputs) -> Prepared {
         let (n, cols) = (machine.rows(self.x, inputs), machine.buf(self.x).width);
-        let ordered = self.even_odd || !self.slabs.is_empty();
+        let ordered = self.even_odd || !self.many.is_empty();
         if n == 1 && self.norm.is_none() && !ordered && cols.is_multiple_of(UNIT) {
             return Prepared::new(n, cols, machine.ptr(self.x), std::ptr::null());
         }
-        self.gather(machine, n, cols, |row| row)
+        let company = if n == 1 { Company::Alone } else { Company::Together };
+        self.gather(machine, n, cols, company, |row| row)
     }
 
     /// The same for `n` rows of `cols` numbers, the i-th of them being row `from(i)` of the buffer taken as such rows.
@@ -69,24 +85,33 @@ impl Input {
         machine: &Machine,
         n: usize,
         cols: usize,
+        company: Company,
         from: impl Fn(usize) -> usize + Sync,
     ) -> Prepared {
         let mut out = Prepared::new(n, cols, machine.input(Order::Natural, n, cols), std::ptr::null());
         if self.even_odd {
             out.orders[Order::EvenOdd as usize] = machine.input(Order::EvenOdd, n, cols);
         }
-        for (order, _) in &self.slabs {
+        for (order, _) in self.slabs(company) {
             out.orders[*order as usize] = machine.input(*order, n, cols);
         }
         machine.pool.each(n.div_ceil(CHUNK), &|_, chunk| {
             for row in chunk * CHUNK..((chunk + 1) * CHUNK).min(n) {
-                self.row(machine, from(row), row, &out);
+                self.row(machine, from(row), row, company, &out);
             }
         });
         out
     }
 
-    fn row(&self, machine: &Machine, from: usize, row: usize, out: &Prepared) {
+    /// What is made of the rows.
+    fn slabs(&self, company: Company) -> impl Iterator<Item = &(Order, Entry<Spread>)> {
+        let many = if company == Company::Alone { &[][..] } else { &self.many };
+        let one = if company == Company::Together { &[][..] } else { &self.one };
+        let twice = |order: &Order| many.iter().any(|(there, _)| there == order);
+        many.iter().chain(one.iter().filter(move |(order, _)| !twice(order)))
+    }
+
+    fn row(&self, machine: &Machine, from: usize, row: usize, company: Company, out: &Prepared) {
         let cols = out.cols;
         assert!((from + 1) * cols <= machine.buf(self.x).floats.len(), "row {from} of the input");
         let natural = out.row(row, Order::Natural).cast_mut();
@@ -100,13 +125,19 @@ impl Input {
         // SAFETY: the row lies in its buffer, the weight has `cols` floats (the program's builder saw to it), and the outputs
         // have room for a padded row that is this thread's alone (`Machine::input`).
         unsafe { (machine.kernels.prepare)(&args) };
-        for (order, spread) in &self.slabs {
+        for (order, spread) in self.slabs(company) {
             let group = order.group().unwrap_or(cols);
             let args = Spread { x: natural, cols, group, out: out.row(row, *order).cast_mut().cast() };
             // SAFETY: the row was just written, its length is a multiple of the group since a matrix in such groups is as wide,
             // and the output is this thread's alone.
             unsafe { spread(&args) };
         }
+    }
+}
+
+fn add(slabs: &mut Slabs, order: Order, spread: Entry<Spread>) {
+    if !slabs.iter().any(|(there, _)| *there == order) {
+        slabs.push((order, spread));
     }
 }
 
@@ -127,6 +158,11 @@ impl Prepared {
     /// Floats from row to row.
     pub(crate) fn stride(&self, order: Order) -> usize {
         if self.shared { 0 } else { order.stride(self.cols) }
+    }
+
+    /// Whether rows are there in an order.
+    pub(crate) fn has(&self, order: Order) -> bool {
+        !self.orders[order as usize].is_null()
     }
 
     /// Row `row`, in the order that a matrix wants.

@@ -32,8 +32,9 @@ pub(crate) fn multiply(
     let [(_, rows), (_, none)] = piece.stretches();
     assert!(batch.len() == 1 || none.is_empty(), "two stretches for many rows");
     let scratch = &machine.scratch[thread];
+    let [_, alone] = matrix.orders();
     match &matrix.grouped {
-        _ if batch.len() == 1 => one(scratch, matrix, &piece.halved(), x.row(batch.start, matrix.order()), out),
+        _ if batch.len() == 1 && x.has(alone) => one(scratch, matrix, &piece.halved(), x.row(batch.start, alone), out),
         Some(grouped) => many_in_slabs(scratch, matrix, grouped, rows, x, batch, out),
         None => many(machine, scratch, matrix, rows, x, batch, out),
     }
@@ -42,17 +43,19 @@ pub(crate) fn multiply(
 /// A panel of each stretch at a time, for the sake of their scales.
 fn one(scratch: &Scratch, matrix: &Matrix, piece: &Piece, x: *const f32, out: &Floats) {
     let stretches = piece.stretches();
+    let stored = matrix.grouped.as_ref().is_some_and(|grouped| grouped.one.stored_scales);
     for done in (0..stretches[0].1.len()).step_by(PANEL_ROWS) {
         let stream = |i: usize| {
             let (before, rows) = &stretches[i];
             let panel = (rows.start + done).min(rows.end)..(rows.start + done + PANEL_ROWS).min(rows.end);
             let (rows, out) = (panel.len(), out.ptr().wrapping_add(before + done));
-            Stream { rows, out, matrix: matrix.source(panel, &scratch.scales[i]) }
+            let matrix = if stored { matrix.stored(panel) } else { matrix.source(panel, &scratch.scales[i]) };
+            Stream { rows, out, matrix }
         };
         let dots = Dots { x, streams: [stream(0), stream(1)] };
         // SAFETY: the sources have that many rows, the second no more than the first; the input is padded (see `Input::prepare`);
         // the room for results was checked and is this thread's.
-        unsafe { matrix.grouped.as_ref().map_or(matrix.kernels.dot, |grouped| grouped.dot)(&dots) };
+        unsafe { matrix.grouped.as_ref().map_or(matrix.kernels.dot, |grouped| grouped.one.dot)(&dots) };
     }
 }
 
@@ -105,7 +108,7 @@ fn many_in_slabs(
     out: &Floats,
 ) {
     assert!(rows.len() <= PANEL_ROWS && batch.len() <= BATCH);
-    let (source, order) = (matrix.source(rows.clone(), &scratch.scales[0]), matrix.order());
+    let (source, [order, _]) = (matrix.source(rows.clone(), &scratch.scales[0]), matrix.orders());
     let (all, panel) = (slabs(matrix.cols(), grouped.group), scratch.panel.ptr().cast::<u8>());
     let at_once = scratch.panel.len() * size_of::<f32>() / (PANEL_ROWS * weight_bytes(grouped.group));
     let x_stride = x.stride(order) * size_of::<f32>();

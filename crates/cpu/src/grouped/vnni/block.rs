@@ -20,7 +20,7 @@ pub(super) struct Q8_0;
 pub(super) struct BlockMxfp4;
 
 /// What lanes without a block read.
-static NOTHING: [u8; 64] = [0; 64];
+pub(super) static NOTHING: [u8; 64] = [0; 64];
 
 /// Where the blocks of a slab begin.
 #[inline(always)]

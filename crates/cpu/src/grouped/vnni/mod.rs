@@ -11,6 +11,7 @@ mod block;
 mod columns;
 mod dot;
 mod k;
+mod line;
 mod microscaled;
 mod select;
 mod spread;
@@ -98,8 +99,17 @@ unsafe fn add_slab(
     activation: *const u8,
     group: usize,
 ) -> __m512 {
+    add_sum(y, _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low), [scale, bias], activation, group)
+}
+
+/// The same with the sums of the groups.
+///
+/// # Safety
+/// As for [`add_slab`].
+#[inline(always)]
+unsafe fn add_sum(y: __m512, sum: __m512i, [scale, bias]: [__m512; 2], activation: *const u8, group: usize) -> __m512 {
     let at = activation.add(group / 4 * 2 * VECTOR).cast::<f32>();
-    let sum = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<8>(high), low));
+    let sum = _mm512_cvtepi32_ps(sum);
     let y = _mm512_fmadd_ps(sum, _mm512_mul_ps(scale, _mm512_loadu_ps(at)), y);
     _mm512_fmadd_ps(bias, _mm512_loadu_ps(at.add(LANES)), y)
 }

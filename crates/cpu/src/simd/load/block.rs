@@ -80,7 +80,7 @@ unsafe fn fifth(p: *const u8) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use ffai_checkpoint::Block;
+    use ffai_checkpoint::{Block, Float};
 
     use super::*;
     use crate::simd::scalar::Scalar;
@@ -92,7 +92,13 @@ mod tests {
             block.insert(0, scale);
             let mut expected = [0.0f32; 32];
             Block::Mxfp4.decode(&block, &mut expected);
-            let row = Row { data: block.as_ptr(), scales: [].as_ptr(), biases: [].as_ptr() };
+            let row = Row {
+                data: block.as_ptr(),
+                scales: [].as_ptr(),
+                biases: [].as_ptr(),
+                stored: [[].as_ptr(); 2],
+                float: Float::F32,
+            };
             // SAFETY: the block is whole, and its loader looks at nothing else.
             let got = unsafe { BlockMxfp4::unit::<Scalar>(row, &BlockMxfp4::group::<Scalar>(row, 0), 0) };
             for (a, b) in got.as_flattened().iter().zip(&expected) {

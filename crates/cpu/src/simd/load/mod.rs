@@ -12,6 +12,8 @@ pub(crate) use dense::{Bf16, F16, F32};
 pub(crate) use k::{Q2K, Q3K, Q4K, Q5K, Q6K};
 pub(crate) use microscaled::{Mxfp4, Mxfp8, Nvfp4};
 
+use ffai_checkpoint::Float;
+
 use super::{Simd, UNIT};
 use crate::grouped::{activation_bytes, slabs};
 
@@ -24,6 +26,10 @@ pub(crate) struct Row {
     pub(crate) scales: *const f32,
     /// The biases of the row's groups, decoded.
     pub(crate) biases: *const f32,
+    /// Scales and biases as they are stored, where they are tensors of their own.
+    pub(crate) stored: [*const u8; 2],
+    /// What they are stored as.
+    pub(crate) float: Float,
 }
 
 /// The order in which a loader gives the numbers of a unit. Inputs are brought into the same order once, which is cheaper
@@ -40,15 +46,41 @@ pub(crate) enum Order {
     ThirtyTwos,
     /// The same of groups of 64.
     SixtyFours,
+    /// Whole numbers in slabs as they lie, in groups of 32: see `vnni/line/places.rs` for this and the others.
+    InOrder32,
+    /// In groups of 64.
+    InOrder64,
+    /// The even ones of 128 and then the odd ones, in groups of 16.
+    EvenOdd16,
+    /// In groups of 32.
+    EvenOdd32,
+    /// In groups of 64.
+    EvenOdd64,
+    /// The first halves of four groups of 32 and then the others.
+    Halves32,
+    /// Every other group of four groups of 32 and then the others.
+    Chunks32,
 }
 
 impl Order {
     /// How many there are.
-    pub(crate) const COUNT: usize = 5;
+    pub(crate) const COUNT: usize = 12;
 
     /// All of them; their numbers are their places here.
-    pub(crate) const ALL: [Order; Order::COUNT] =
-        [Order::Natural, Order::EvenOdd, Order::Sixteens, Order::ThirtyTwos, Order::SixtyFours];
+    pub(crate) const ALL: [Order; Order::COUNT] = [
+        Order::Natural,
+        Order::EvenOdd,
+        Order::Sixteens,
+        Order::ThirtyTwos,
+        Order::SixtyFours,
+        Order::InOrder32,
+        Order::InOrder64,
+        Order::EvenOdd16,
+        Order::EvenOdd32,
+        Order::EvenOdd64,
+        Order::Halves32,
+        Order::Chunks32,
+    ];
 
     /// The slabs of groups of `group` numbers.
     pub(crate) fn slabs(group: usize) -> Order {
@@ -63,10 +95,15 @@ impl Order {
     pub(crate) fn group(self) -> Option<usize> {
         match self {
             Order::Natural | Order::EvenOdd => None,
-            Order::Sixteens => Some(16),
-            Order::ThirtyTwos => Some(32),
-            Order::SixtyFours => Some(64),
+            Order::Sixteens | Order::EvenOdd16 => Some(16),
+            Order::ThirtyTwos | Order::InOrder32 | Order::EvenOdd32 | Order::Halves32 | Order::Chunks32 => Some(32),
+            Order::SixtyFours | Order::InOrder64 | Order::EvenOdd64 => Some(64),
         }
+    }
+
+    /// Whether only rows that run alone are in this order.
+    pub(crate) fn is_of_one_row(self) -> bool {
+        self as usize > Order::SixtyFours as usize
     }
 
     /// Floats from row to row of an input in this order: whole units or slabs, and such that rows do not fall on the same
