@@ -30,10 +30,17 @@ INLINE float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x)))
 INLINE float exact_sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 #ifdef STATE
-// Copies a number to shared memory in the background; zero where there is no source.
-INLINE void copy_word(float *to, const float *from, bool there) {
-    int bytes = there ? 4 : 0;
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes));
+// The rows of a sequence come in CHUNKs. THREADS threads of a block go through them; HELPERS more bring what they need to shared memory,
+// two chunks ahead, and make it ready, one ahead.
+#define BUFFERS 3
+
+// Copies COUNT numbers to shared memory in the background; zeros where there is no source.
+template <int COUNT> INLINE void copy_some(float *to, const float *from, bool there) {
+    int bytes = there ? COUNT * 4 : 0;
+    if constexpr (COUNT == 4)
+        copy_async(shared_address(to), from, there);
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared_address(to)), "l"(from), "n"(COUNT * 4), "r"(bytes));
 }
 
 // A row of STATE numbers lies in the registers of LANES neighbouring lanes, VECTORS vectors of VEC numbers each, which they take in turn.
@@ -46,13 +53,13 @@ template <int N> struct alignas(4 * N) Floats {
     float of[N];
 };
 
-// This lane's numbers of a row of `count`; zeros behind it, or where there is none.
-INLINE void load_row(float to[PER], const float *row, int lane, int count) {
+// This lane's numbers of a row; zeros behind it, or where there is none.
+INLINE void load_row(float to[PER], const float *row, int lane) {
 #pragma unroll
     for (int v = 0; v < VECTORS; v++) {
         int at = (v * LANES + lane) * VEC;
         Floats<VEC> some = {};
-        if (row && at < count) some = *(const Floats<VEC> *)(row + at);
+        if (row && at < STATE) some = *(const Floats<VEC> *)(row + at);
 #pragma unroll
         for (int i = 0; i < VEC; i++) to[v * VEC + i] = some.of[i];
     }
@@ -69,26 +76,75 @@ INLINE void store_row(const float from[PER], float *row, int lane) {
     }
 }
 
-// The sum over the lanes of a row.
-INLINE float row_sum(float value) {
+// The same of a row in shared memory, padded.
+INLINE void load_shared(float to[PER], const float *row, int lane) {
 #pragma unroll
-    for (int step = LANES / 2; step > 0; step >>= 1) value += __shfl_xor_sync(FULL, value, step);
-    return value;
-}
-
-// Copies STATE numbers of each of `rows` rows, `from_stride` apart, to shared memory, in the background.
-INLINE void stage(float (*to)[STRIDE], const float *from, u64 from_stride, int rows) {
-    for (int i = threadIdx.x; i < rows * STRIDE; i += blockDim.x) {
-        int row = i / STRIDE, at = i % STRIDE;
-        copy_word(&to[row][at], from + row * from_stride + at, at < STATE);
+    for (int v = 0; v < VECTORS; v++) {
+        Floats<VEC> some = *(const Floats<VEC> *)(row + (v * LANES + lane) * VEC);
+#pragma unroll
+        for (int i = 0; i < VEC; i++) to[v * VEC + i] = some.of[i];
     }
 }
 
-// The same of WIDTH numbers, of which `count` are there.
-template <int WIDTH> INLINE void stage_part(float (*to)[WIDTH], const float *from, u64 from_stride, int rows, int count) {
-    for (int i = threadIdx.x; i < rows * WIDTH; i += blockDim.x) {
-        int row = i / WIDTH, at = i % WIDTH;
-        copy_word(&to[row][at], from + row * from_stride + at, at < count);
+// Sums of COUNT values over the lanes of a row, COUNT being a power of two and at most LANES: a lane gets that of value `lane % COUNT`.
+// With each step a lane keeps every other value and gives the rest away.
+template <int COUNT, int STEP = 1> INLINE float fold(float value[COUNT], int lane) {
+    if constexpr (STEP >= LANES) {
+        return value[0];
+    } else {
+        constexpr int LEFT = COUNT > 1 ? COUNT / 2 : 1;
+        bool odd = lane & STEP;
+        float left[LEFT];
+#pragma unroll
+        for (int i = 0; i < LEFT; i++) {
+            float keep = COUNT == 1 ? value[0] : odd ? value[2 * i + 1] : value[2 * i];
+            float give = COUNT == 1 ? value[0] : odd ? value[2 * i] : value[2 * i + 1];
+            left[i] = keep + __shfl_xor_sync(FULL, give, STEP);
+        }
+        return fold<LEFT, STEP * 2>(left, lane);
+    }
+}
+
+// What lane `from` of the row's lanes has.
+INLINE float of_lane(float value, int from) { return __shfl_sync(FULL, value, from, LANES); }
+
+// Copies `count` numbers of each of `rows` rows, `from_stride` apart, to rows of WIDTH in shared memory, in the background, COPY numbers at
+// once: it divides all of these. All helpers take part.
+template <int WIDTH> INLINE void stage(float (*to)[WIDTH], const float *from, u64 from_stride, int rows, int count, int helper) {
+    for (int i = helper; i < rows * (WIDTH / COPY); i += HELPERS) {
+        int row = i / (WIDTH / COPY), at = i % (WIDTH / COPY) * COPY;
+        copy_some<COPY>(&to[row][at], from + row * from_stride + at, at < count);
+    }
+}
+
+INLINE void meet_helpers() { asm volatile("bar.sync 1, %0;" ::"n"(HELPERS) : "memory"); }
+
+// Goes through all rows of a sequence: `bring(chunk, first row, rows, helper)` begins the copies, `prepare(chunk, rows, helper)` makes what
+// they brought ready, `work(chunk, first row, rows)` is for the threads that are no helpers.
+template <class Chunk, class Bring, class Prepare, class Work>
+INLINE void go_through(Chunk *chunks, const Sequence &seq, Bring bring, Prepare prepare, Work work) {
+    int count = (seq.rows + CHUNK - 1) / CHUNK, helper = (int)threadIdx.x - THREADS;
+    auto first = [&](int n) { return seq.first + n * CHUNK; };
+    auto rows = [&](int n) { return min(CHUNK, seq.rows - n * CHUNK); };
+    auto help = [&](int n) {
+        if (n + 1 < count) bring(chunks[(n + 1) % BUFFERS], first(n + 1), rows(n + 1), helper);
+        commit_copies();
+        wait_copies<1>();
+        meet_helpers();
+        if (n < count) prepare(chunks[n % BUFFERS], rows(n), helper);
+    };
+    if (helper >= 0) {
+        bring(chunks[0], first(0), rows(0), helper);
+        commit_copies();
+        help(0);
+    }
+    __syncthreads();
+    for (int n = 0; n < count; n++) {
+        if (helper >= 0)
+            help(n + 1);
+        else
+            work(chunks[n % BUFFERS], first(n), rows(n));
+        __syncthreads();
     }
 }
 #endif

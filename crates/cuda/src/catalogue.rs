@@ -12,7 +12,7 @@ use crate::cache::Kernels;
 use crate::kernels::{FILES, define, source};
 use crate::machine::{CLUSTER, MOST_RANGES};
 use crate::nvrtc::tests::{roots, said_aloud};
-use crate::ops::scan::Layout as Rows;
+use crate::ops::state_rows::StateRows;
 use crate::storage::Layout;
 
 /// A file and its options.
@@ -93,20 +93,24 @@ fn attend([dim, values, vec, lanes, group]: [usize; 5], kv: usize, fused: usize)
     ("attend.cu", shape.into_iter().chain(rest).map(|(name, value)| define(name, value)).collect())
 }
 
-/// Rows of a state as models have them, and odd ones.
+/// Recurrences as models have them, and odd ones.
 fn recurrences() -> Vec<Entry> {
-    let of = |file, states: &[usize], rows| -> Vec<Entry> {
-        states.iter().map(|state| (file, Rows::new(*state, rows).unwrap().options())).collect()
-    };
-    [of("scan.cu", &[16, 8, 3], 1), of("ssd.cu", &[128, 256, 16, 130], 2), of("delta.cu", &[128, 256, 64, 1], 2)]
-        .concat()
+    let rows = |state, other| StateRows::new(state, other).unwrap();
+    let scans = [(16, 5120), (8, 130), (3, 5)].map(|(state, channels)| ("scan.cu", rows(state, channels).options()));
+    let heads = |heads, state, dim| rows(state, dim).for_heads(heads, dim, 132).options();
+    let ssds = [(80, 128, 64), (24, 256, 64), (4, 16, 8), (500, 130, 33)];
+    let ssds = ssds.map(|(count, state, dim)| ("ssd.cu", heads(count, state, dim)));
+    let deltas = [(16, 128, 128), (32, 128, 128), (16, 256, 256), (3, 64, 17), (1, 1, 8)];
+    let deltas = deltas.map(|(count, state, dim)| ("delta.cu", heads(count, state, dim)));
+    let convs = [1, 2, 3, 4].map(|kernel| ("conv.cu", vec![define("KERNEL", kernel)]));
+    let lru = ("lru.cu", crate::ops::recurrent::lru_options());
+    [&scans[..], &ssds, &deltas, &convs, &[lru]].concat()
 }
 
 /// What does not.
 fn others() -> Vec<Entry> {
-    let mut entries: Vec<Entry> = ["elementwise.cu", "lru.cu", "norm.cu", "plain.cu", "read.cu", "route.cu"]
-        .map(|file| (file, Vec::new()))
-        .into();
+    let mut entries: Vec<Entry> =
+        ["elementwise.cu", "norm.cu", "plain.cu", "read.cu", "route.cu"].map(|file| (file, Vec::new())).into();
     entries.extend(["cut.cu", "sample.cu"].map(|file| (file, crate::sampler::options())));
     for kv in [0, 1] {
         entries.push(("rotate.cu", vec![define("KV_F32", kv)]));
@@ -121,7 +125,6 @@ fn others() -> Vec<Entry> {
         entries.push(attend([576, 512, 8, 32, 2], kv, 0));
         entries.push(attend([39, 33, 1, 32, 4], kv, 0));
     }
-    entries.extend([1, 2, 3, 4].map(|kernel| ("conv.cu", vec![define("KERNEL", kernel)])));
     entries.extend(recurrences());
     entries.extend([64, 80, 96, 128, 256].map(|dim| ("attend_tiles.cu", vec![define("DIM", dim)])));
     entries.extend([16, 32, 64, 128].map(|rows| ("gemm.cu", vec![define("ROWS", rows), define("STAGES", 3)])));

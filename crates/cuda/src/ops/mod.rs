@@ -13,6 +13,7 @@ pub(crate) mod recurrent;
 pub(crate) mod rotate;
 pub(crate) mod route;
 pub(crate) mod scan;
+pub(crate) mod state_rows;
 
 use ffai_model::Activation;
 

@@ -1,5 +1,5 @@
-//! Convolutions and recurrences of single channels. Kernels read from the step's description which rows and slots are whose, so that recorded
-//! launches serve all steps of a shape.
+//! Recurrent ops. Kernels read from the step's description which rows and slots are whose, so that recorded launches serve all steps of a
+//! shape.
 #![expect(unsafe_code, reason = "launches")]
 
 use ffai_program::{Buf, Op, SlotRef};
@@ -15,8 +15,15 @@ use crate::memory::Memory;
 
 /// Threads of a block of `conv.cu`.
 const CONV_THREADS: usize = 128;
-/// Threads of a block of `lru.cu`: a warp, so that few channels are many blocks.
-const LRU_THREADS: usize = 32;
+/// Channels of a block of `lru.cu`.
+const LRU_CHANNELS: usize = 32;
+/// Its warps, a row of the step each.
+const LRU_WARPS: usize = 16;
+
+/// What `lru.cu` is compiled with.
+pub(crate) fn lru_options() -> Vec<String> {
+    vec![define("WARPS", LRU_WARPS)]
+}
 
 /// A recurrent op made ready.
 ///
@@ -26,7 +33,7 @@ pub(crate) fn ready(c: &Compiler<'_>, op: &Op) -> Result<Box<dyn Ready>, Trouble
     Ok(match op {
         Op::Conv { .. } => Box::new(Conv::new(c, op)?),
         Op::Lru { x, input, gate, input_bias, gate_bias, decay, out, state } => Box::new(Lru {
-            kernel: c.library.kernel("lru.cu", "lru", &[])?,
+            kernel: c.library.kernel("lru.cu", "lru", &lru_options())?,
             inputs: [*x, *input, *gate],
             weights: [c.floats(*input_bias)?, c.floats(*gate_bias)?, c.floats(*decay)?],
             out: *out,
@@ -140,8 +147,9 @@ impl Ready for Lru {
             channels: channels as i32,
         };
         let (part, seqs, positions) = (m.slots.part(self.state), m.info.sequences(), m.info.positions());
-        let grid = Grid { blocks: [channels.div_ceil(LRU_THREADS), shape.seqs, 1], threads: LRU_THREADS, shared: 0 };
-        // SAFETY: as of the convolution; each row has a position.
+        let blocks = [channels.div_ceil(LRU_CHANNELS), shape.seqs, 1];
+        let grid = Grid { blocks, threads: LRU_WARPS * 32, shared: 0 };
+        // SAFETY: as of the scan of channels; each row has a position.
         unsafe { self.kernel.launch(&m.stream, grid, args![op, part, seqs, positions]) }
     }
 }

@@ -5,61 +5,13 @@ use ffai_model::HeadOrder;
 use ffai_program::{Buf, DeltaHeads, Op, SlotRef, SsdHeads};
 
 use super::Ready;
+use super::state_rows::StateRows;
 use crate::CudaError;
 use crate::compile::Compiler;
-use crate::kernels::{Grid, Kernel, args, define};
+use crate::kernels::{Kernel, args};
 use crate::machine::{Machine, Shape};
 use crate::matrix::Trouble;
 use crate::memory::Memory;
-
-/// Threads of a block.
-const THREADS: usize = 128;
-/// Numbers of a row that a lane should hold at most.
-const EACH: usize = 16;
-/// Numbers of each of two inputs that a chunk may bring: both, twice, and what goes with them fit into 48 KiB.
-const CHUNK_FLOATS: usize = 2048;
-
-/// How the rows of a state lie in registers, and how many rows of a step are brought at once: options of `recurrent.cuh`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
-    state: usize,
-    vec: usize,
-    lanes: usize,
-    /// Rows of the state that a group of lanes holds.
-    rows: usize,
-    chunk: usize,
-}
-
-impl Layout {
-    /// For rows of `state` numbers, `rows` of them together where they are short.
-    ///
-    /// # Errors
-    /// They are too long.
-    pub(crate) fn new(state: usize, rows: usize) -> Result<Layout, Trouble> {
-        let vec = [4, 2].into_iter().find(|vec| state.is_multiple_of(*vec)).unwrap_or(1);
-        let lanes = state.div_ceil(EACH).next_power_of_two().clamp(4, 32);
-        let stride = state.next_multiple_of(lanes * vec);
-        if stride > CHUNK_FLOATS {
-            return Err(Trouble::Odd(format!(
-                "its kernel has at most {CHUNK_FLOATS} numbers in a row of a state, not {state}"
-            )));
-        }
-        let rows = if state > lanes * EACH { 1 } else { rows };
-        Ok(Layout { state, vec, lanes, rows, chunk: (CHUNK_FLOATS / stride).clamp(1, 16) })
-    }
-
-    /// What kernels are compiled with.
-    pub(crate) fn options(&self) -> Vec<String> {
-        let Layout { state, vec, lanes, rows, chunk } = *self;
-        let all = [("STATE", state), ("VEC", vec), ("LANES", lanes), ("ROWS", rows), ("CHUNK", chunk)];
-        all.map(|(name, value)| define(name, value)).to_vec()
-    }
-
-    /// Blocks that `rows` rows of state make.
-    fn blocks(&self, rows: usize) -> usize {
-        rows.div_ceil(THREADS / self.lanes * self.rows)
-    }
-}
 
 fn no_scan() -> Trouble {
     Trouble::Odd("it is no recurrence".to_owned())
@@ -68,7 +20,7 @@ fn no_scan() -> Trouble {
 /// A selective scan of channels.
 pub(crate) struct Scan {
     kernel: Kernel,
-    layout: Layout,
+    rows: StateRows,
     /// x, dt, b, c.
     inputs: [Buf; 4],
     decay: Memory,
@@ -90,10 +42,10 @@ struct ScanArgs {
 impl Scan {
     pub(crate) fn new(c: &Compiler<'_>, op: &Op) -> Result<Scan, Trouble> {
         let Op::Scan { x, dt, b, c: of_c, decay, d, out, state } = op else { return Err(no_scan()) };
-        let layout = Layout::new(c.program.buf(*b).width, 1)?;
+        let rows = StateRows::new(c.program.buf(*b).width, c.program.buf(*x).width)?;
         Ok(Scan {
-            kernel: c.library.kernel("scan.cu", "scan", &layout.options())?,
-            layout,
+            kernel: c.library.kernel("scan.cu", "scan", &rows.options())?,
+            rows,
             inputs: [*x, *dt, *b, *of_c],
             decay: c.floats(*decay)?,
             d: c.floats(*d)?,
@@ -110,7 +62,7 @@ impl Ready for Scan {
         let (decay, d, out) = (self.decay.at(), self.d.at(), m.at(self.out));
         let op = ScanArgs { inputs, decay, d, out, channels: channels as i32 };
         let (part, seqs) = (m.slots.part(self.state), m.info.sequences());
-        let grid = Grid { blocks: [self.layout.blocks(channels), shape.seqs, 1], threads: THREADS, shared: 0 };
+        let grid = self.rows.grid([self.rows.blocks(channels), shape.seqs, 1]);
         // SAFETY: the buffers have the step's rows, whose widths and the state's the program's builder saw to; the checked inputs say
         // that slots are slots of the plan, and that nobody reads what another sequence writes.
         unsafe { self.kernel.launch(&m.stream, grid, args![op, part, seqs]) }
@@ -120,7 +72,7 @@ impl Ready for Scan {
 /// A selective scan of heads.
 pub(crate) struct Ssd {
     kernel: Kernel,
-    layout: Layout,
+    rows: StateRows,
     heads: SsdHeads,
     limits: [f32; 2],
     xbc: Buf,
@@ -152,11 +104,12 @@ struct SsdArgs {
 impl Ssd {
     pub(crate) fn new(c: &Compiler<'_>, op: &Op) -> Result<Ssd, Trouble> {
         let Op::Ssd { xbc, dt, step, decay, d, heads, limits, out, state } = op else { return Err(no_scan()) };
-        let layout = Layout::new(heads.state, 2)?;
+        let rows = StateRows::new(heads.state, heads.dim)?;
+        let rows = rows.for_heads(heads.count, heads.dim, c.library.card().multiprocessors);
         let one_each = c.program.weight(*d).shape.dims().1 == heads.count * heads.dim;
         Ok(Ssd {
-            kernel: c.library.kernel("ssd.cu", "ssd", &layout.options())?,
-            layout,
+            kernel: c.library.kernel("ssd.cu", "ssd", &rows.options())?,
+            rows,
             heads: *heads,
             limits: *limits,
             xbc: *xbc,
@@ -186,7 +139,7 @@ impl Ready for Ssd {
             limits: self.limits,
         };
         let (part, seqs) = (m.slots.part(self.state), m.info.sequences());
-        let grid = Grid { blocks: [self.layout.blocks(dim), count, shape.seqs], threads: THREADS, shared: 0 };
+        let grid = self.rows.grid([self.rows.blocks(dim), count, shape.seqs]);
         // SAFETY: as of the scan of channels.
         unsafe { self.kernel.launch(&m.stream, grid, args![op, part, seqs]) }
     }
@@ -195,7 +148,7 @@ impl Ready for Ssd {
 /// The gated delta rule.
 pub(crate) struct Delta {
     kernel: Kernel,
-    layout: Layout,
+    rows: StateRows,
     heads: DeltaHeads,
     /// q, k, v, b, a.
     inputs: [Buf; 5],
@@ -220,10 +173,11 @@ struct DeltaArgs {
 impl Delta {
     pub(crate) fn new(c: &Compiler<'_>, op: &Op) -> Result<Delta, Trouble> {
         let Op::Delta { q, k, v, b, a, step, decay, heads, out, state } = op else { return Err(no_scan()) };
-        let layout = Layout::new(heads.k_dim, 2)?;
+        let rows = StateRows::new(heads.k_dim, heads.v_dim)?;
+        let rows = rows.for_heads(heads.v, heads.v_dim, c.library.card().multiprocessors);
         Ok(Delta {
-            kernel: c.library.kernel("delta.cu", "delta", &layout.options())?,
-            layout,
+            kernel: c.library.kernel("delta.cu", "delta", &rows.options())?,
+            rows,
             heads: *heads,
             inputs: [*q, *k, *v, *b, *a],
             gates: [c.floats(*step)?, c.floats(*decay)?],
@@ -246,7 +200,7 @@ impl Ready for Delta {
             tiled: i32::from(order == HeadOrder::Tiled),
         };
         let (part, seqs) = (m.slots.part(self.state), m.info.sequences());
-        let grid = Grid { blocks: [self.layout.blocks(v_dim), v, shape.seqs], threads: THREADS, shared: 0 };
+        let grid = self.rows.grid([self.rows.blocks(v_dim), v, shape.seqs]);
         // SAFETY: as of the scan of channels.
         unsafe { self.kernel.launch(&m.stream, grid, args![op, part, seqs]) }
     }
