@@ -99,6 +99,17 @@ pub(crate) struct DeviceArgs {
     /// Threads of the processor, which is then the device; its number of physical cores unless given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
+    /// What the processor keeps keys and values as, which is then the device; bf16 unless given, or f32 where all weights are
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) kv: Option<Kv>,
+}
+
+/// What keys and values are kept as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kv {
+    Bf16,
+    F16,
+    F32,
 }
 
 #[derive(Args, Debug)]
@@ -179,7 +190,7 @@ pub(crate) struct LogitsArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Run the reference interpreter: slow, and right by definition
-    #[arg(long, conflicts_with_all = ["threads", "device", "deterministic"])]
+    #[arg(long, conflicts_with_all = ["threads", "device", "kv", "deterministic"])]
     pub(crate) reference: bool,
     #[command(flatten)]
     pub(crate) load: LoadArgs,

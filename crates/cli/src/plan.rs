@@ -6,9 +6,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use ffai::{Capability, Device, GenerateOptions, LoadOptions};
+use ffai::{Capability, Device, Float, GenerateOptions, LoadOptions};
 
-use crate::args::{DeviceArgs, InspectArgs, LoadArgs, LogitsArgs, RunArgs};
+use crate::args::{DeviceArgs, InspectArgs, Kv, LoadArgs, LogitsArgs, RunArgs};
 
 /// Answer a prompt, or chat.
 #[derive(Debug)]
@@ -174,5 +174,11 @@ pub(crate) fn device(args: &DeviceArgs) -> Result<LoadOptions> {
         "--threads has no effect on --device {}: leave one of them out",
         args.device
     );
-    Ok(LoadOptions { device: args.device, threads: args.threads, ..LoadOptions::default() })
+    ensure!(args.kv.is_none() || !to_gpu, "--kv has no effect on --device {}: leave one of them out", args.device);
+    let kv = args.kv.map(|kv| match kv {
+        Kv::Bf16 => Float::BF16,
+        Kv::F16 => Float::F16,
+        Kv::F32 => Float::F32,
+    });
+    Ok(LoadOptions { device: args.device, threads: args.threads, kv, ..LoadOptions::default() })
 }

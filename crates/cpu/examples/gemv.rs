@@ -31,7 +31,7 @@ fn main() {
     let threads = (filter.len() < all).then_some(1);
     println!("extensions: {:?}", Level::extensions());
     for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
-        let cpu = Cpu::new(CpuOptions { level: Some(level), threads }).expect("threads");
+        let cpu = Cpu::new(CpuOptions { level: Some(level), threads, ..CpuOptions::default() }).expect("threads");
         println!("\n{}", cpu.name());
         println!(
             "{:28} {:>8} {:>8} {:>5}   {:>10} {:>10} {:>5}",

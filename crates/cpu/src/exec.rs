@@ -68,7 +68,6 @@ impl Executable for Exec {
 
     fn copy_page(&mut self, group: usize, from: u32, to: u32) {
         let page = self.machine.layouts[group].page();
-        let kv = self.machine.kv[group].slice_mut();
-        kv.copy_within(from as usize * page..(from as usize + 1) * page, to as usize * page);
+        self.machine.kv[group].copy(from as usize * page, to as usize * page, page);
     }
 }

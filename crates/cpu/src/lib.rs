@@ -30,6 +30,7 @@ mod level;
 mod machine;
 mod matrix;
 mod ops;
+mod pages;
 mod pool;
 mod rope;
 mod select;
@@ -38,6 +39,7 @@ mod slots;
 
 use std::sync::Arc;
 
+use ffai_checkpoint::{Float, Storage};
 use ffai_program::{Backend, CompileError, Executable, Footprint, Plan, Program, Progress, WeightSource};
 
 pub use level::Level;
@@ -50,6 +52,8 @@ pub struct CpuOptions {
     pub threads: Option<usize>,
     /// The level. Otherwise the best that the machine has.
     pub level: Option<Level>,
+    /// What keys and values are kept as. Otherwise bf16, or f32 where all weights are f32.
+    pub kv: Option<Float>,
 }
 
 /// Why the backend cannot be had as asked for.
@@ -85,6 +89,7 @@ pub enum CpuError {
 /// The backend. Programs that one `Cpu` compiled share its threads and take turns.
 pub struct Cpu {
     level: Level,
+    kv: Option<Float>,
     pool: Arc<Pool>,
 }
 
@@ -111,7 +116,7 @@ impl Cpu {
             return Err(CpuError::Threads { threads, most: Cpu::MOST_THREADS });
         }
         let pool = Pool::new(threads).map_err(|source| CpuError::Start { threads, source })?;
-        Ok(Cpu { level, pool: Arc::new(pool) })
+        Ok(Cpu { level, kv: options.kv, pool: Arc::new(pool) })
     }
 
     /// The level in use.
@@ -122,6 +127,14 @@ impl Cpu {
     /// Threads, the caller of a step included.
     pub fn threads(&self) -> usize {
         self.pool.threads()
+    }
+}
+
+impl Cpu {
+    /// What keys and values of a model with these weights are kept as.
+    fn kept_as(&self, weights: impl IntoIterator<Item = Storage>) -> Float {
+        let exact = |storage| storage == Storage::Dense(Float::F32);
+        self.kv.unwrap_or_else(|| if weights.into_iter().all(exact) { Float::F32 } else { Float::BF16 })
     }
 }
 
@@ -136,7 +149,10 @@ impl Backend for Cpu {
         let orders = storages.filter_map(|t| matrix::Matrix::orders_of(self.level, t.storage()));
         let orders: Vec<_> = orders.flatten().collect();
         let scratch = machine::Machine::scratch_bytes(program, plan, self.threads(), &orders);
-        Footprint { scratch, ..plan.footprint(program, weights.bytes()) }
+        let general = plan.footprint(program, weights.bytes());
+        let storages = program.weights.iter().filter_map(|decl| Some(weights.weight(&decl.role)?.storage()));
+        let kv = general.kv / size_of::<f32>() as u64 * self.kept_as(storages).size() as u64;
+        Footprint { kv, scratch, ..general }
     }
 
     fn read_bandwidth(&self) -> Option<f64> {

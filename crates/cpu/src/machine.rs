@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ffai_checkpoint::Float;
 use ffai_program::{Buf, KvLayout, Op, Plan, Program, Rows, StepInputs, Tagged};
 
 use crate::floats::Floats;
 use crate::kernels::{attend, chunk, tile};
 use crate::ops::experts::Pairs;
+use crate::pages::Pages;
 use crate::pool::Pool;
 use crate::rope::Turns;
 use crate::select::Kernels;
@@ -31,7 +33,7 @@ pub(crate) struct Machine {
     /// `[capacity, width]` each.
     pub(crate) bufs: Vec<Buffer>,
     /// The pages of each state group.
-    pub(crate) kv: Vec<Floats>,
+    pub(crate) kv: Vec<Pages>,
     pub(crate) layouts: Vec<KvLayout>,
     pub(crate) slots: Slots,
     /// Whether recurrences may take prompts in chunks.
@@ -100,7 +102,14 @@ impl Needs {
 }
 
 impl Machine {
-    pub(crate) fn new(program: &Program, plan: &Plan, needs: Needs, pool: Arc<Pool>, kernels: Kernels) -> Machine {
+    pub(crate) fn new(
+        program: &Program,
+        plan: &Plan,
+        needs: Needs,
+        pool: Arc<Pool>,
+        kernels: Kernels,
+        kv: Float,
+    ) -> Machine {
         let layouts: Vec<_> = program.states.iter().map(|g| KvLayout::new(g, plan.page_tokens)).collect();
         let buffer = |b: &ffai_program::BufDecl| Buffer {
             rows: b.rows,
@@ -110,7 +119,7 @@ impl Machine {
         let input = |order: Order| Floats::new(if needs.wants(order) { inputs(program, plan, order) } else { 0 });
         Machine {
             bufs: program.bufs.iter().map(buffer).collect(),
-            kv: layouts.iter().zip(&plan.pages).map(|(l, pages)| Floats::new(l.page() * pages)).collect(),
+            kv: layouts.iter().zip(&plan.pages).map(|(l, pages)| Pages::new(l.page() * pages, kv)).collect(),
             layouts,
             slots: Slots::new(program, plan.slots),
             chunked: chunked(plan),

@@ -1,6 +1,7 @@
 //! Which kernel runs when: by level and storage here, by the number of rows in `ops/linear.rs`.
 
 use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
+use half::{bf16, f16};
 
 use crate::Level;
 use crate::kernels::attend::{Attend, Attention};
@@ -47,7 +48,8 @@ pub(crate) struct Kernels {
 }
 
 impl Kernels {
-    pub(crate) fn new(level: Level) -> Kernels {
+    /// For keys and values that are kept as `kv`.
+    pub(crate) fn new(level: Level, kv: Float) -> Kernels {
         Kernels {
             prepare: entry::<PrepareRow>(level),
             tile: entry::<Tile>(level),
@@ -57,7 +59,11 @@ impl Kernels {
             sigmoid: entry::<SigmoidGate>(level),
             norm: entry::<NormKernel>(level),
             turn: entry::<TurnRow>(level),
-            attend: entry::<Attend>(level),
+            attend: match kv {
+                Float::F32 => entry::<Attend<f32>>(level),
+                Float::F16 => entry::<Attend<f16>>(level),
+                Float::BF16 => entry::<Attend<bf16>>(level),
+            },
             blend: entry::<BlendRows>(level),
             conv: entry::<ConvRows>(level),
             scan: entry::<ScanRows>(level),

@@ -18,7 +18,7 @@ use crate::{Error, LoadEvent, LoadOptions, memory::Limited};
 #[non_exhaustive]
 pub enum Device {
     /// The fastest there is: the first NVIDIA card, where there is one that can run the model and nobody asked for a number of
-    /// threads or for deterministic results; else the processor.
+    /// threads, for deterministic results or for how keys and values are kept; else the processor.
     #[default]
     Auto,
     /// The processor.
@@ -107,7 +107,9 @@ pub(crate) fn first<T>(
 /// The best first. Threads are the processor's, and so are results that are the same bits in any step, so who asks for either means it.
 fn candidates(options: &LoadOptions) -> Vec<Device> {
     match (options.device, options.threads) {
-        (Device::Auto, None) if !options.deterministic && cuda::is_present() => vec![Device::Cuda(None), Device::Cpu],
+        (Device::Auto, None) if !options.deterministic && options.kv.is_none() && cuda::is_present() => {
+            vec![Device::Cuda(None), Device::Cpu]
+        }
         (Device::Auto, _) => vec![Device::Cpu],
         (device, _) => vec![device],
     }
@@ -120,11 +122,18 @@ fn open(device: Device, options: &LoadOptions) -> Result<Box<dyn Backend>, Error
 
 fn unlimited(device: Device, options: &LoadOptions) -> Result<Box<dyn Backend>, Error> {
     match (device, options.threads) {
-        (Device::Auto | Device::Cpu, threads) => Ok(Box::new(Cpu::new(CpuOptions { threads, level: None })?)),
+        (Device::Auto | Device::Cpu, threads) => {
+            Ok(Box::new(Cpu::new(CpuOptions { threads, level: None, kv: options.kv })?))
+        }
         (Device::Cuda(_), Some(threads)) => Err(Error::Option {
             option: "threads",
             value: threads.to_string(),
             expected: format!("left out on {device}: only the processor has threads to choose"),
+        }),
+        (Device::Cuda(_), None) if options.kv.is_some() => Err(Error::Option {
+            option: "kv",
+            value: options.kv.map(|kv| kv.to_string()).unwrap_or_default(),
+            expected: format!("left out on {device}: only the processor has a choice"),
         }),
         (Device::Cuda(_), None) if options.deterministic => Err(Error::Option {
             option: "deterministic",

@@ -61,7 +61,7 @@ pub mod upload;
 pub use capability::Capability;
 pub use devices::{Device, UnknownDevice};
 pub use error::Error;
-pub use ffai_checkpoint::FetchEvent;
+pub use ffai_checkpoint::{FetchEvent, Float};
 pub use ffai_engine::Usage;
 pub use ffai_model::{Fate, Spec};
 pub use ffai_program::{Footprint, Program};

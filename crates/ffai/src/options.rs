@@ -1,5 +1,6 @@
 //! How to load, and how to generate.
 
+use ffai_checkpoint::Float;
 use serde_json::{Map, Value};
 
 use crate::{Capability, Device};
@@ -31,6 +32,9 @@ pub struct LoadOptions {
     /// without running their tokens again, and prompts that begin alike share their beginning. None means `parallel + 1`;
     /// `ffai inspect` says what they take.
     pub snapshots: Option<usize>,
+    /// What the processor keeps keys and values as; none means bf16, or f32 where all weights are f32. The less exact of the two halves,
+    /// bf16, has the range of f32.
+    pub kv: Option<Float>,
     /// Most bytes that weights, keys and values, buffers and scratch may take together; none means the memory that is available
     /// now, as far as the system tells. A model that needs more is refused before its weights are touched.
     pub memory_limit: Option<u64>,
@@ -54,6 +58,7 @@ impl Default for LoadOptions {
             deterministic: false,
             prefix_cache: true,
             snapshots: None,
+            kv: None,
             memory_limit: None,
             enable: None,
         }

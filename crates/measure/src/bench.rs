@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ffai_model::Shape;
-use ffai_program::{KvLayout, Op, Program, StateGroup, W, conform::Rng};
+use ffai_program::{KvLayout, Op, Plan, Program, StateGroup, W, conform::Rng};
 
 use crate::runner::{Rows, Runner, tokens};
 use crate::stats::quantile;
@@ -218,7 +218,11 @@ impl Traffic {
         // Vectors are read whole as well; a table that is only looked up moves one row.
         let vector = |i: usize| matches!(program.weights[i].shape, Shape::Vector { .. });
         let step = (0..all.len()).filter(|i| whole[*i] || vector(*i)).map(|i| all[i]).sum();
-        let token = |group: &StateGroup| (KvLayout::new(group, 1).page() * size_of::<f32>()) as u64;
+        // What the backend keeps of what a plan counts as f32.
+        let plan = Plan::new(program, 1, 1024, 1);
+        let (whole, kept) =
+            (plan.footprint(program, 0).kv.max(1), subject.backend.footprint(program, subject.weights, &plan).kv);
+        let token = |group: &StateGroup| (KvLayout::new(group, 1).page() * size_of::<f32>()) as u64 * kept / whole;
         let kv = program.states.iter().map(|group| (token(group), group.window.unwrap_or(usize::MAX))).collect();
         Traffic { all: all.iter().sum(), step, mixtures, kv }
     }

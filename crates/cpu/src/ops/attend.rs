@@ -80,8 +80,8 @@ impl Attend {
             sinks: self.sinks.as_ref().map_or(std::ptr::null(), |sinks| sinks[first..][..group].as_ptr()),
             page_tokens: layout.tokens,
             pages: list.pages.as_ptr().wrapping_sub(list.first),
-            keys: kv.ptr().wrapping_add(layout.keys(0, self.kv.layer, head)),
-            values: kv.ptr().wrapping_add(layout.values(0, self.kv.layer, head)),
+            keys: kv.at(layout.keys(0, self.kv.layer, head)),
+            values: kv.at(layout.values(0, self.kv.layer, head)),
             page: layout.page(),
             scratch: machine.scratch[thread].attend.ptr(),
         };

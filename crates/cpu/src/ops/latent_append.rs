@@ -72,8 +72,7 @@ impl LatentAppend {
         let page = seq.pages[self.kv.group].page(place / layout.tokens);
         let dim = self.heads.dim;
         let key = layout.keys(page, self.kv.layer, 0) + place % layout.tokens * dim;
-        assert!(key + dim <= kv.len(), "page {page} of {} floats", kv.len());
-        // SAFETY: the key lies in its buffer, its place in the pages (asserted); each row has a place of its own.
-        unsafe { std::ptr::copy_nonoverlapping(machine.ptr(self.key).add(row * dim), kv.ptr().add(key), dim) };
+        // SAFETY: the key lies in its buffer, and each row has a place of its own.
+        unsafe { kv.write(key, std::slice::from_raw_parts(machine.ptr(self.key).add(row * dim), dim)) };
     }
 }

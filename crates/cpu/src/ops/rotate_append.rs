@@ -96,11 +96,10 @@ impl RotateAppend {
             let within = place % layout.tokens * dim;
             let key = layout.keys(page, self.kv.layer, head) + within;
             let value = layout.values(page, self.kv.layer, head) + within;
-            assert!(key.max(value) + dim <= kv.len(), "page {page} of {} floats", kv.len());
-            // SAFETY: the head lies in its buffer, its place in the pages (asserted); each row has a place of its own.
+            // SAFETY: the head lies in its buffers, and each row has a place of its own.
             unsafe {
-                std::ptr::copy_nonoverlapping(machine.ptr(self.k).add(from), kv.ptr().add(key), dim);
-                std::ptr::copy_nonoverlapping(machine.ptr(self.v).add(from), kv.ptr().add(value), dim);
+                kv.write(key, std::slice::from_raw_parts(machine.ptr(self.k).add(from), dim));
+                kv.write(value, std::slice::from_raw_parts(machine.ptr(self.v).add(from), dim));
             }
         }
     }

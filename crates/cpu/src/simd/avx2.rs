@@ -133,6 +133,14 @@ impl Simd for Avx2 {
         [upper_half(p), upper_half(p.add(16)), upper_half(p.add(32)), upper_half(p.add(48))]
     }
     #[inline(always)]
+    unsafe fn f16_vector(p: *const u8) -> __m256 {
+        _mm256_cvtph_ps(_mm_loadu_si128(p.cast()))
+    }
+    #[inline(always)]
+    unsafe fn bf16_vector(p: *const u8) -> __m256 {
+        upper_half(p)
+    }
+    #[inline(always)]
     unsafe fn half(p: *const u8) -> __m256 {
         _mm256_cvtph_ps(_mm_set1_epi16(p.cast::<i16>().read_unaligned()))
     }

@@ -130,6 +130,14 @@ impl Simd for Avx512 {
         [upper_half(_mm256_loadu_si256(p.cast())), upper_half(_mm256_loadu_si256(p.add(32).cast()))]
     }
     #[inline(always)]
+    unsafe fn f16_vector(p: *const u8) -> __m512 {
+        _mm512_cvtph_ps(_mm256_loadu_si256(p.cast()))
+    }
+    #[inline(always)]
+    unsafe fn bf16_vector(p: *const u8) -> __m512 {
+        upper_half(_mm256_loadu_si256(p.cast()))
+    }
+    #[inline(always)]
     unsafe fn half(p: *const u8) -> __m512 {
         _mm512_cvtph_ps(_mm256_set1_epi16(p.cast::<i16>().read_unaligned()))
     }

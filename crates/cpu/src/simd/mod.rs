@@ -114,6 +114,10 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn f16s(p: *const u8) -> Self::Wide;
     /// 32 upper halves of floats.
     unsafe fn bf16s(p: *const u8) -> Self::Wide;
+    /// [`Simd::LANES`] halves.
+    unsafe fn f16_vector(p: *const u8) -> Self::V;
+    /// [`Simd::LANES`] upper halves of floats.
+    unsafe fn bf16_vector(p: *const u8) -> Self::V;
     /// One half, in every lane.
     unsafe fn half(p: *const u8) -> Self::V;
     /// What turns codes into `scale * code + bias`; both the same in every lane.

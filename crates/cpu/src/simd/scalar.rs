@@ -132,6 +132,14 @@ impl Simd for Scalar {
         wide!(|i| bf16::from_bits(p.cast::<u16>().add(i).read_unaligned()).to_f32())
     }
     #[inline(always)]
+    unsafe fn f16_vector(p: *const u8) -> V {
+        each!(8, |i| half_at(p.add(2 * i)))
+    }
+    #[inline(always)]
+    unsafe fn bf16_vector(p: *const u8) -> V {
+        each!(8, |i| bf16::from_bits(p.cast::<u16>().add(i).read_unaligned()).to_f32())
+    }
+    #[inline(always)]
     unsafe fn half(p: *const u8) -> V {
         [half_at(p); 8]
     }

@@ -1,5 +1,6 @@
 //! Every case of the conformance table, at every level of this machine.
 
+use ffai_checkpoint::Float;
 use ffai_cpu::Level;
 use ffai_program::conform;
 
@@ -11,14 +12,22 @@ const BOUND: f64 = 2e-5;
 /// output is one number see it against what is left of a sum of opposites.
 const BOUND_IN_WHOLE_NUMBERS: f64 = 8e-4;
 
+/// Keys and values of eleven and of eight bits: half a step of each, and some more where scores are large.
+const BOUND_IN_F16: f64 = 2e-3;
+const BOUND_IN_BF16: f64 = 1.6e-2;
+
 fn check(level: Level, bound: f64) {
+    compare(level, Float::F32, bound, |_| true);
+}
+
+fn compare(level: Level, kv: Float, bound: f64, wanted: impl Fn(&str) -> bool) {
     if !level.is_available() {
         eprintln!("skipped: this machine has no {level}");
         return;
     }
-    let cpu = crate::cpu(level, 2);
+    let cpu = crate::cpu_with(level, 2, Some(kv));
     let (mut wrong, mut worst) = (Vec::new(), 0.0f64);
-    for case in conform::cases() {
+    for case in conform::cases().into_iter().filter(|case| wanted(&case.name)) {
         match case.compare(&cpu) {
             Ok(differences) => {
                 worst = differences.iter().map(|d| d.error).fold(worst, f64::max);
@@ -28,7 +37,7 @@ fn check(level: Level, bound: f64) {
             Err(error) => wrong.push(format!("{}: {error}", case.name)),
         }
     }
-    eprintln!("{level}: worst {worst:e}");
+    eprintln!("{level}, {kv}: worst {worst:e}");
     assert!(wrong.is_empty(), "{} differences at {level}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
@@ -50,4 +59,13 @@ fn every_case_agrees_with_the_interpreter_in_avx512() {
 #[test]
 fn every_case_agrees_with_the_interpreter_in_avx512_vnni() {
     check(Level::Avx512Vnni, BOUND_IN_WHOLE_NUMBERS);
+}
+
+#[test]
+fn attention_agrees_with_the_interpreter_where_keys_and_values_are_halves() {
+    for level in crate::levels() {
+        for (kv, bound) in [(Float::F16, BOUND_IN_F16), (Float::BF16, BOUND_IN_BF16)] {
+            compare(level, kv, bound, |name| name.contains("attention"));
+        }
+    }
 }

@@ -6,7 +6,7 @@ use ffai_program::{Executable, conform::Rng};
 use proptest::prelude::*;
 
 use crate::model::{CONTEXT, Model, tokens};
-use crate::{cpu, levels};
+use crate::{cpu, cpu_with, levels};
 
 fn storages() -> [Storage; 11] {
     let affine = |bits, group| Storage::Affine(Affine { bits, group, scales: Float::F16 });
@@ -52,6 +52,24 @@ fn a_prompt_gives_the_same_bits_token_by_token_in_each_storage() {
         let model = Model::new(storage);
         for level in levels() {
             token_by_token(&model, level, &tokens);
+        }
+    }
+}
+
+#[test]
+fn a_prompt_gives_the_same_bits_token_by_token_whatever_keys_and_values_are_kept_as() {
+    let (tokens, model) = (tokens(41, &mut Rng(5)), Model::new(storages()[0]));
+    for level in levels() {
+        for kv in [Float::F32, Float::F16, Float::BF16] {
+            let mut run = model.compile(&cpu_with(level, 1, Some(kv)));
+            let mut seq = model.sequence(0, tokens.clone());
+            let expected = model.step(&mut *run, &mut [(&mut seq, 41)]).remove(0);
+            let mut run = model.compile(&cpu_with(level, 2, Some(kv)));
+            let mut seq = model.sequence(1, tokens.clone());
+            for (row, expected) in expected.iter().enumerate() {
+                let got = model.step(&mut *run, &mut [(&mut seq, 1)]).remove(0);
+                assert_eq!(&got[0], expected, "row {row}, {level}, {kv}");
+            }
         }
     }
 }

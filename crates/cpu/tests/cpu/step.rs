@@ -122,7 +122,7 @@ fn the_name_says_level_and_threads() {
 #[test]
 fn a_number_of_threads_that_makes_no_sense_is_an_error() {
     for threads in [0, Cpu::MOST_THREADS + 1] {
-        let result = Cpu::new(CpuOptions { threads: Some(threads), level: None });
+        let result = Cpu::new(CpuOptions { threads: Some(threads), ..CpuOptions::default() });
         assert!(matches!(result, Err(CpuError::Threads { .. })));
     }
 }

@@ -10,6 +10,10 @@ mod values;
 use scores::{scores, soften};
 use values::sum_values;
 
+use std::marker::PhantomData;
+
+use half::{bf16, f16};
+
 use super::gate::soft_cap;
 use crate::simd::{Kernel, Simd};
 
@@ -43,11 +47,11 @@ pub(crate) struct Attention {
     pub(crate) page_tokens: usize,
     /// The sequence's pages, by absolute number; they cover the places that rows see.
     pub(crate) pages: *const u32,
-    /// The keys of the layer and head in page 0, `[page_tokens, dim]`.
-    pub(crate) keys: *const f32,
+    /// The keys of the layer and head in page 0, `[page_tokens, dim]`, as they are kept.
+    pub(crate) keys: *const u8,
     /// The values likewise, `value_dim` of each `dim`.
-    pub(crate) values: *const f32,
-    /// Floats from page to page.
+    pub(crate) values: *const u8,
+    /// Numbers from page to page.
     pub(crate) page: usize,
     /// [`scratch`] floats.
     pub(crate) scratch: *mut f32,
@@ -58,10 +62,51 @@ pub(crate) fn scratch(rows: usize, group: usize, page_tokens: usize) -> usize {
     2 * rows * group + QUERIES * page_tokens
 }
 
-/// The kernel of [`Attention`].
-pub(crate) struct Attend;
+/// The kernel of [`Attention`] for what keys and values are kept as.
+pub(crate) struct Attend<K>(PhantomData<K>);
 
-impl Kernel for Attend {
+/// What keys and values are kept as.
+///
+/// # Safety
+/// The level's instructions exist on this machine, and the numbers are there.
+pub(crate) trait Kept: Sized + 'static {
+    /// A vector.
+    unsafe fn vector<S: Simd>(p: *const u8) -> S::V;
+
+    /// The first `width` numbers, at most a vector; the others are 0.
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const u8, width: usize) -> S::V {
+        if width == S::LANES {
+            return Self::vector::<S>(p);
+        }
+        let mut bytes = [0u8; 64];
+        std::ptr::copy_nonoverlapping(p, bytes.as_mut_ptr(), width * size_of::<Self>());
+        Self::vector::<S>(bytes.as_ptr())
+    }
+}
+
+impl Kept for f32 {
+    #[inline(always)]
+    unsafe fn vector<S: Simd>(p: *const u8) -> S::V {
+        S::load(p.cast())
+    }
+}
+
+impl Kept for f16 {
+    #[inline(always)]
+    unsafe fn vector<S: Simd>(p: *const u8) -> S::V {
+        S::f16_vector(p)
+    }
+}
+
+impl Kept for bf16 {
+    #[inline(always)]
+    unsafe fn vector<S: Simd>(p: *const u8) -> S::V {
+        S::bf16_vector(p)
+    }
+}
+
+impl<K: Kept> Kernel for Attend<K> {
     type Args = Attention;
 
     #[inline(always)]
@@ -78,7 +123,7 @@ impl Kernel for Attend {
                     end += 1;
                 }
                 if keys.0 < keys.1 {
-                    queries::<S>(a, (row * a.group, end * a.group), page, keys);
+                    queries::<S, K>(a, (row * a.group, end * a.group), page, keys);
                 }
                 row = end;
             }
@@ -140,26 +185,26 @@ unsafe fn end<S: Simd>(a: &Attention) {
 
 /// Queries `from..to` of the block over the tokens `keys` of a page, which all of them see.
 #[inline(always)]
-unsafe fn queries<S: Simd>(a: &Attention, range: (usize, usize), page: usize, keys: (usize, usize)) {
+unsafe fn queries<S: Simd, K: Kept>(a: &Attention, range: (usize, usize), page: usize, keys: (usize, usize)) {
     let (mut from, to) = range;
     while from + QUERIES <= to {
-        page_of::<S, QUERIES>(a, from, page, keys);
+        page_of::<S, K, QUERIES>(a, from, page, keys);
         from += QUERIES;
     }
     match to - from {
-        3 => page_of::<S, 3>(a, from, page, keys),
-        2 => page_of::<S, 2>(a, from, page, keys),
-        1 => page_of::<S, 1>(a, from, page, keys),
+        3 => page_of::<S, K, 3>(a, from, page, keys),
+        2 => page_of::<S, K, 2>(a, from, page, keys),
+        1 => page_of::<S, K, 1>(a, from, page, keys),
         _ => {}
     }
 }
 
 #[inline(always)]
-unsafe fn page_of<S: Simd, const Q: usize>(a: &Attention, query: usize, page: usize, keys: (usize, usize)) {
-    let start = *a.pages.add(page) as usize * a.page + keys.0 * a.dim;
+unsafe fn page_of<S: Simd, K: Kept, const Q: usize>(a: &Attention, query: usize, page: usize, keys: (usize, usize)) {
+    let start = (*a.pages.add(page) as usize * a.page + keys.0 * a.dim) * size_of::<K>();
     let tokens = keys.1 - keys.0;
     let weights = a.scratch.add(2 * a.rows * a.group);
-    scores::<S, Q>(a, query, a.keys.add(start), tokens, weights);
+    scores::<S, K, Q>(a, query, a.keys.add(start), tokens, weights);
     let mut shrink = [1.0f32; Q];
     for i in 0..Q {
         if a.cap > 0.0 {
@@ -167,7 +212,7 @@ unsafe fn page_of<S: Simd, const Q: usize>(a: &Attention, query: usize, page: us
         }
         shrink[i] = soften::<S>(a.scratch.add(2 * (query + i)), weights.add(i * a.page_tokens), tokens);
     }
-    sum_values::<S, Q>(a, query, a.values.add(start), tokens, weights, &shrink);
+    sum_values::<S, K, Q>(a, query, a.values.add(start), tokens, weights, &shrink);
 }
 
 /// `width` floats, at most a vector.

@@ -1,15 +1,15 @@
 //! Scores, and their softening into weights.
 
-use super::{Attention, load, offset};
+use super::{Attention, Kept, load, offset};
 use crate::simd::Simd;
 use crate::simd::math::exp;
 
 /// `weights[i, t] = scale * q[i] . keys[t]`, four tokens at a time.
 #[inline(always)]
-pub(super) unsafe fn scores<S: Simd, const Q: usize>(
+pub(super) unsafe fn scores<S: Simd, K: Kept, const Q: usize>(
     a: &Attention,
     query: usize,
-    keys: *const f32,
+    keys: *const u8,
     tokens: usize,
     weights: *mut f32,
 ) {
@@ -18,23 +18,23 @@ pub(super) unsafe fn scores<S: Simd, const Q: usize>(
         let mut i = 0;
         // As many sums as registers hold: four queries of sixteen lanes, or two of eight.
         if S::LANES == 16 {
-            four_scores::<S, Q>(a, query, keys.add(token * a.dim), weights.add(token));
+            four_scores::<S, K, Q>(a, query, keys.add(token * a.dim * size_of::<K>()), weights.add(token));
             i = Q;
         }
         while i + 2 <= Q {
             let weights = weights.add(i * a.page_tokens + token);
-            four_scores::<S, 2>(a, query + i, keys.add(token * a.dim), weights);
+            four_scores::<S, K, 2>(a, query + i, keys.add(token * a.dim * size_of::<K>()), weights);
             i += 2;
         }
         if i < Q {
             let weights = weights.add(i * a.page_tokens + token);
-            four_scores::<S, 1>(a, query + i, keys.add(token * a.dim), weights);
+            four_scores::<S, K, 1>(a, query + i, keys.add(token * a.dim * size_of::<K>()), weights);
         }
         token += 4;
     }
     while token < tokens {
         for i in 0..Q {
-            let score = one_score::<S>(a, a.q.add(offset(a, query + i)), keys.add(token * a.dim));
+            let score = one_score::<S, K>(a, a.q.add(offset(a, query + i)), keys.add(token * a.dim * size_of::<K>()));
             *weights.add(i * a.page_tokens + token) = score;
         }
         token += 1;
@@ -43,7 +43,12 @@ pub(super) unsafe fn scores<S: Simd, const Q: usize>(
 
 /// Scores of `N` queries with four tokens.
 #[inline(always)]
-unsafe fn four_scores<S: Simd, const N: usize>(a: &Attention, query: usize, keys: *const f32, weights: *mut f32) {
+unsafe fn four_scores<S: Simd, K: Kept, const N: usize>(
+    a: &Attention,
+    query: usize,
+    keys: *const u8,
+    weights: *mut f32,
+) {
     let mut q = [a.q; N];
     for i in 0..N {
         q[i] = a.q.add(offset(a, query + i));
@@ -53,7 +58,7 @@ unsafe fn four_scores<S: Simd, const N: usize>(a: &Attention, query: usize, keys
         let width = (a.dim - at).min(S::LANES);
         let mut key = [S::splat(0.0); 4];
         for t in 0..4 {
-            key[t] = load::<S>(keys.add(t * a.dim + at), width);
+            key[t] = K::load::<S>(keys.add((t * a.dim + at) * size_of::<K>()), width);
         }
         for i in 0..N {
             let q = load::<S>(q[i].add(at), width);
@@ -73,11 +78,11 @@ unsafe fn four_scores<S: Simd, const N: usize>(a: &Attention, query: usize, keys
 
 /// The score of one query with one token.
 #[inline(always)]
-unsafe fn one_score<S: Simd>(a: &Attention, q: *const f32, key: *const f32) -> f32 {
+unsafe fn one_score<S: Simd, K: Kept>(a: &Attention, q: *const f32, key: *const u8) -> f32 {
     let (mut sum, mut at) = (S::splat(0.0), 0);
     while at < a.dim {
         let width = (a.dim - at).min(S::LANES);
-        sum = S::fma(load::<S>(key.add(at), width), load::<S>(q.add(at), width), sum);
+        sum = S::fma(K::load::<S>(key.add(at * size_of::<K>()), width), load::<S>(q.add(at), width), sum);
         at += S::LANES;
     }
     S::sum(sum) * a.scale

@@ -1,14 +1,14 @@
 //! The weighted sum of values.
 
-use super::{Attention, load, out_offset};
+use super::{Attention, Kept, load, out_offset};
 use crate::simd::Simd;
 
 /// `out[i] = shrink[i] * out[i] + weights[i] . values`, as many vectors of the head at a time as registers hold sums for.
 #[inline(always)]
-pub(super) unsafe fn sum_values<S: Simd, const Q: usize>(
+pub(super) unsafe fn sum_values<S: Simd, K: Kept, const Q: usize>(
     a: &Attention,
     query: usize,
-    values: *const f32,
+    values: *const u8,
     tokens: usize,
     weights: *const f32,
     shrink: &[f32; Q],
@@ -19,17 +19,25 @@ pub(super) unsafe fn sum_values<S: Simd, const Q: usize>(
     }
     let mut at = 0;
     while S::LANES == 16 && at + 4 * S::LANES <= a.value_dim {
-        sum_vectors::<S, Q, 4>(a, &out, at, values, tokens, weights, shrink);
+        sum_vectors::<S, K, Q, 4>(a, &out, at, values, tokens, weights, shrink);
         at += 4 * S::LANES;
     }
     while at + 2 * S::LANES <= a.value_dim {
-        sum_vectors::<S, Q, 2>(a, &out, at, values, tokens, weights, shrink);
+        sum_vectors::<S, K, Q, 2>(a, &out, at, values, tokens, weights, shrink);
         at += 2 * S::LANES;
     }
     while at < a.value_dim {
         let width = (a.value_dim - at).min(S::LANES);
         for i in 0..Q {
-            sum_part::<S>(a, out[i].add(at), width, values.add(at), tokens, weights.add(i * a.page_tokens), shrink[i]);
+            sum_part::<S, K>(
+                a,
+                out[i].add(at),
+                width,
+                values.add(at * size_of::<K>()),
+                tokens,
+                weights.add(i * a.page_tokens),
+                shrink[i],
+            );
         }
         at += width;
     }
@@ -37,11 +45,11 @@ pub(super) unsafe fn sum_values<S: Simd, const Q: usize>(
 
 /// `D` vectors from coordinate `at` on, of each query.
 #[inline(always)]
-unsafe fn sum_vectors<S: Simd, const Q: usize, const D: usize>(
+unsafe fn sum_vectors<S: Simd, K: Kept, const Q: usize, const D: usize>(
     a: &Attention,
     out: &[*mut f32; Q],
     at: usize,
-    values: *const f32,
+    values: *const u8,
     tokens: usize,
     weights: *const f32,
     shrink: &[f32; Q],
@@ -55,7 +63,7 @@ unsafe fn sum_vectors<S: Simd, const Q: usize, const D: usize>(
     for t in 0..tokens {
         let mut value = [S::splat(0.0); D];
         for d in 0..D {
-            value[d] = S::load(values.add(t * a.dim + at + d * S::LANES));
+            value[d] = K::vector::<S>(values.add((t * a.dim + at + d * S::LANES) * size_of::<K>()));
         }
         for i in 0..Q {
             let weight = S::splat(*weights.add(i * a.page_tokens + t));
@@ -73,18 +81,18 @@ unsafe fn sum_vectors<S: Simd, const Q: usize, const D: usize>(
 
 /// The last coordinates of one query's output, at most a vector of them.
 #[inline(always)]
-unsafe fn sum_part<S: Simd>(
+unsafe fn sum_part<S: Simd, K: Kept>(
     a: &Attention,
     out: *mut f32,
     width: usize,
-    values: *const f32,
+    values: *const u8,
     tokens: usize,
     weights: *const f32,
     shrink: f32,
 ) {
     let mut sum = S::mul(load::<S>(out, width), S::splat(shrink));
     for t in 0..tokens {
-        sum = S::fma(S::splat(*weights.add(t)), load::<S>(values.add(t * a.dim), width), sum);
+        sum = S::fma(S::splat(*weights.add(t)), K::load::<S>(values.add(t * a.dim * size_of::<K>()), width), sum);
     }
     if width == S::LANES {
         S::store(out, sum);
