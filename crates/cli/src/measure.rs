@@ -278,7 +278,8 @@ fn subject<'a>(
     backend: &'a dyn Backend,
     options: &LoadOptions,
 ) -> Subject<'a> {
-    Subject { program, weights, backend, deterministic: options.deterministic }
+    let (deterministic, fast) = (options.deterministic, options.fast);
+    Subject { program, weights, backend, deterministic, fast }
 }
 
 /// The backend for a device; says on standard error what was passed over.

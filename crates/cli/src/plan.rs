@@ -163,7 +163,13 @@ pub(crate) fn load(args: &LoadArgs) -> Result<LoadOptions> {
         "--deterministic cannot be had on --device {}: leave one of them out",
         args.device.device
     );
-    Ok(LoadOptions { memory_limit: args.memory_limit, deterministic: args.deterministic, ..device(&args.device)? })
+    ensure!(
+        !args.fast || !matches!(args.device.device, Device::Cuda(_)),
+        "--fast has no effect on --device {}: leave one of them out",
+        args.device.device
+    );
+    let (memory_limit, deterministic, fast) = (args.memory_limit, args.deterministic, args.fast);
+    Ok(LoadOptions { memory_limit, deterministic, fast, ..device(&args.device)? })
 }
 
 pub(crate) fn device(args: &DeviceArgs) -> Result<LoadOptions> {

@@ -4,7 +4,7 @@
 //! GFLOP/s). Bytes are those of the weights with scales and biases; they are set against a loop that only reads, and
 //! multiply-adds against a loop that does nothing else, both by as many threads beside the measurement. The best of some runs
 //! counts, so that other processes disturb little. `--busy` measures one thread by the time that it had a processor, for
-//! machines that others keep busy.
+//! machines that others keep busy. `--fast` lets activations have eight bits.
 #![expect(unsafe_code, reason = "the loop of multiply-adds needs the level's instructions")]
 
 use std::time::Instant;
@@ -16,6 +16,7 @@ use ffai_program::conform::{Bag, Rng, random_tensor};
 use ffai_program::{Backend, Builder, Op, Plan, Proj, Rows, StepInputs};
 
 const BUSY: &str = "--busy";
+const FAST: &str = "--fast";
 
 const ROWS: usize = 4096;
 const COLS: usize = 2048;
@@ -25,10 +26,8 @@ const BYTES: usize = 96 << 20;
 const FEW: usize = 2;
 
 fn main() {
-    let mut filter: Vec<String> = std::env::args().skip(1).collect();
-    let all = filter.len();
-    filter.retain(|f| f != BUSY);
-    let threads = (filter.len() < all).then_some(1);
+    let filter: Vec<String> = std::env::args().skip(1).filter(|arg| arg != BUSY && arg != FAST).collect();
+    let threads = asked(BUSY).then_some(1);
     println!("extensions: {:?}", Level::extensions());
     for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
         let cpu = Cpu::new(CpuOptions { level: Some(level), threads, ..CpuOptions::default() }).expect("threads");
@@ -42,6 +41,11 @@ fn main() {
             line(&cpu, storage);
         }
     }
+}
+
+/// Whether an option was given.
+fn asked(option: &str) -> bool {
+    std::env::args().any(|arg| arg == option)
 }
 
 fn storages() -> Vec<Storage> {
@@ -89,7 +93,7 @@ fn seconds(cpu: &Cpu, bag: &Bag, count: usize, rows: usize, times: usize) -> f64
         b.push(format!("linear {i}"), Op::Linear { x, norm: None, proj, scale: 1.0, add: None });
     }
     let program = b.finish(out, 8, rows);
-    let plan = Plan::for_tokens(&program, rows);
+    let plan = Plan { fast: asked(FAST), ..Plan::for_tokens(&program, rows) };
     let mut model = cpu.compile(&program, bag, &plan, &mut |_| {}).expect("a program");
     let tokens: Vec<u32> = (0..rows as u32).map(|t| t % 8).collect();
     let mut inputs = StepInputs::prompt(&program, &plan, &tokens);
@@ -101,7 +105,7 @@ fn seconds(cpu: &Cpu, bag: &Bag, count: usize, rows: usize, times: usize) -> f64
 /// systems count that in steps of milliseconds.
 fn best(times: usize, mut run: impl FnMut()) -> f64 {
     run();
-    if std::env::args().any(|arg| arg == BUSY) {
+    if asked(BUSY) {
         let worked = seconds_of_this_thread();
         (0..times).for_each(|_| run());
         return (seconds_of_this_thread() - worked) / times as f64;

@@ -38,6 +38,8 @@ pub(crate) struct Machine {
     pub(crate) slots: Slots,
     /// Whether recurrences may take prompts in chunks.
     pub(crate) chunked: bool,
+    /// As [`Plan::fast`].
+    pub(crate) fast: bool,
     /// Angles of the step's rows.
     pub(crate) turns: Turns,
     /// The input of the current product, in each order that a matrix wants.
@@ -123,6 +125,7 @@ impl Machine {
             layouts,
             slots: Slots::new(program, plan.slots),
             chunked: chunked(plan),
+            fast: plan.fast,
             turns: Turns::new(&program.ropes, plan.rows),
             inputs: Order::ALL.map(input),
             pairs: Mutex::new(Pairs::new(plan.rows * slots(program), needs.experts)),

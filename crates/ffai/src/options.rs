@@ -25,6 +25,10 @@ pub struct LoadOptions {
     /// on a chunk of less than 64 and on what of a [`crate::Session`] was generated; other layers are the same bits anyway. On the processor
     /// only.
     pub deterministic: bool,
+    /// Whether activations that meet quantized weights may be rounded to eight bits, with a scale for each group of weights, as other engines
+    /// always do: prompts are read faster on processors with AVX-512 VNNI, and answers are a little off; `ffai verify MODEL --fast` says how
+    /// much. Other processors and cards go on as they would.
+    pub fast: bool,
     /// Whether requests take over what others have computed of the same first tokens: [`crate::Usage::cached_tokens`] counts them. On the
     /// processor that changes no bit of an answer. Off, nobody can tell from the time it takes what others have asked.
     pub prefix_cache: bool,
@@ -56,6 +60,7 @@ impl Default for LoadOptions {
             parallel: 4,
             chunk: None,
             deterministic: false,
+            fast: false,
             prefix_cache: true,
             snapshots: None,
             kv: None,

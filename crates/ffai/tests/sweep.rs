@@ -63,11 +63,13 @@ fn divergence(truth: &Path, width: Width) -> f64 {
     let tokens = model.encode(&Prompt::Raw(TEXT.into()), &GenerateOptions::default()).unwrap();
     let on = |device| backend(&LoadOptions { device, ..LoadOptions::default() }).unwrap();
     let (cpu, slow) = (on(Device::Cpu), on(Device::Reference));
-    let fast = Subject { program: &model.program, weights: &model.weights, backend: &*cpu, deterministic: false };
+    let fast =
+        Subject { program: &model.program, weights: &model.weights, backend: &*cpu, deterministic: false, fast: false };
     let options = VerifyOptions { decode: 4, ..VerifyOptions::default() };
     let verified = verify(fast, Subject { backend: &*slow, ..fast }, &tokens[..24], &options, &mut |_, _| {}).unwrap();
     assert!(verified.passed, "{width:?}: {verified:?}");
-    let exact = Subject { program: &exact.program, weights: &exact.weights, backend: &*cpu, deterministic: false };
+    let exact =
+        Subject { program: &exact.program, weights: &exact.weights, backend: &*cpu, deterministic: false, fast: false };
     let window = Window { context: 512, stride: 512 };
     let compared = compare(exact, fast, &tokens, window, &mut |_, _| {}).unwrap();
     let model = Model::load(folder.to_str().unwrap()).unwrap();

@@ -18,13 +18,15 @@ pub struct Subject<'a> {
     pub backend: &'a dyn Backend,
     /// As [`Plan::deterministic`].
     pub deterministic: bool,
+    /// As [`Plan::fast`].
+    pub fast: bool,
 }
 
 impl Subject<'_> {
     /// Ready to run `seqs` sequences of at most `context` tokens, in steps of at most `rows` rows.
     pub(crate) fn start(&self, seqs: usize, context: usize, rows: usize) -> Result<Runner> {
-        let (wanted, deterministic) = (rows.max(seqs), self.deterministic);
-        let plan = Plan { wanted, deterministic, ..Plan::new(self.program, seqs, context, rows) };
+        let (wanted, deterministic, fast) = (rows.max(seqs), self.deterministic, self.fast);
+        let plan = Plan { wanted, deterministic, fast, ..Plan::new(self.program, seqs, context, rows) };
         let executable = self.backend.compile(self.program, self.weights, &plan, &mut |_| {})?;
         Ok(Runner {
             executable,

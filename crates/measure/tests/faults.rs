@@ -98,7 +98,8 @@ fn check(fault: Fault) -> Verification {
     let storage = Storage::Affine(Affine { bits: 4, group: 32, scales: Float::BF16 });
     let weights = RandomWeights::new(spec.weights(), storage, 1);
     let (broken, truth) = (Faulty(fault), Reference);
-    let subject = |backend| Subject { program: &program, weights: &weights, backend, deterministic: false };
+    let subject =
+        |backend| Subject { program: &program, weights: &weights, backend, deterministic: false, fast: false };
     verify(subject(&broken), subject(&truth), &tokens(), &VerifyOptions::default(), &mut |_, _| {}).unwrap()
 }
 

@@ -24,6 +24,9 @@ pub struct Plan {
     /// backends may take several tokens of a prompt at once in another form, whose results are within 1e-4 (relative, in f32) of that
     /// and may depend on where steps begin and end.
     pub deterministic: bool,
+    /// Whether products with quantized weights may round their inputs to whole numbers of eight bits, with a scale for each group of weights:
+    /// faster where a backend has kernels for it, and a little off. Backends without such kernels go on as they would.
+    pub fast: bool,
 }
 
 /// Bytes that a program needs under a plan.
@@ -60,6 +63,7 @@ impl Plan {
             pages: Vec::new(),
             slots: if program.slots.is_empty() { 0 } else { seqs + 1 },
             deterministic: false,
+            fast: false,
         };
         plan.pages = program.states.iter().map(|group| seqs * plan.pages_of(group, context)).collect();
         plan

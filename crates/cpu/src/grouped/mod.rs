@@ -19,6 +19,9 @@
 //! One row of activations has kernels of its own for most storages, which take codes in the order in which they lie and sum the lanes of
 //! a group afterwards (`vnni/line`): the same exact sums, so the same bits.
 //!
+//! Under a plan that is `fast`, `q` is a multiple of 256: the low bytes are 0, and the kernel for many rows leaves them out. All kernels give
+//! the same bits then too.
+//!
 //! As for all products, one row of activations and many give the same bits: each lane is the same chain over the slabs.
 
 #[cfg(target_arch = "x86_64")]
@@ -50,6 +53,8 @@ pub(crate) struct Grouped {
     pub(crate) one: One,
     pub(crate) unpack: Entry<Unpacking>,
     pub(crate) tile: Entry<Block>,
+    /// The same where the low bytes of activations are 0.
+    pub(crate) fast_tile: Entry<Block>,
 }
 
 /// What one row of activations takes.
@@ -100,6 +105,8 @@ pub(crate) struct Spread {
     /// A multiple of `group`.
     pub(crate) cols: usize,
     pub(crate) group: usize,
+    /// Whether high bytes are enough.
+    pub(crate) fast: bool,
     /// [`slabs`] times [`activation_bytes`].
     pub(crate) out: *mut u8,
 }

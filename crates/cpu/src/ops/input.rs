@@ -127,7 +127,8 @@ impl Input {
         unsafe { (machine.kernels.prepare)(&args) };
         for (order, spread) in self.slabs(company) {
             let group = order.group().unwrap_or(cols);
-            let args = Spread { x: natural, cols, group, out: out.row(row, *order).cast_mut().cast() };
+            let out = out.row(row, *order).cast_mut().cast();
+            let args = Spread { x: natural, cols, group, fast: machine.fast, out };
             // SAFETY: the row was just written, its length is a multiple of the group since a matrix in such groups is as wide,
             // and the output is this thread's alone.
             unsafe { spread(&args) };

@@ -77,6 +77,12 @@ impl Model {
         self
     }
 
+    /// The same with activations of eight bits where there are kernels for them.
+    pub(crate) fn fast(mut self) -> Model {
+        self.plan.fast = true;
+        self
+    }
+
     pub(crate) fn compile(&self, cpu: &Cpu) -> Box<dyn Executable> {
         cpu.compile(&self.program, &self.weights, &self.plan, &mut |_| {}).expect("a program that compiles")
     }

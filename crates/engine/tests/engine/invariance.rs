@@ -88,6 +88,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
         ],
         slots: 0,
         deterministic: false,
+        fast: false,
     })
 }
 

@@ -24,9 +24,6 @@ pub(super) use select::grouped;
 use super::{LANES, VECTOR};
 use crate::simd::load::Row;
 
-/// Rows of activations at once in the kernel for many.
-const TILE: usize = 3;
-
 /// Reads a storage, slab by slab.
 ///
 /// # Safety

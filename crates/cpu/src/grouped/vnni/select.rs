@@ -12,6 +12,7 @@ use super::spread::SpreadRow;
 use super::tile::{Tile, Unpack};
 use super::{Loader, enter};
 use crate::grouped::{Grouped, One};
+use crate::simd::Entry;
 use crate::simd::load::Order;
 
 /// Whose codes are brought into columns for one row as well.
@@ -41,12 +42,13 @@ fn line<L: Line>() -> Option<Grouped> {
 }
 
 fn kernels<L: Loader>(one: One) -> Option<Grouped> {
-    let tile = match L::GROUP {
-        16 => enter::<Tile<16>>,
-        32 => enter::<Tile<32>>,
-        _ => enter::<Tile<64>>,
+    let (tile, fast_tile) = match L::GROUP {
+        16 => (enter::<Tile<16, 2>> as Entry<_>, enter::<Tile<16, 1>> as Entry<_>),
+        32 => (enter::<Tile<32, 2>> as Entry<_>, enter::<Tile<32, 1>> as Entry<_>),
+        _ => (enter::<Tile<64, 2>> as Entry<_>, enter::<Tile<64, 1>> as Entry<_>),
     };
-    Some(Grouped { group: L::GROUP, spread: enter::<SpreadRow>, one, unpack: enter::<Unpack<L>>, tile })
+    let (spread, unpack) = (enter::<SpreadRow>, enter::<Unpack<L>>);
+    Some(Grouped { group: L::GROUP, spread, one, unpack, tile, fast_tile })
 }
 
 /// The kernels of a storage; none for plain floats and bytes of E4M3.

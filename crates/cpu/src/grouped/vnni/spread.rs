@@ -19,6 +19,8 @@ pub(super) trait Put {
 
 /// The greatest `q`: its high byte is 127 and its low byte 127.
 const MOST: f32 = 32_639.0;
+/// The greatest whose low byte is 0, as a multiple of 256.
+const MOST_HIGH: f32 = 127.0;
 
 impl Kernel for SpreadRow {
     type Args = Spread;
@@ -58,12 +60,15 @@ unsafe fn group<P: Put>(a: &Spread, index: usize, slab: *mut u8) -> (f32, f32) {
         most = _mm512_max_epu32(most, bits);
     }
     let most = f32::from_bits(_mm512_reduce_max_epu32(most));
-    let scale = if most.is_finite() { most / MOST } else { f32::NAN };
+    let (greatest, shift) = if a.fast { (MOST_HIGH, 8) } else { (MOST, 0) };
+    let scale = if most.is_finite() { most / (greatest * (1 << shift) as f32) } else { f32::NAN };
     // Where the quotient is too great for a float, the numbers are too small for whole ones.
-    let inverse = if most > 0.0 && (MOST / most).is_finite() { MOST / most } else { 0.0 };
+    let inverse = if most > 0.0 && (greatest / most).is_finite() { greatest / most } else { 0.0 };
+    let shift = _mm_cvtsi32_si128(shift);
     let mut sum = _mm512_setzero_si512();
     for at in (0..a.group).step_by(LANES) {
         let q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x.add(at)), _mm512_set1_ps(inverse)));
+        let q = _mm512_sll_epi32(q, shift);
         let high = _mm512_srai_epi32::<8>(_mm512_add_epi32(q, _mm512_set1_epi32(128)));
         sum = _mm512_add_epi32(sum, q);
         let first = index % LANES * a.group + at;

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use super::{Kernel, LANES, Loader, TILE, VECTOR, add_slab, each_step, lanes};
+use super::{Kernel, LANES, Loader, VECTOR, add_slab, each_step, lanes};
 use crate::grouped::{Block, ROWS, Unpacking, activation_bytes, weight_bytes};
 use crate::simd::{Avx512, Simd};
 
@@ -35,30 +35,35 @@ impl<L: Loader> Kernel for Unpack<L> {
     }
 }
 
-/// The kernel of [`Block`] for groups of so many numbers.
-pub(super) struct Tile<const GROUP: usize>;
+/// The kernel of [`Block`] for groups of so many numbers, whose activations have `HALVES` bytes that may not be 0.
+pub(super) struct Tile<const GROUP: usize, const HALVES: usize>;
 
-impl<const GROUP: usize> Kernel for Tile<GROUP> {
+impl<const GROUP: usize, const HALVES: usize> Kernel for Tile<GROUP, HALVES> {
     type Args = Block;
 
     #[inline(always)]
     unsafe fn run(a: &Block) {
-        let mut i = 0;
-        while i + TILE <= a.n {
-            column::<GROUP, TILE>(a, i);
-            i += TILE;
-        }
-        match a.n - i {
-            2 => column::<GROUP, 2>(a, i),
-            1 => column::<GROUP, 1>(a, i),
-            _ => {}
+        // As many rows as there are registers for their sums.
+        let at_once = 6 / HALVES;
+        for i in (0..a.n).step_by(at_once) {
+            match (a.n - i).min(at_once) {
+                6 => column::<GROUP, HALVES, 6>(a, i),
+                5 => column::<GROUP, HALVES, 5>(a, i),
+                4 => column::<GROUP, HALVES, 4>(a, i),
+                3 => column::<GROUP, HALVES, 3>(a, i),
+                2 => column::<GROUP, HALVES, 2>(a, i),
+                _ => column::<GROUP, HALVES, 1>(a, i),
+            }
         }
     }
 }
 
 /// `M` rows of activations from row `i` against all rows of the panel.
 #[inline(always)]
-unsafe fn column<const GROUP: usize, const M: usize>(a: &Block, i: usize) {
+unsafe fn column<const GROUP: usize, const HALVES: usize, const M: usize>(a: &Block, i: usize) {
+    if M * HALVES > 6 {
+        return;
+    }
     let padded = a.rows.next_multiple_of(ROWS);
     for row in (0..a.rows).step_by(ROWS) {
         let sums = a.sums.add((i * padded + row * M) * LANES);
@@ -74,7 +79,7 @@ unsafe fn column<const GROUP: usize, const M: usize>(a: &Block, i: usize) {
         let x = a.x.add(i * a.x_stride);
         for slab in 0..a.slabs {
             let w = w.add(slab * weight_bytes(GROUP));
-            one_slab::<GROUP, M>(a, w, x.add(slab * activation_bytes(GROUP)), &mut block);
+            one_slab::<GROUP, HALVES, M>(a, w, x.add(slab * activation_bytes(GROUP)), &mut block);
         }
         for m in 0..M {
             if let Some(out) = a.out {
@@ -90,9 +95,9 @@ unsafe fn column<const GROUP: usize, const M: usize>(a: &Block, i: usize) {
     }
 }
 
-/// Two chains of whole numbers for each sum: they, the codes and one activation fill the registers.
+/// A chain of whole numbers for each half of each sum: they, the codes and one activation fill the registers.
 #[inline(always)]
-unsafe fn one_slab<const GROUP: usize, const M: usize>(
+unsafe fn one_slab<const GROUP: usize, const HALVES: usize, const M: usize>(
     a: &Block,
     w: *const u8,
     x: *const u8,
@@ -106,7 +111,7 @@ unsafe fn one_slab<const GROUP: usize, const M: usize>(
             codes[r] = _mm512_loadu_si512(w.add(r * stride + step * VECTOR).cast());
         }
         for m in 0..M {
-            for half in 0..2 {
+            for half in 0..HALVES {
                 let x = _mm512_loadu_si512(x.add(m * a.x_stride + (2 * step + half) * VECTOR).cast());
                 for r in 0..ROWS {
                     sums[m][r][half] = _mm512_dpbusd_epi32(sums[m][r][half], codes[r], x);
