@@ -42,7 +42,7 @@ pub(crate) fn compile(
         tensors.push(CompileError::check(decl, weights.weight(&decl.role))?);
         progress(Progress { done: tensors.len(), total });
     }
-    let mut compiler = Compiler { cpu, tensors, needs: Needs::default() };
+    let mut compiler = Compiler { cpu, tensors, fast: plan.fast, needs: Needs::default() };
     let mut steps = Vec::with_capacity(program.ops.len());
     for tagged in &program.ops {
         let ready = compiler.op(program, &tagged.tag, &tagged.op)?;
@@ -57,6 +57,7 @@ pub(crate) fn compile(
 struct Compiler<'a> {
     cpu: &'a Cpu,
     tensors: Vec<Tensor>,
+    fast: bool,
     needs: Needs,
 }
 
@@ -219,6 +220,7 @@ impl Compiler<'_> {
             tag: tag.to_owned(),
             problem: format!("no kernel reads {storage} weights"),
         })?;
+        let matrix = if self.fast { matrix.fast() } else { matrix };
         self.needs.scales = self.needs.scales.max(matrix.scratch(PANEL_ROWS));
         matrix.orders().iter().for_each(|order| self.needs.orders[*order as usize] = true);
         Ok(matrix)

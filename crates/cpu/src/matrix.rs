@@ -73,6 +73,11 @@ impl Matrix {
         Matrix { grouped: None, ..self }
     }
 
+    /// The same for inputs that were rounded as [`Plan::fast`](ffai_program::Plan::fast) allows.
+    pub(crate) fn fast(self) -> Matrix {
+        Matrix { grouped: self.grouped.map(Grouped::fast), ..self }
+    }
+
     /// The orders that inputs of its products come in: several rows, and one.
     pub(crate) fn orders(&self) -> [Order; 2] {
         orders(self.grouped.as_ref(), &self.kernels)

@@ -81,6 +81,11 @@ impl Grouped {
     pub(crate) fn new(_: Level, _: Storage) -> Option<Grouped> {
         None
     }
+
+    /// The same where the low bytes of activations are 0.
+    pub(crate) fn fast(self) -> Grouped {
+        Grouped { tile: self.fast_tile, ..self }
+    }
 }
 
 /// Slabs that a row of `cols` numbers in groups of `group` has; in the last one some lanes may be empty.

@@ -35,7 +35,7 @@ pub(crate) fn multiply(
     let [_, alone] = matrix.orders();
     match &matrix.grouped {
         _ if batch.len() == 1 && x.has(alone) => one(scratch, matrix, &piece.halved(), x.row(batch.start, alone), out),
-        Some(grouped) => many_in_slabs(machine, scratch, matrix, grouped, rows, x, batch, out),
+        Some(grouped) => many_in_slabs(scratch, matrix, grouped, rows, x, batch, out),
         None => many(machine, scratch, matrix, rows, x, batch, out),
     }
 }
@@ -99,7 +99,6 @@ fn many(
 
 /// The same in whole numbers.
 fn many_in_slabs(
-    machine: &Machine,
     scratch: &Scratch,
     matrix: &Matrix,
     grouped: &Grouped,
@@ -132,7 +131,7 @@ fn many_in_slabs(
         // whole panel and batch, the output for the product (checked by the caller).
         unsafe {
             (grouped.unpack)(&unpacking);
-            if machine.fast { (grouped.fast_tile)(&block) } else { (grouped.tile)(&block) }
+            (grouped.tile)(&block);
         }
     }
 }

@@ -151,6 +151,7 @@ fn pages(counts: &[usize], window: usize) -> Pages {
         pages: counts.to_vec(),
         slots: 0,
         deterministic: false,
+        fast: false,
     };
     let group = |i: usize| StateGroup {
         kv_heads: 1,
