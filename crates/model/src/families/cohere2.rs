@@ -19,12 +19,12 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[
+    keys: &[&[
         ("layer_norm_eps", "layer_norm_eps"),
         ("logit_scale", "logit_scale"),
         ("sliding_window", "sliding_window"),
         ("attention_bias", "attention_bias"),
-    ],
+    ]],
     values: &[("sliding_window_pattern", "4")],
     ..Written::new("cohere2", "Cohere2ForCausalLM")
 };

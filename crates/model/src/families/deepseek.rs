@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Defaults, Dims, OwnWidth,
-    written::{Source, Written},
+    written::{GROUPED_EXPERTS, Source, Written},
 };
 use crate::names::{Row, gguf, hf, moe};
 use crate::rope::RopeDefaults;
@@ -23,22 +23,16 @@ pub(super) const GGUF: &[&[Row]] = &[gguf::LATENT];
 
 pub(super) const WRITTEN: Written = Written {
     keys: &[
-        ("attention_bias", "attention_bias"),
-        ("first_k_dense_replace", "first_k_dense_replace"),
-        ("kv_lora_rank", "kv_lora_rank"),
-        ("q_lora_rank", "q_lora_rank"),
-        ("qk_nope_head_dim", "qk_nope_head_dim"),
-        ("qk_rope_head_dim", "qk_rope_head_dim"),
-        ("v_head_dim", "v_head_dim"),
-        ("moe_intermediate_size", "moe_intermediate_size"),
-        ("n_shared_experts", "n_shared_experts"),
-        ("num_local_experts", "n_routed_experts"),
-        ("num_experts_per_tok", "num_experts_per_tok"),
-        ("n_group", "n_group"),
-        ("topk_group", "topk_group"),
-        ("norm_topk_prob", "norm_topk_prob"),
-        ("routed_scaling_factor", "routed_scaling_factor"),
-        ("scoring_func", "scoring_func"),
+        GROUPED_EXPERTS,
+        &[
+            ("attention_bias", "attention_bias"),
+            ("kv_lora_rank", "kv_lora_rank"),
+            ("q_lora_rank", "q_lora_rank"),
+            ("qk_nope_head_dim", "qk_nope_head_dim"),
+            ("qk_rope_head_dim", "qk_rope_head_dim"),
+            ("v_head_dim", "v_head_dim"),
+            ("scoring_func", "scoring_func"),
+        ],
     ],
     values: &[("topk_method", "\"noaux_tc\""), ("moe_layer_freq", "1"), ("rope_interleave", "true")],
     finish: latent_heads,

@@ -21,31 +21,31 @@ const DEFAULTS: Defaults =
     Defaults { context: 8192, head_dim: Some(256), act: Activation::GeluTanh, tied: true, ..Defaults::USUAL };
 
 pub(super) const WRITTEN_1: Written = Written {
-    keys: &[("attention_bias", "attention_bias")],
+    keys: &[&[("attention_bias", "attention_bias")]],
     act: "hidden_activation",
     ..Written::new("gemma", "GemmaForCausalLM")
 };
 
 pub(super) const WRITTEN_2: Written = Written {
-    keys: &[
+    keys: &[&[
         ("attention_bias", "attention_bias"),
         ("sliding_window", "sliding_window"),
         ("attn_logit_softcapping", "attn_logit_softcapping"),
         ("final_logit_softcapping", "final_logit_softcapping"),
-    ],
+    ]],
     act: "hidden_activation",
     finish: score_scalar,
     ..Written::new("gemma2", "Gemma2ForCausalLM")
 };
 
 pub(super) const WRITTEN_3: Written = Written {
-    keys: &[
+    keys: &[&[
         ("attention_bias", "attention_bias"),
         ("sliding_window", "sliding_window"),
         ("rope_local_base_freq", "rope_local_base_freq"),
         ("attn_logit_softcapping", "attn_logit_softcapping"),
         ("final_logit_softcapping", "final_logit_softcapping"),
-    ],
+    ]],
     values: &[("sliding_window_pattern", "6")],
     act: "hidden_activation",
     finish: score_scalar,

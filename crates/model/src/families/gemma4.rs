@@ -102,7 +102,7 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[
+    keys: &[&[
         ("attention_bias", "attention_bias"),
         ("global_head_dim", "global_head_dim"),
         ("layer_types", "layer_types"),
@@ -118,7 +118,7 @@ pub(super) const WRITTEN: Written = Written {
         ("moe_intermediate_size", "moe_intermediate_size"),
         ("vocab_size", "vocab_size_per_layer_input"),
         ("rope_parameters", "rope_parameters"),
-    ],
+    ]],
     act: "hidden_activation",
     finish: two_kinds,
     ..Written::new("gemma4_text", "Gemma4ForCausalLM")

@@ -21,7 +21,7 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 pub(super) const WRITTEN: Written =
-    Written { keys: &[("attention_bias", "attention_bias")], ..Written::new("glm4", "Glm4ForCausalLM") };
+    Written { keys: &[&[("attention_bias", "attention_bias")]], ..Written::new("glm4", "Glm4ForCausalLM") };
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let dims = Dims::from_config(hp, DEFAULTS)?;

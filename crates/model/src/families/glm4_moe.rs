@@ -3,7 +3,10 @@
 use ffai_checkpoint::Hparams;
 
 use super::deepseek::{self, Mixture};
-use super::{Defaults, Dims, written::Written};
+use super::{
+    Defaults, Dims,
+    written::{GROUPED_EXPERTS, Written},
+};
 use crate::names::{Row, gguf, moe};
 use crate::{Attention, Layer, Mixer, QkNorm, Result, Spec};
 
@@ -14,19 +17,7 @@ const DEFAULTS: Defaults = Defaults { context: 131_072, kv_heads: Some(8), eps: 
 const MIXTURE: Mixture = Mixture { experts: [128, 8], groups: [1, 1], scale: 1.0 };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[
-        ("attention_bias", "attention_bias"),
-        ("use_qk_norm", "use_qk_norm"),
-        ("first_k_dense_replace", "first_k_dense_replace"),
-        ("moe_intermediate_size", "moe_intermediate_size"),
-        ("n_shared_experts", "n_shared_experts"),
-        ("num_local_experts", "n_routed_experts"),
-        ("num_experts_per_tok", "num_experts_per_tok"),
-        ("n_group", "n_group"),
-        ("topk_group", "topk_group"),
-        ("norm_topk_prob", "norm_topk_prob"),
-        ("routed_scaling_factor", "routed_scaling_factor"),
-    ],
+    keys: &[GROUPED_EXPERTS, &[("attention_bias", "attention_bias"), ("use_qk_norm", "use_qk_norm")]],
     values: &[("num_nextn_predict_layers", "0"), ("rope_scaling", "null")],
     ..Written::new("glm4_moe", "Glm4MoeForCausalLM")
 };

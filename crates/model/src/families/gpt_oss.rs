@@ -22,13 +22,13 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[
+    keys: &[&[
         ("num_local_experts", "num_local_experts"),
         ("num_experts_per_tok", "num_experts_per_tok"),
         ("moe_intermediate_size", "intermediate_size"),
         ("sliding_window", "sliding_window"),
         ("attention_bias", "attention_bias"),
-    ],
+    ]],
     values: &[("swiglu_limit", "7.0")],
     ..Written::new("gpt_oss", "GptOssForCausalLM")
 };

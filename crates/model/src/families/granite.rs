@@ -3,7 +3,10 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Defaults, Dims, OwnWidth, written::Written};
+use super::{
+    Defaults, Dims, OwnWidth,
+    written::{Keys, Written},
+};
 use crate::names::{Row, moe};
 use crate::{Attention, Branch, Head, Layer, Mixer, Result, Router, Spec};
 
@@ -20,28 +23,20 @@ pub(super) const WIDTHS: &[(&str, OwnWidth)] = &[
 
 pub(super) const HF_MOE: &[&[Row]] = &[moe::GRANITE];
 
-pub(super) const WRITTEN: Written = Written {
-    keys: &[
-        ("embedding_multiplier", "embedding_multiplier"),
-        ("residual_multiplier", "residual_multiplier"),
-        ("attention_multiplier", "attention_multiplier"),
-        ("logit_scale", "logits_scaling"),
-        ("attention_bias", "attention_bias"),
-        ("mlp_bias", "mlp_bias"),
-    ],
-    ..Written::new("granite", "GraniteForCausalLM")
-};
+/// Keys that mixtures have too.
+const MULTIPLIERS: Keys = &[
+    ("embedding_multiplier", "embedding_multiplier"),
+    ("residual_multiplier", "residual_multiplier"),
+    ("attention_multiplier", "attention_multiplier"),
+    ("logit_scale", "logits_scaling"),
+    ("attention_bias", "attention_bias"),
+];
+
+pub(super) const WRITTEN: Written =
+    Written { keys: &[MULTIPLIERS, &[("mlp_bias", "mlp_bias")]], ..Written::new("granite", "GraniteForCausalLM") };
 
 pub(super) const WRITTEN_MOE: Written = Written {
-    keys: &[
-        ("embedding_multiplier", "embedding_multiplier"),
-        ("residual_multiplier", "residual_multiplier"),
-        ("attention_multiplier", "attention_multiplier"),
-        ("logit_scale", "logits_scaling"),
-        ("attention_bias", "attention_bias"),
-        ("num_local_experts", "num_local_experts"),
-        ("num_experts_per_tok", "num_experts_per_tok"),
-    ],
+    keys: &[MULTIPLIERS, &[("num_local_experts", "num_local_experts"), ("num_experts_per_tok", "num_experts_per_tok")]],
     ..Written::new("granitemoe", "GraniteMoeForCausalLM")
 };
 

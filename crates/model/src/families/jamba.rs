@@ -72,13 +72,13 @@ const DEFAULTS: Defaults =
     Defaults { context: 262_144, heads: Some(32), kv_heads: Some(8), vocab: Some(65_536), ..Defaults::USUAL };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[
+    keys: &[&[
         ("mamba_d_conv", "mamba_d_conv"),
         ("mamba_d_state", "mamba_d_state"),
         ("mamba_dt_rank", "mamba_dt_rank"),
         ("num_local_experts", "num_experts"),
         ("num_experts_per_tok", "num_experts_per_tok"),
-    ],
+    ]],
     values: &[("mamba_conv_bias", "true"), ("mamba_proj_bias", "false")],
     finish: patterns,
     ..Written::new("jamba", "JambaForCausalLM")

@@ -65,14 +65,14 @@ pub(super) const DEFAULTS: Defaults = Defaults {
 };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[
+    keys: &[&[
         ("conv_L_cache", "conv_L_cache"),
         ("layer_types", "layer_types"),
         ("rms_norm_eps", "norm_eps"),
         ("hidden_size", "block_dim"),
         ("intermediate_size", "block_ff_dim"),
         ("tie_word_embeddings", "tie_embedding"),
-    ],
+    ]],
     values: &[
         ("block_auto_adjust_ff_dim", "false"),
         ("conv_bias", "false"),

@@ -2,7 +2,10 @@
 
 use ffai_checkpoint::Hparams;
 
-use super::{Dims, Written, lfm2};
+use super::{
+    Dims, lfm2,
+    written::{EXPERTS, Written},
+};
 use crate::names::{
     Row,
     Source::{Former, Stack, Whole},
@@ -37,14 +40,14 @@ pub(super) const HF: &[&[Row]] = &[
 
 pub(super) const WRITTEN: Written = Written {
     keys: &[
-        ("conv_L_cache", "conv_L_cache"),
-        ("layer_types", "layer_types"),
-        ("rms_norm_eps", "norm_eps"),
-        ("first_k_dense_replace", "num_dense_layers"),
-        ("num_local_experts", "num_experts"),
-        ("num_experts_per_tok", "num_experts_per_tok"),
-        ("moe_intermediate_size", "moe_intermediate_size"),
-        ("routed_scaling_factor", "routed_scaling_factor"),
+        EXPERTS,
+        &[
+            ("conv_L_cache", "conv_L_cache"),
+            ("layer_types", "layer_types"),
+            ("rms_norm_eps", "norm_eps"),
+            ("first_k_dense_replace", "num_dense_layers"),
+            ("routed_scaling_factor", "routed_scaling_factor"),
+        ],
     ],
     values: &[("conv_bias", "false"), ("norm_topk_prob", "true"), ("use_expert_bias", "true")],
     ..Written::new("lfm2_moe", "Lfm2MoeForCausalLM")

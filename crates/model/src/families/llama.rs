@@ -9,7 +9,7 @@ const DEFAULTS: Defaults = Defaults { context: 2048, ..Defaults::USUAL };
 
 /// Biases of both kinds are keys of the class; where there are experts, the file is one of Mixtral.
 pub(super) const WRITTEN: Written = Written {
-    keys: &[("attention_bias", "attention_bias"), ("mlp_bias", "mlp_bias")],
+    keys: &[&[("attention_bias", "attention_bias"), ("mlp_bias", "mlp_bias")]],
     instead: Some(("num_local_experts", &mixtral::WRITTEN)),
     ..Written::new("llama", "LlamaForCausalLM")
 };

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::dims::{MOST, kept, size};
 use super::{
     Defaults, Dims,
-    written::{Source as Gguf, Written},
+    written::{Keys, Source as Gguf, Written},
 };
 use crate::names::{
     Row,
@@ -81,7 +81,7 @@ const DEFAULTS: Defaults = Defaults {
 };
 pub(super) const MOST_STATE: usize = 1 << 16;
 
-const KEYS: &[(&str, &str)] = &[
+const KEYS: Keys = &[
     ("conv_kernel", "conv_kernel"),
     ("state_size", "state_size"),
     ("time_step_rank", "time_step_rank"),
@@ -90,14 +90,18 @@ const KEYS: &[(&str, &str)] = &[
 const VALUES: &[(&str, &str)] = &[("hidden_act", "\"silu\""), ("use_bias", "false"), ("use_conv_bias", "true")];
 
 pub(super) const WRITTEN: Written = Written {
-    keys: KEYS,
+    keys: &[KEYS],
     values: VALUES,
     instead: Some(("use_bcdt_rms", &FALCON)),
     finish: expanded,
     ..Written::new("mamba", "MambaForCausalLM")
 };
-const FALCON: Written =
-    Written { keys: KEYS, values: VALUES, finish: expanded, ..Written::new("falcon_mamba", "FalconMambaForCausalLM") };
+const FALCON: Written = Written {
+    keys: &[KEYS],
+    values: VALUES,
+    finish: expanded,
+    ..Written::new("falcon_mamba", "FalconMambaForCausalLM")
+};
 
 /// The class computes the width within from a factor.
 fn expanded(_: &Gguf<'_>, config: &mut Map<String, Value>) -> Result<()> {

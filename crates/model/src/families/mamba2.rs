@@ -66,13 +66,13 @@ const MOST_WIDTH: usize = 1 << 20;
 
 /// No bound of `dt`, as a number that JSON has.
 pub(super) const WRITTEN: Written = Written {
-    keys: &[
+    keys: &[&[
         ("conv_kernel", "conv_kernel"),
         ("state_size", "state_size"),
         ("n_groups", "n_groups"),
         ("num_heads", "num_heads"),
         ("rms_norm_eps", "layer_norm_epsilon"),
-    ],
+    ]],
     values: &[
         ("hidden_act", "\"silu\""),
         ("use_bias", "false"),

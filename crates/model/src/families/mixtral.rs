@@ -12,11 +12,11 @@ const DEFAULTS: Defaults =
     Defaults { context: 131_072, kv_heads: Some(8), eps: 1e-5, theta: 1_000_000.0, ..Defaults::USUAL };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[
+    keys: &[&[
         ("num_local_experts", "num_local_experts"),
         ("num_experts_per_tok", "num_experts_per_tok"),
         ("sliding_window", "sliding_window"),
-    ],
+    ]],
     ..Written::new("mixtral", "MixtralForCausalLM")
 };
 

@@ -18,24 +18,28 @@ const DEFAULTS: Defaults = Defaults { context: 2048, eps: 1e-5, ..Defaults::USUA
 
 /// llama.cpp gives OLMo 3, which has a window, the name of OLMo 2.
 pub(super) const OLMO2: Written = Written {
-    keys: &[("attention_bias", "attention_bias")],
+    keys: &[&[("attention_bias", "attention_bias")]],
     instead: Some(("sliding_window", &OLMO3)),
     ..Written::new("olmo2", "Olmo2ForCausalLM")
 };
 
 const OLMO3: Written = Written {
-    keys: &[("attention_bias", "attention_bias"), ("sliding_window", "sliding_window"), ("layer_types", "layer_types")],
+    keys: &[&[
+        ("attention_bias", "attention_bias"),
+        ("sliding_window", "sliding_window"),
+        ("layer_types", "layer_types"),
+    ]],
     finish: ropes_by_kind,
     ..Written::new("olmo3", "Olmo3ForCausalLM")
 };
 
 pub(super) const OLMOE: Written = Written {
-    keys: &[
+    keys: &[&[
         ("attention_bias", "attention_bias"),
         ("num_local_experts", "num_experts"),
         ("num_experts_per_tok", "num_experts_per_tok"),
         ("norm_topk_prob", "norm_topk_prob"),
-    ],
+    ]],
     ..Written::new("olmoe", "OlmoeForCausalLM")
 };
 

@@ -12,10 +12,10 @@ pub(super) const GGUF: &[&[Row]] = &[gguf::FUSED_QKV, gguf::FUSED_GATE_UP];
 const DEFAULTS: Defaults = Defaults { context: 4096, eps: 1e-5, ..Defaults::USUAL };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[
+    keys: &[&[
         ("sliding_window", "sliding_window"),
         ("original_max_position_embeddings", "original_max_position_embeddings"),
-    ],
+    ]],
     ..Written::new("phi3", "Phi3ForCausalLM")
 };
 

@@ -26,14 +26,14 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[
+    keys: &[&[
         ("attention_bias", "attention_bias"),
         ("lm_head_bias", "lm_head_bias"),
         ("num_local_experts", "num_local_experts"),
         ("num_experts_per_tok", "num_experts_per_tok"),
         ("sliding_window", "sliding_window"),
         ("original_max_position_embeddings", "original_max_position_embeddings"),
-    ],
+    ]],
     values: &[("router_jitter_noise", "0.01")],
     finish: factors_outright,
     ..Written::new("phimoe", "PhimoeForCausalLM")

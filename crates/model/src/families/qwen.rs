@@ -4,33 +4,24 @@
 use ffai_checkpoint::Hparams;
 
 use super::dims::{MOST, listed, size};
-use super::{Defaults, Dims, written::Written};
+use super::{
+    Defaults, Dims,
+    written::{EXPERTS, NORMALISED, SHARED_EXPERT, Written},
+};
 use crate::{Attention, Layer, Mixer, Mlp, Moe, QkNorm, Result, Router, Shared, Spec};
 
 pub(super) const QWEN2: Written = Written::new("qwen2", "Qwen2ForCausalLM");
 pub(super) const QWEN3: Written =
-    Written { keys: &[("attention_bias", "attention_bias")], ..Written::new("qwen3", "Qwen3ForCausalLM") };
+    Written { keys: &[&[("attention_bias", "attention_bias")]], ..Written::new("qwen3", "Qwen3ForCausalLM") };
 
 pub(super) const QWEN2_MOE: Written = Written {
-    keys: &[
-        ("num_local_experts", "num_experts"),
-        ("num_experts_per_tok", "num_experts_per_tok"),
-        ("moe_intermediate_size", "moe_intermediate_size"),
-        ("norm_topk_prob", "norm_topk_prob"),
-        ("shared_expert_intermediate_size", "shared_expert_intermediate_size"),
-    ],
+    keys: &[EXPERTS, SHARED_EXPERT, NORMALISED],
     values: &[("decoder_sparse_step", "1"), ("mlp_only_layers", "[]")],
     ..Written::new("qwen2_moe", "Qwen2MoeForCausalLM")
 };
 
 pub(super) const QWEN3_MOE: Written = Written {
-    keys: &[
-        ("num_local_experts", "num_experts"),
-        ("num_experts_per_tok", "num_experts_per_tok"),
-        ("moe_intermediate_size", "moe_intermediate_size"),
-        ("norm_topk_prob", "norm_topk_prob"),
-        ("attention_bias", "attention_bias"),
-    ],
+    keys: &[EXPERTS, NORMALISED, &[("attention_bias", "attention_bias")]],
     values: &[("decoder_sparse_step", "1"), ("mlp_only_layers", "[]")],
     ..Written::new("qwen3_moe", "Qwen3MoeForCausalLM")
 };

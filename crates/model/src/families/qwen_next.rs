@@ -8,7 +8,7 @@ use super::dims::{MOST, attention_layers, kept, size};
 use super::{
     Defaults, Dims,
     qwen::dense_layers,
-    written::{Source as Gguf, Written},
+    written::{EXPERTS, Keys, NORMALISED, SHARED_EXPERT, Source as Gguf, Written},
 };
 use crate::names::{
     Row,
@@ -137,20 +137,18 @@ pub(super) const IGNORED: &[(&str, &str)] = &[
     ("blk.{past}.*", MORE),
 ];
 
+/// Keys of layers with a recurrence.
+const DELTA_NET: Keys = &[
+    ("full_attention_interval", "full_attention_interval"),
+    ("linear_conv_kernel_dim", "linear_conv_kernel_dim"),
+    ("linear_key_head_dim", "linear_key_head_dim"),
+    ("linear_num_key_heads", "linear_num_key_heads"),
+    ("linear_num_value_heads", "linear_num_value_heads"),
+    ("linear_value_head_dim", "linear_value_head_dim"),
+];
+
 pub(super) const NEXT: Written = Written {
-    keys: &[
-        ("num_local_experts", "num_experts"),
-        ("num_experts_per_tok", "num_experts_per_tok"),
-        ("moe_intermediate_size", "moe_intermediate_size"),
-        ("shared_expert_intermediate_size", "shared_expert_intermediate_size"),
-        ("norm_topk_prob", "norm_topk_prob"),
-        ("full_attention_interval", "full_attention_interval"),
-        ("linear_conv_kernel_dim", "linear_conv_kernel_dim"),
-        ("linear_key_head_dim", "linear_key_head_dim"),
-        ("linear_num_key_heads", "linear_num_key_heads"),
-        ("linear_num_value_heads", "linear_num_value_heads"),
-        ("linear_value_head_dim", "linear_value_head_dim"),
-    ],
+    keys: &[EXPERTS, SHARED_EXPERT, NORMALISED, DELTA_NET],
     values: &[
         ("decoder_sparse_step", "1"),
         ("mlp_only_layers", "[]"),
@@ -162,32 +160,14 @@ pub(super) const NEXT: Written = Written {
 
 /// mlx-lm reads these among other towers only.
 pub(super) const DENSE: Written = Written {
-    keys: &[
-        ("full_attention_interval", "full_attention_interval"),
-        ("linear_conv_kernel_dim", "linear_conv_kernel_dim"),
-        ("linear_key_head_dim", "linear_key_head_dim"),
-        ("linear_num_key_heads", "linear_num_key_heads"),
-        ("linear_num_value_heads", "linear_num_value_heads"),
-        ("linear_value_head_dim", "linear_value_head_dim"),
-    ],
+    keys: &[DELTA_NET],
     values: &[("attention_bias", "false")],
     tower: Some("qwen3_5"),
     finish: rope_inside,
     ..Written::new("qwen3_5_text", "Qwen3_5ForConditionalGeneration")
 };
 pub(super) const MIXTURE: Written = Written {
-    keys: &[
-        ("num_local_experts", "num_experts"),
-        ("num_experts_per_tok", "num_experts_per_tok"),
-        ("moe_intermediate_size", "moe_intermediate_size"),
-        ("shared_expert_intermediate_size", "shared_expert_intermediate_size"),
-        ("full_attention_interval", "full_attention_interval"),
-        ("linear_conv_kernel_dim", "linear_conv_kernel_dim"),
-        ("linear_key_head_dim", "linear_key_head_dim"),
-        ("linear_num_key_heads", "linear_num_key_heads"),
-        ("linear_num_value_heads", "linear_num_value_heads"),
-        ("linear_value_head_dim", "linear_value_head_dim"),
-    ],
+    keys: &[EXPERTS, SHARED_EXPERT, DELTA_NET],
     values: &[("attention_bias", "false")],
     tower: Some("qwen3_5_moe"),
     finish: rope_inside,

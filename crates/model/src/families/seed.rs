@@ -8,7 +8,7 @@ use crate::{Attention, Layer, Result, Spec};
 const DEFAULTS: Defaults = Defaults { context: 524_288, head_dim: Some(128), kv_heads: Some(8), ..Defaults::USUAL };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[("attention_bias", "attention_bias"), ("mlp_bias", "mlp_bias")],
+    keys: &[&[("attention_bias", "attention_bias"), ("mlp_bias", "mlp_bias")]],
     values: &[("attention_out_bias", "false")],
     ..Written::new("seed_oss", "SeedOssForCausalLM")
 };

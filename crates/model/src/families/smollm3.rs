@@ -8,7 +8,7 @@ use crate::{Attention, Layer, Result, Spec};
 const DEFAULTS: Defaults = Defaults { kv_heads: Some(4), theta: 2_000_000.0, tied: true, ..Defaults::USUAL };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[("attention_bias", "attention_bias"), ("mlp_bias", "mlp_bias")],
+    keys: &[&[("attention_bias", "attention_bias"), ("mlp_bias", "mlp_bias")]],
     values: &[("no_rope_layer_interval", "4"), ("use_sliding_window", "false")],
     ..Written::new("smollm3", "SmolLM3ForCausalLM")
 };

@@ -19,7 +19,7 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 pub(super) const WRITTEN: Written = Written {
-    keys: &[("layer_norm_eps", "norm_epsilon"), ("sliding_window", "sliding_window")],
+    keys: &[&[("layer_norm_eps", "norm_epsilon"), ("sliding_window", "sliding_window")]],
     values: &[("use_bias", "true"), ("mlp_type", "\"default\""), ("norm_type", "\"layer_norm\"")],
     ..Written::new("starcoder2", "Starcoder2ForCausalLM")
 };

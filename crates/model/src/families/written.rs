@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 use super::{Family, named, spec_of, unknown};
 use crate::{Activation, Error, Mixer, Mlp, Pairing, Result, Rope, RopeTable, Spec, rope_freqs};
 
+/// Keys of a config: as metadata are translated, and as the class calls them.
+pub(super) type Keys = &'static [(&'static str, &'static str)];
+
 /// How a config of a class of transformers is written from the metadata of a GGUF.
 #[derive(Debug)]
 pub struct Written {
@@ -19,8 +22,8 @@ pub struct Written {
     pub(super) model_type: &'static str,
     /// `architectures`.
     pub(super) class: &'static str,
-    /// Keys beside the usual ones: as metadata are translated, and as the class calls them.
-    pub(super) keys: &'static [(&'static str, &'static str)],
+    /// Keys beside the usual ones.
+    pub(super) keys: &'static [Keys],
     /// What is said where no metadata say it, as JSON.
     pub(super) values: &'static [(&'static str, &'static str)],
     /// The key of the activation.
@@ -72,6 +75,32 @@ const USUAL: &[&str] = &[
     "bos_token_id",
     "eos_token_id",
     "pad_token_id",
+];
+
+/// Keys of most mixtures.
+pub(super) const EXPERTS: Keys = &[
+    ("num_local_experts", "num_experts"),
+    ("num_experts_per_tok", "num_experts_per_tok"),
+    ("moe_intermediate_size", "moe_intermediate_size"),
+];
+
+/// The key of the expert that all tokens go to.
+pub(super) const SHARED_EXPERT: Keys = &[("shared_expert_intermediate_size", "shared_expert_intermediate_size")];
+
+/// Whether the weights of the experts that were chosen add up to one.
+pub(super) const NORMALISED: Keys = &[("norm_topk_prob", "norm_topk_prob")];
+
+/// Keys of mixtures after some dense layers, whose router chooses among groups.
+pub(super) const GROUPED_EXPERTS: Keys = &[
+    ("first_k_dense_replace", "first_k_dense_replace"),
+    ("moe_intermediate_size", "moe_intermediate_size"),
+    ("n_shared_experts", "n_shared_experts"),
+    ("num_local_experts", "n_routed_experts"),
+    ("num_experts_per_tok", "num_experts_per_tok"),
+    ("n_group", "n_group"),
+    ("topk_group", "topk_group"),
+    ("norm_topk_prob", "norm_topk_prob"),
+    ("routed_scaling_factor", "routed_scaling_factor"),
 ];
 
 /// A GGUF in the form of Hugging Face: its config, and the spec that this config gives.
@@ -127,7 +156,7 @@ fn config(source: &Source<'_>, written: &Written) -> Result<Map<String, Value>> 
         let value = serde_json::from_str(value).map_err(|_| hp.invalid(key, "JSON in the table of the family"))?;
         map.insert((*key).into(), value);
     }
-    let keys = USUAL.iter().map(|key| (*key, *key)).chain(written.keys.iter().copied());
+    let keys = USUAL.iter().map(|key| (*key, *key)).chain(written.keys.iter().copied().flatten().copied());
     for (key, name) in keys {
         if let Some(value) = hp.value(key) {
             map.insert(name.into(), value.clone());
