@@ -8,23 +8,14 @@ use std::{
 };
 
 use serde_json::json;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
-
 #[expect(dead_code, reason = "shared with the tests of the protocol, which need more of it")]
 #[path = "../../checkpoint/tests/checkpoint/upload/server.rs"]
 mod server;
 
-use server::{Fault, Hub};
+#[path = "../../checkpoint/tests/checkpoint/host.rs"]
+mod host;
 
-/// As the Hub names blobs.
-fn etag_of(bytes: &[u8], lfs: bool) -> String {
-    let hex = |hash: &[u8]| hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    match lfs {
-        true => hex(&Sha256::digest(bytes)),
-        false => hex(&Sha1::new_with_prefix(format!("blob {}\0", bytes.len())).chain_update(bytes).finalize()),
-    }
-}
+use server::{Fault, Hub};
 
 fn ffai(hub: &Hub, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ffai"));

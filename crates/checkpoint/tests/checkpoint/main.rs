@@ -10,6 +10,7 @@ mod gguf_hparams;
 mod gguf_kinds;
 mod gguf_split;
 mod gguf_states;
+mod host;
 mod hostile;
 mod hparams;
 mod hub;

@@ -7,7 +7,9 @@ use std::os::unix::fs::symlink;
 
 use ffai_checkpoint::{CachedModel, Checkpoint, cached, remove};
 
-use super::server::{COMMIT, Fault, Hub, NEXT_COMMIT, noise};
+use crate::host::COMMIT;
+
+use super::server::{Fault, Hub, NEXT_COMMIT, noise};
 use super::world::World;
 
 fn listed(world: &World) -> Vec<(String, u64, usize, bool)> {

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use ffai_checkpoint::FetchEvent;
 
-use super::server::{COMMIT, Hub, NEXT_COMMIT, etag_of, noise};
+use crate::host::{COMMIT, etag_of};
+
+use super::server::{Hub, NEXT_COMMIT, noise};
 use super::world::World;
 
 const NEEDED: [&str; 6] = [

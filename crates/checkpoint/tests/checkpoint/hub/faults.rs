@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use ffai_checkpoint::{Error, FetchEvent, HubError};
 
+use crate::host::etag_of;
+
 use super::server::Fault::{Cut, Endless, Flip, IgnoreRange, Length, Stall, Status};
-use super::server::{Hub, etag_of, noise};
+use super::server::{Hub, noise};
 use super::world::World;
 
 const SHARD: &str = "model-00001-of-00002.safetensors";

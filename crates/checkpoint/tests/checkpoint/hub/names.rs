@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ffai_checkpoint::{CacheDirs, Error, FetchEvent, HubError, Remote, Result, resolve};
 
-const COMMIT: &str = "12fd25f77366fa6b3b4b768ec3050bf629380bac";
+use crate::host::COMMIT;
 
 /// The caches under `root`, without a network.
 fn dirs(root: &Path) -> CacheDirs {

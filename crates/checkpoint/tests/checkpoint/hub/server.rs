@@ -2,16 +2,14 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufReader, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
+use crate::host::{self, COMMIT, etag_of};
 
-pub(crate) const COMMIT: &str = "12fd25f77366fa6b3b4b768ec3050bf629380bac";
 pub(crate) const NEXT_COMMIT: &str = "88d8a1b2c3d4e5f60718293a4b5c6d7e8f901234";
 
 /// Something that goes wrong, once, for a request whose path contains a text.
@@ -68,27 +66,15 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new() -> Hub {
-        let [hub, storage] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let address = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
-        let (endpoint, storage_address) = (address(&hub), address(&storage));
-        let state = State {
+        let state = |[_, storage]: [String; 2]| State {
             files: vec![],
             commit: COMMIT,
             details: true,
             faults: vec![],
             seen: vec![],
-            storage: storage_address,
+            storage,
         };
-        let state = Arc::new(Mutex::new(state));
-        for (listener, host) in [(hub, "hub"), (storage, "storage")] {
-            let state = Arc::clone(&state);
-            thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    let state = Arc::clone(&state);
-                    thread::spawn(move || drop(serve(stream, host, &state)));
-                }
-            });
-        }
+        let (endpoint, state) = host::start(state, serve);
         Hub { endpoint, state }
     }
 
@@ -177,19 +163,8 @@ pub(crate) fn noise(count: usize, seed: u32) -> Vec<u8> {
 
 fn serve(mut stream: TcpStream, host: &'static str, state: &Mutex<State>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let (mut authorization, mut range) = (None, None);
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header)?;
-        let Some((name, value)) = header.trim().split_once(": ") else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "authorization" => authorization = Some(value.to_owned()),
-            "range" => range = Some(value.to_owned()),
-            _ => {}
-        }
-    }
+    let (line, mut headers) = host::head(&mut reader)?;
+    let [authorization, range] = ["authorization", "range"].map(|name| headers.remove(name));
     let mut state = state.lock().unwrap();
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
     let start = range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
@@ -299,15 +274,6 @@ fn content(state: &State, host: &str, file: &RepoFile, start: usize, whole: bool
             Answer { status: 206, headers, body: rest.into(), chunked: false }
         }
         _ => Answer { status: 416, ..Answer::default() },
-    }
-}
-
-/// As the Hub names blobs.
-pub(crate) fn etag_of(bytes: &[u8], lfs: bool) -> String {
-    let hex = |hash: &[u8]| hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    match lfs {
-        true => hex(&Sha256::digest(bytes)),
-        false => hex(&Sha1::new_with_prefix(format!("blob {}\0", bytes.len())).chain_update(bytes).finalize()),
     }
 }
 

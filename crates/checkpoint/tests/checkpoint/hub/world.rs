@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ffai_checkpoint::{CacheDirs, FetchEvent, Patience, Remote, Result, Token, pull, resolve};
 
-use super::server::{COMMIT, Hub};
+use crate::host::COMMIT;
+
+use super::server::Hub;
 
 /// The caches under a folder of its own, and a Hub.
 pub(crate) struct World {

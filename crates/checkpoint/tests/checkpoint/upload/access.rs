@@ -21,7 +21,7 @@ fn the_token_is_sent_to_the_hub_and_to_no_other_host() {
 fn the_token_does_not_follow_addresses_to_other_hosts() {
     let world = World::new(Hub::existing(false));
     let other = Hub::existing(false);
-    let oid = |seed, size| super::etag_of(&crate::hub::server::noise(size, seed), true);
+    let oid = |seed, size| crate::host::etag_of(&crate::hub::server::noise(size, seed), true);
     let object = |oid: String, size: usize| {
         let upload = serde_json::json!({"href": format!("{}/signed/{oid}/0", world.hub.endpoint)});
         let verify = serde_json::json!({"href": format!("{}/verify", other.endpoint)});

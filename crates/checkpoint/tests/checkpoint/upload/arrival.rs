@@ -4,8 +4,8 @@ use std::fs;
 
 use ffai_checkpoint::{UploadEvent, upload_to};
 
-use super::etag_of;
-use super::server::{COMMIT, Hub};
+use super::host::{COMMIT, etag_of};
+use super::server::Hub;
 use super::world::{LARGE, SMALL, World};
 use crate::hub::server::noise;
 

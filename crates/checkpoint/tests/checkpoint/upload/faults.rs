@@ -4,7 +4,7 @@ use std::fs;
 
 use ffai_checkpoint::UploadEvent;
 
-use super::etag_of;
+use super::host::etag_of;
 use super::server::Fault::{Cut, Says, Silent, Stall, Status};
 use super::server::{Hub, PART};
 use super::world::{LARGE, SMALL, World};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::etag_of;
+use super::host::etag_of;
 use super::server::Fault::{Says, Status};
 use super::server::Hub;
 use super::world::{SMALL, World};

@@ -7,4 +7,4 @@ mod hostile;
 mod server;
 mod world;
 
-use crate::hub::server::etag_of;
+use crate::host;

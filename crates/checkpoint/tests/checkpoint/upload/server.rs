@@ -2,17 +2,16 @@
 //! sends objects to.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::etag_of;
+use super::host::{self, COMMIT, etag_of};
 
-pub(crate) const COMMIT: &str = "12fd25f77366fa6b3b4b768ec3050bf629380bac";
 /// Objects of more bytes go in parts.
 pub(crate) const PART: usize = 100_000;
 
@@ -64,20 +63,7 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new() -> Hub {
-        let [hub, storage] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let address = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
-        let endpoint = address(&hub);
-        let state = State { hub: endpoint.clone(), storage: address(&storage), ..State::default() };
-        let state = Arc::new(Mutex::new(state));
-        for (listener, host) in [(hub, "hub"), (storage, "storage")] {
-            let state = Arc::clone(&state);
-            thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    let state = Arc::clone(&state);
-                    thread::spawn(move || drop(serve(stream, host, &state)));
-                }
-            });
-        }
+        let (endpoint, state) = host::start(|[hub, storage]| State { hub, storage, ..State::default() }, serve);
         Hub { endpoint, state }
     }
 
@@ -110,15 +96,7 @@ impl Hub {
 
 fn serve(mut stream: TcpStream, host: &'static str, state: &Mutex<State>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header)?;
-        let Some((name, value)) = header.trim().split_once(": ") else { break };
-        headers.insert(name.to_ascii_lowercase(), value.to_owned());
-    }
+    let (line, headers) = host::head(&mut reader)?;
     let fault = take_fault(&mut state.lock().unwrap(), &line);
     if let Some(Fault::Stall) = fault {
         thread::sleep(Duration::from_millis(3500));
