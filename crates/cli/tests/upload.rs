@@ -18,8 +18,16 @@ mod host;
 use server::{Fault, Hub};
 
 fn ffai(hub: &Hub, args: &[&str]) -> Output {
+    ffai_with(hub, Some("hf_secret"), args)
+}
+
+fn ffai_with(hub: &Hub, token: Option<&str>, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ffai"));
-    command.env("HF_HOME", "/nowhere").env("HF_TOKEN", "hf_secret").env("HF_ENDPOINT", &hub.endpoint);
+    command.env("HF_HOME", "/nowhere").env("HF_ENDPOINT", &hub.endpoint);
+    for variable in ["HF_TOKEN", "HF_TOKEN_PATH"] {
+        command.env_remove(variable);
+    }
+    command.envs(token.map(|token| ("HF_TOKEN", token)));
     for variable in ["HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
         command.env_remove(variable);
     }
@@ -109,4 +117,16 @@ fn what_cannot_be_uploaded_is_not_converted() {
     assert!(text(&output.stderr).contains("--upload-repo"), "--private needs a repository");
     let output = ffai(&hub, &["upload", &golden(), "org/repo", "--base-model", "../x"]);
     assert!(text(&output.stderr).contains("--base-model ../x is no repository: give ORG/NAME"));
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_said_before_a_token_that_is_missing() {
+    let (hub, scratch) = (Hub::new(), tempfile::tempdir().unwrap());
+    let folder = scratch.path().join("nope");
+    let output = ffai_with(&hub, None, &["upload", folder.to_str().unwrap(), "org/repo"]);
+    let error = text(&output.stderr);
+    assert!(error.contains(&folder.join("config.json").display().to_string()), "{error}");
+    let output = ffai_with(&hub, None, &["upload", &golden(), "org/repo"]);
+    assert!(text(&output.stderr).contains("uploading needs a token"), "{}", text(&output.stderr));
+    assert!(hub.seen().is_empty());
 }

@@ -46,8 +46,8 @@ pub fn upload(
     on: &mut dyn FnMut(UploadEvent),
 ) -> Result<Uploaded, Error> {
     let remote = CacheDirs::from_env().remote;
-    check_upload(repository, &remote)?;
     let text = card::text(folder, repository, options.base_model.as_deref())?;
+    check_upload(repository, &remote)?;
     let how = UploadOptions { private: options.private, message: options.message.clone() };
     let target = upload_to(repository, &how, &remote, on)?;
     let path = folder.join(card::FILE);
