@@ -39,7 +39,7 @@ impl Cuts {
     /// comes after each.
     pub(crate) fn stops(&self, from: usize, known: usize, len: usize) -> Vec<usize> {
         let down = |place: usize| place / self.unit * self.unit;
-        let every = self.every.max(len / Cuts::MOST).next_multiple_of(self.unit);
+        let every = self.every.max(len / Cuts::MOST).checked_next_multiple_of(self.unit).unwrap_or(usize::MAX);
         let last = down(len.saturating_sub(1));
         let mut stops: Vec<usize> = (1..=last / every).map(|n| n * every).collect();
         stops.extend((last >= from + self.every.div_ceil(Cuts::WORTH)).then_some(last));
@@ -83,6 +83,8 @@ mod tests {
         assert_eq!(CUTS.stops(0, 700, 2049), [640, 1024, 2048]);
         assert_eq!(CUTS.stops(1024, 1500, 2048), [1472, 1984], "one token is left to be run");
         assert_eq!(CUTS.stops(0, 0, 9000), [2304, 4608, 6912, 8960], "a long prompt leaves few");
+        let never = Cuts { every: usize::MAX, ..CUTS };
+        assert_eq!(never.stops(0, 700, 9000), [640], "only where ways part");
     }
 
     #[test]
