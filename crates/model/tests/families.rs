@@ -119,6 +119,7 @@ fn odd_values_are_refused_by_key() {
         (json!({"rms_norm_eps": "small"}), "rms_norm_eps"),
         (json!({"rope_theta": -3.0}), "rope_theta"),
         (json!({"head_dim": 63}), "head_dim"),
+        (json!({"head_dim": null, "hidden_size": 1 << 28, "num_attention_heads": 8}), "head_dim"),
         (json!({"rope_scaling": {"rope_type": "ntk", "factor": 2.0}}), "rope_scaling.rope_type"),
         (json!({"rope_scaling": {"rope_type": "su", "factor": 2.0}}), "rope_scaling.short_factor"),
         (json!({"rope_scaling": {"rope_type": "linear"}}), "rope_scaling.factor"),

@@ -221,7 +221,7 @@ fn short_convolutions_of_sizes_that_make_no_sense_are_refused_by_key() {
         &[
             json!({"conv_L_cache": 0}),
             json!({"conv_L_cache": HUGE}),
-            json!({"conv_L_cache": 1_024, "hidden_size": 1 << 20}),
+            json!({"conv_L_cache": 1_024, "hidden_size": 1 << 20, "num_attention_heads": 64}),
             json!({"layer_types": ["conv", "conv", "conv"]}),
             json!({"layer_types": ["conv", "linear_attention", "conv", "conv"]}),
             json!({"block_ffn_dim_multiplier": "NaN"}),

@@ -8,6 +8,7 @@ use crate::{Activation, Attention, Head, Keys, Layer, Mlp, Moe, Norm, NormKind, 
 /// Bounds no real model comes near: a config beyond them is refused before anything is sized by it.
 pub(super) const MOST: usize = 1 << 28;
 const MOST_LAYERS: usize = 4096;
+const MOST_HEAD_DIM: usize = 1 << 16;
 /// Numbers that a recurrent layer may keep of a sequence: 1 GiB.
 const MOST_KEPT: usize = 1 << 28;
 
@@ -90,7 +91,10 @@ impl Dims {
                 .invalid("num_key_value_heads", format!("a divisor of num_attention_heads = {heads}"))
                 .into());
         }
-        let head_dim = optional_or(hp, "head_dim", 1 << 16, defaults.head_dim)?.unwrap_or(hidden / heads);
+        let head_dim = match optional_or(hp, "head_dim", MOST_HEAD_DIM, defaults.head_dim)? {
+            Some(head_dim) => head_dim,
+            None => bounded(hp, "head_dim", hidden / heads, MOST_HEAD_DIM)?,
+        };
         let context = optional(hp, "max_position_embeddings", MOST)?.unwrap_or(defaults.context);
         let Defaults { theta, partial, pairing, .. } = defaults;
         Ok(Dims {
