@@ -29,7 +29,8 @@ impl Said {
         let value = |key: &str| hparams.value(key).cloned().unwrap_or(Value::Null);
         let mut names: Vec<String> = TEXT_FILES.into_iter().map(String::from).collect();
         for folder in TEMPLATE_FOLDERS {
-            names.extend(checkpoint.text_files_in(folder)?.into_iter().map(|name| format!("{folder}/{name}")));
+            let templates = checkpoint.text_files_in(folder)?.into_iter().filter(|name| name.ends_with(".jinja"));
+            names.extend(templates.map(|name| format!("{folder}/{name}")));
         }
         let mut files = Vec::new();
         for name in names {

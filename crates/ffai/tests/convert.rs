@@ -179,10 +179,11 @@ fn every_form_of_a_tokenizer_and_every_template_is_carried_over() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, name).unwrap();
     }
-    fs::write(source.join("modeling.py"), "code").unwrap();
+    let code = ["modeling.py", "chat_templates/filters.py"];
+    code.iter().for_each(|name| fs::write(source.join(name), "code").unwrap());
     to(&source, &Options::default(), &out).unwrap();
     for name in &files {
         assert_eq!(fs::read_to_string(out.join(name)).unwrap(), **name);
     }
-    assert!(files.contains(&"tekken.json") && !out.join("modeling.py").exists());
+    assert!(files.contains(&"tekken.json") && !code.iter().any(|name| out.join(name).exists()));
 }
