@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap, fmt, ops::Range, path::PathBuf};
 use ffai_checkpoint::{Affine, Checkpoint, Dtype, Entry, Int, Layout, Mode, Module, Quantization, Storage, Tensor};
 
 use crate::{
-    Branch, Error, Mixer, Result, Shape, Spec, WeightDecl,
+    Error, Mixer, Result, Shape, Spec, WeightDecl,
     error::storage_name,
     families,
     names::{Found, Names, Source, companion, folded},
@@ -126,30 +126,18 @@ impl fmt::Display for Ask {
 
 /// How many experts a layer has.
 fn experts(spec: &Spec, layer: usize) -> usize {
-    let branches = spec.layers.get(layer).into_iter().flat_map(|layer| &layer.sublayers).flat_map(|s| &s.branches);
-    branches.filter_map(|b| if let Mixer::Moe(moe) = &b.mixer { Some(moe.experts) } else { None }).next().unwrap_or(0)
-}
-
-/// How many groups the rows of a layer's tensor come in: key heads, or query heads where each has a gate beside it.
-fn groups(spec: &Spec, layer: usize, found: &Found) -> Option<usize> {
-    let gated = found.parts.iter().any(|part| part.ends_with(".gate"));
-    let mut branches = spec.layers.get(layer)?.sublayers.iter().flat_map(|sublayer| &sublayer.branches);
-    branches.find_map(|branch| match &branch.mixer {
-        Mixer::Attention(a) => Some(if gated { a.heads } else { a.kv_heads }),
-        Mixer::DeltaNet(d) => Some(d.k_heads),
-        _ => None,
-    })
+    let experts = |mixer: &Mixer| if let Mixer::Moe(moe) = mixer { Some(moe.experts) } else { None };
+    spec.mixers_of(layer).find_map(experts).unwrap_or(0)
 }
 
 /// How many heads a layer has whose matrices for heads are stacks.
 fn heads(spec: &Spec, layer: usize) -> usize {
-    let branches = spec.layers.get(layer).into_iter().flat_map(|layer| &layer.sublayers).flat_map(|s| &s.branches);
-    let heads = |b: &Branch| match &b.mixer {
+    let heads = |mixer: &Mixer| match mixer {
         Mixer::LatentAttention(a) => Some(a.heads),
         Mixer::RgLru(l) => Some(l.heads),
         _ => None,
     };
-    branches.filter_map(heads).next().unwrap_or(1)
+    spec.mixers_of(layer).find_map(heads).unwrap_or(1)
 }
 
 /// Binds roles one after the other and remembers what was used.
@@ -257,7 +245,7 @@ impl<'a> Binder<'a> {
     /// As [`Binder::some_rows`], for rows that come in a group for each key head.
     fn grouped_rows(&mut self, found: &Found, ask: &Ask) -> Result<Tensor> {
         let (rows, total, role) = self.part(found, ask);
-        let groups = found.indices[0].and_then(|layer| groups(self.spec, layer, found)).unwrap_or(1);
+        let groups = found.groups(self.spec);
         let whole = Ask { role, shape: vec![total, ask.cols()], expert: None };
         Ok(self.whole(&found.tensor, &whole)?.comb(rows.start / groups, rows.len() / groups, total / groups))
     }

@@ -36,9 +36,9 @@ pub(crate) fn divide(mut spec: Spec, checkpoint: &Checkpoint) -> Result<Spec> {
 
 /// Of several ropes, those that only layers with a window turn by.
 fn ropes_of_windows(spec: &Spec) -> Vec<usize> {
-    let attentions = spec.layers.iter().flat_map(|layer| &layer.sublayers).flat_map(|sub| &sub.branches);
-    let full: Vec<usize> = attentions
-        .filter_map(|branch| match &branch.mixer {
+    let full: Vec<usize> = spec
+        .mixers()
+        .filter_map(|mixer| match mixer {
             Mixer::Attention(attention) if attention.window.is_none() => attention.rope,
             _ => None,
         })

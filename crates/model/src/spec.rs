@@ -273,7 +273,29 @@ impl Branch {
     }
 }
 
+impl Spec {
+    /// The mixers of all layers, in order.
+    pub fn mixers(&self) -> impl Iterator<Item = &Mixer> {
+        self.layers.iter().flat_map(Layer::mixers)
+    }
+
+    /// Those of one layer; none where there is no such layer.
+    pub fn mixers_of(&self, layer: usize) -> impl Iterator<Item = &Mixer> {
+        self.layers.get(layer).into_iter().flat_map(Layer::mixers)
+    }
+
+    /// The grouped-query attention of a layer, where it has one.
+    pub fn attention(&self, layer: usize) -> Option<&Attention> {
+        self.mixers_of(layer).find_map(|mixer| if let Mixer::Attention(a) = mixer { Some(a) } else { None })
+    }
+}
+
 impl Layer {
+    /// Its mixers, in order.
+    pub fn mixers(&self) -> impl Iterator<Item = &Mixer> {
+        self.sublayers.iter().flat_map(|sublayer| &sublayer.branches).map(|branch| &branch.mixer)
+    }
+
     /// One branch after the other.
     pub fn sequence(branches: impl IntoIterator<Item = Branch>) -> Self {
         let one = |branch| Sublayer { branches: vec![branch], post: None };

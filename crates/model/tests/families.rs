@@ -43,8 +43,7 @@ fn qwen3() -> Value {
 }
 
 fn attentions(spec: &Spec) -> Vec<&Attention> {
-    let mixers = spec.layers.iter().flat_map(|l| &l.sublayers).flat_map(|s| &s.branches);
-    mixers.filter_map(|b| if let Mixer::Attention(a) = &b.mixer { Some(a) } else { None }).collect()
+    spec.mixers().filter_map(|mixer| if let Mixer::Attention(a) = mixer { Some(a) } else { None }).collect()
 }
 
 #[test]

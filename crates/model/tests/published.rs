@@ -85,10 +85,6 @@ fn parameters(spec: &Spec) -> usize {
     spec.weights().into_iter().map(|decl| numbers(decl.shape)).sum()
 }
 
-fn mixers(spec: &Spec) -> impl Iterator<Item = &Mixer> {
-    spec.layers.iter().flat_map(|layer| &layer.sublayers).flat_map(|s| &s.branches).map(|branch| &branch.mixer)
-}
-
 #[test]
 fn mamba_130m_has_its_weights() {
     assert_eq!(parameters(&spec(MAMBA_130M)), 129_135_360);
@@ -103,14 +99,14 @@ fn falcon_mamba_7b_has_its_weights_and_those_of_its_norms_that_are_one_everywher
 #[test]
 fn a_step_without_an_upper_limit_is_read() {
     let spec = spec(MAMBA2_130M);
-    let limits: Vec<_> = mixers(&spec).map(|m| if let Mixer::Mamba2(m) = m { m.dt_limits } else { [0.0; 2] }).collect();
+    let limits: Vec<_> = spec.mixers().map(|m| if let Mixer::Mamba2(m) = m { m.dt_limits } else { [0.0; 2] }).collect();
     assert_eq!(limits, vec![[0.0, f32::INFINITY]; 24]);
 }
 
 #[test]
 fn jamba_attends_in_four_layers_of_32_and_chooses_in_16() {
     let spec = spec(JAMBA);
-    let count = |kind: fn(&Mixer) -> bool| mixers(&spec).filter(|mixer| kind(mixer)).count();
+    let count = |kind: fn(&Mixer) -> bool| spec.mixers().filter(|mixer| kind(mixer)).count();
     assert_eq!(count(|m| matches!(m, Mixer::Attention(a) if a.rope.is_none())), 4);
     assert_eq!(count(|m| matches!(m, Mixer::Moe(_))), 16);
     assert_eq!(parameters(&spec), 51_570_323_328);
@@ -126,7 +122,7 @@ fn lfm2_8b_has_its_weights_and_the_corrections_of_its_experts() {
 fn recurrent_gemma_2b_attends_in_every_third_layer() {
     let spec = spec(RECURRENT_GEMMA_2B);
     let attends = |(i, mixer): (usize, &Mixer)| matches!(mixer, Mixer::Attention(_)).then_some(i / 2);
-    let attending: Vec<_> = mixers(&spec).enumerate().filter_map(attends).collect();
+    let attending: Vec<_> = spec.mixers().enumerate().filter_map(attends).collect();
     assert_eq!(attending, [2, 5, 8, 11, 14, 17, 20, 23]);
     assert_eq!((spec.embed_scale, spec.head.cap), (50.5, Some(30.0)));
     assert_eq!(parameters(&spec), 2_682_862_080);

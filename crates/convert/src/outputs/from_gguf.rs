@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use ffai_checkpoint::{Checkpoint, Tensor};
 use ffai_model::{
-    Attention, DeltaNet, HeadOrder, Mixer, Pairing, Rope, Shape, Spec, WeightDecl, Weights, families,
+    DeltaNet, HeadOrder, Mixer, Pairing, Rope, Shape, Spec, WeightDecl, Weights, families,
     families::{Family, HuggingFaceForm},
     names::{Found, Names, Source},
 };
@@ -161,7 +161,7 @@ impl Places<'_> {
             [".attn.q", ".attn.k", ".attn.q_bias", ".attn.k_bias", ".attn.q_norm", ".attn.k_norm"];
         let layer = to.indices[0].filter(|_| TURNED.iter().any(|end| role.ends_with(end)));
         let Some(layer) = layer else { return Some(Order::Straight) };
-        let Some(attention) = attention(self.spec, layer) else {
+        let Some(attention) = self.spec.attention(layer) else {
             let same = pairing(self.gguf, None) == pairing(self.spec, None);
             return same.then_some(Order::Straight);
         };
@@ -173,22 +173,8 @@ impl Places<'_> {
     }
 }
 
-fn attention(spec: &Spec, layer: usize) -> Option<&Attention> {
-    let mut branches = spec.layers.get(layer)?.sublayers.iter().flat_map(|sublayer| &sublayer.branches);
-    branches.find_map(|branch| if let Mixer::Attention(attention) = &branch.mixer { Some(attention) } else { None })
-}
-
 fn delta_net(spec: &Spec, layer: usize) -> Option<DeltaNet> {
-    let mut branches = spec.layers.get(layer)?.sublayers.iter().flat_map(|sublayer| &sublayer.branches);
-    branches.find_map(|branch| if let Mixer::DeltaNet(net) = branch.mixer { Some(net) } else { None })
-}
-
-/// How many groups the rows of a tensor come in: key heads, or query heads where each has a gate beside it.
-fn groups(spec: &Spec, to: &Found) -> usize {
-    let gated = to.parts.iter().any(|part| part.ends_with(".gate"));
-    let layer = to.indices[0].unwrap_or_default();
-    let of_attention = attention(spec, layer).map(|a| if gated { a.heads } else { a.kv_heads });
-    of_attention.or(delta_net(spec, layer).map(|net| net.k_heads)).unwrap_or(1)
+    spec.mixers_of(layer).find_map(|mixer| if let Mixer::DeltaNet(net) = mixer { Some(*net) } else { None })
 }
 
 /// How a rope pairs coordinates; for layers without one as the first does, for converters bring all layers into one order.
@@ -205,7 +191,7 @@ fn finish(spec: &Spec, mut output: Output, to: &Found, folded: bool) -> Result<O
         }
         Source::Rows(..) => output.shape = vec![output.rows(), cols],
         Source::Grouped(..) => {
-            let groups = groups(spec, to);
+            let groups = to.groups(spec);
             output.shape = vec![output.rows(), cols];
             output.parts =
                 (0..groups).flat_map(|group| output.parts.iter().map(move |part| share(part, group, groups))).collect();

@@ -127,9 +127,8 @@ pub(super) const WRITTEN: Written = Written {
 /// Key heads of layers of both kinds, and the share of pairs that turn in layers without a window: a GGUF stops the others with divisors.
 fn two_kinds(source: &Gguf<'_>, config: &mut Map<String, Value>) -> Result<()> {
     const STOPPED: f32 = 1e-20;
-    let mixers = source.spec.layers.iter().flat_map(|layer| &layer.sublayers).flat_map(|sub| &sub.branches);
-    for branch in mixers {
-        if let Mixer::Attention(attention) = &branch.mixer {
+    for mixer in source.spec.mixers() {
+        if let Mixer::Attention(attention) = mixer {
             let key = if attention.window.is_some() { "num_key_value_heads" } else { "num_global_key_value_heads" };
             config.insert(key.into(), attention.kv_heads.into());
         }

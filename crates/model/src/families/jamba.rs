@@ -87,10 +87,7 @@ pub(super) const WRITTEN: Written = Written {
 /// Which layers attend and which have a mixture, as a period and an offset; a GGUF lists them.
 fn patterns(source: &Gguf<'_>, config: &mut Map<String, Value>) -> Result<()> {
     let has = |is: fn(&Mixer) -> bool| -> Vec<bool> {
-        let layers = source.spec.layers.iter();
-        layers
-            .map(|layer| layer.sublayers.iter().flat_map(|sub| &sub.branches).any(|branch| is(&branch.mixer)))
-            .collect()
+        source.spec.layers.iter().map(|layer| layer.mixers().any(is)).collect()
     };
     let both = [
         ("attn_layer", has(|mixer| matches!(mixer, Mixer::Attention(_)))),

@@ -185,20 +185,16 @@ fn among_towers(mut config: Map<String, Value>, tower: Option<&'static str>) -> 
     all
 }
 
-fn mixers(spec: &Spec) -> impl Iterator<Item = &Mixer> {
-    spec.layers.iter().flat_map(|layer| &layer.sublayers).flat_map(|sub| &sub.branches).map(|branch| &branch.mixer)
-}
-
 /// Key heads and their width, where a layer has some of its own.
 fn heads(spec: &Spec) -> Option<(usize, usize)> {
-    mixers(spec).find_map(|mixer| match mixer {
+    spec.mixers().find_map(|mixer| match mixer {
         Mixer::Attention(attention) => Some((attention.kv_heads, attention.head_dim)),
         _ => None,
     })
 }
 
 fn activation(spec: &Spec) -> Option<&'static str> {
-    let act = mixers(spec).find_map(|mixer| match mixer {
+    let act = spec.mixers().find_map(|mixer| match mixer {
         Mixer::Mlp(Mlp { act, .. }) => Some(act),
         Mixer::Moe(moe) => Some(&moe.expert.act),
         _ => None,

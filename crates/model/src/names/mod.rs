@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use ffai_checkpoint::Layout;
 
 use crate::families::Family;
+use crate::{Mixer, Spec};
 
 /// How a weight is made of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,19 @@ pub struct Found {
     pub parts: Vec<String>,
     /// The layer's index, and the expert's.
     pub indices: [Option<usize>; 2],
+}
+
+impl Found {
+    /// How many groups the rows of the tensor come in: key heads, or query heads where each has a gate beside it.
+    pub fn groups(&self, spec: &Spec) -> usize {
+        let gated = self.parts.iter().any(|part| part.ends_with(".gate"));
+        let groups = |mixer: &Mixer| match mixer {
+            Mixer::Attention(a) => Some(if gated { a.heads } else { a.kv_heads }),
+            Mixer::DeltaNet(net) => Some(net.k_heads),
+            _ => None,
+        };
+        self.indices[0].and_then(|layer| spec.mixers_of(layer).find_map(groups)).unwrap_or(1)
+    }
 }
 
 impl Names {

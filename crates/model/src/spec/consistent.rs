@@ -1,6 +1,6 @@
 //! What the layers of a spec ask of each other, where a config that gives layers sizes of their own can contradict itself.
 
-use super::{Attention, Branch, Keys, Mixer, Spec};
+use super::{Attention, Keys, Mixer, Spec};
 
 impl Spec {
     /// The first contradiction: the key of a config that is most likely to blame, and what would have to hold.
@@ -11,17 +11,11 @@ impl Spec {
         })
     }
 
-    fn attention(&self, layer: usize) -> Option<&Attention> {
-        let branches = self.layers.get(layer)?.sublayers.iter().flat_map(|sublayer| &sublayer.branches);
-        branches.filter_map(|b| if let Mixer::Attention(a) = &b.mixer { Some(a) } else { None }).next()
-    }
-
     /// A latent attention turns the last coordinates of each head, all of them.
     fn odd_latent(&self, layer: usize) -> Option<(&'static str, String)> {
-        let branches = self.layers.get(layer)?.sublayers.iter().flat_map(|sublayer| &sublayer.branches);
         let latent =
-            |b: &Branch| if let Mixer::LatentAttention(a) = &b.mixer { Some((a.rope, a.turned)) } else { None };
-        let (rope, turned) = branches.filter_map(latent).next()?;
+            |mixer: &Mixer| if let Mixer::LatentAttention(a) = mixer { Some((a.rope, a.turned)) } else { None };
+        let (rope, turned) = self.mixers_of(layer).find_map(latent)?;
         let width = self.ropes.get(rope).map_or(turned, |rope| rope.width);
         (width != turned)
             .then(|| ("partial_rotary_factor", format!("1 or nothing, as all {turned} of qk_rope_head_dim turn")))
