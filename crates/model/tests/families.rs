@@ -182,6 +182,20 @@ fn layers_with_sizes_of_their_own_that_contradict_each_other_are_refused() {
     assert!(error.contains("`num_kv_shared_layers`") && error.contains("layer 3 like layer 1"), "{error}");
 }
 
+#[test]
+fn more_experts_than_all_layers_could_have_are_refused_in_every_family() {
+    let mixture = json!({
+        "hidden_size_per_layer_input": 0, "num_hidden_layers": 4096, "enable_moe_block": true, "top_k_experts": 2,
+        "num_experts_per_tok": 2, "moe_intermediate_size": 16, "hidden_activation": null,
+    });
+    for model_type in ["gemma4_text", "qwen3_moe"] {
+        let config =
+            |experts: u64| with(with(llama(), &mixture), &json!({"model_type": model_type, "num_experts": experts}));
+        assert!(spec(&config(64)).is_ok(), "{model_type}: {:?}", spec(&config(64)).err());
+        assert!(spec(&config(65)).unwrap_err().contains("`num_experts`"));
+    }
+}
+
 fn deepseek() -> Value {
     json!({
         "model_type": "deepseek_v3", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 99,
@@ -201,6 +215,7 @@ fn groups_of_experts_that_cannot_be_chosen_from_are_refused_by_key() {
         (json!({"scoring_func": "softmax"}), "scoring_func"),
         (json!({"kv_lora_rank": 0}), "kv_lora_rank"),
         (json!({"qk_rope_head_dim": 7}), "head_dim"),
+        (json!({"qk_rope_head_dim": 1u64 << 60}), "qk_rope_head_dim"),
         (json!({"partial_rotary_factor": 0.5}), "partial_rotary_factor"),
         (json!({"n_shared_experts": 1_000_000_000}), "n_shared_experts"),
     ];

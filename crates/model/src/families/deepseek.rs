@@ -5,6 +5,7 @@ use ffai_checkpoint::Hparams;
 
 use serde_json::{Map, Value};
 
+use super::dims::{MOST_HEAD_DIM, size};
 use super::{
     Defaults, Dims, OwnWidth,
     written::{GROUPED_EXPERTS, Source, Written},
@@ -57,7 +58,7 @@ const MIXTURE: Mixture = Mixture { experts: [256, 8], groups: [8, 4], scale: 2.5
 
 pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
     let mut dims = Dims::from_config(hp, Defaults { context: 4096, heads: Some(128), ..Defaults::USUAL })?;
-    let turned = hp.count("qk_rope_head_dim")?.unwrap_or(64);
+    let turned = size(hp, "qk_rope_head_dim", Some(64), MOST_HEAD_DIM)?;
     let interleaved = hp.flag("rope_interleave")?.unwrap_or(true);
     let pairing = if interleaved { Pairing::Adjacent } else { Pairing::Half };
     dims.rope = RopeDefaults { head_dim: turned, pairing, ..dims.rope };
@@ -75,10 +76,7 @@ pub(super) fn spec(hp: &Hparams) -> Result<Spec> {
 }
 
 fn attention(hp: &Hparams, dims: &Dims, turned: usize) -> Result<LatentAttention> {
-    let size = |key: &str, default: usize| match hp.count(key)? {
-        Some(size) if size == 0 || size > 1 << 16 => Err(hp.invalid(key, "a count from 1 to 65536")),
-        size => Ok(size.unwrap_or(default)),
-    };
+    let size = |key: &str, default: usize| size(hp, key, Some(default), MOST_HEAD_DIM);
     let unturned = size("qk_nope_head_dim", 128)?;
     let silent = !hp.keys().any(|key| key == "q_lora_rank");
     let q_rank = match hp.count("q_lora_rank")? {

@@ -8,7 +8,8 @@ use crate::{Activation, Attention, Head, Keys, Layer, Mlp, Moe, Norm, NormKind, 
 /// Bounds no real model comes near: a config beyond them is refused before anything is sized by it.
 pub(super) const MOST: usize = 1 << 28;
 const MOST_LAYERS: usize = 4096;
-const MOST_HEAD_DIM: usize = 1 << 16;
+/// Of a head, whose rope is a table as wide.
+pub(super) const MOST_HEAD_DIM: usize = 1 << 16;
 /// Numbers that a recurrent layer may keep of a sequence: 1 GiB.
 const MOST_KEPT: usize = 1 << 28;
 
@@ -167,10 +168,15 @@ impl Dims {
         router: Router,
     ) -> Result<Moe> {
         let key = EXPERTS.into_iter().find(|key| hp.value(key).is_some()).unwrap_or(EXPERTS[0]);
-        let experts = size(hp, key, Some(experts), MOST_EXPERTS.min(MOST_EXPERTS_IN_ALL / self.layers))?;
+        let experts = self.experts(hp, key, Some(experts))?;
         let per_token = size(hp, "num_experts_per_tok", Some(per_token), experts)?;
         let expert = Mlp { bias: false, ..self.mlp_of(hp, width)? };
         Ok(Moe { experts, per_token, expert, router, shared: None, latent: None })
+    }
+
+    /// How many experts a layer has, of which that key speaks.
+    pub(crate) fn experts(&self, hp: &Hparams, key: &str, silent: Option<usize>) -> Result<usize> {
+        size(hp, key, silent, MOST_EXPERTS.min(MOST_EXPERTS_IN_ALL / self.layers))
     }
 
     /// The window of each layer: by `layer_types` where present, else `sliding_window` on the layers that `slides` names.

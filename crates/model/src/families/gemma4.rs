@@ -6,6 +6,7 @@ use ffai_checkpoint::Hparams;
 
 use serde_json::{Map, Value, json};
 
+use super::dims::{MOST, size};
 use super::{
     Defaults, Dims,
     written::{Source as Gguf, Written},
@@ -308,14 +309,9 @@ fn moe(hp: &Hparams, dims: &Dims, mlp: &Mlp) -> Result<Option<Moe>> {
     }
     let gguf = ["num_local_experts", "num_experts_per_tok"];
     let [all, chosen] = if hp.is_gguf() { gguf } else { ["num_experts", "top_k_experts"] };
-    let (experts, per_token) = (hp.need_count(all)?, hp.need_count(chosen)?);
-    if per_token == 0 || per_token > experts || experts > 1 << 12 {
-        return Err(hp.invalid(chosen, format!("a count from 1 to {experts} experts")).into());
-    }
-    let inner = hp.need_count("moe_intermediate_size")?;
-    if inner == 0 || inner > 1 << 28 {
-        return Err(hp.invalid("moe_intermediate_size", "a positive width").into());
-    }
+    let experts = dims.experts(hp, all, None)?;
+    let per_token = size(hp, chosen, None, experts)?;
+    let inner = size(hp, "moe_intermediate_size", None, MOST)?;
     let router = Router { norm: Some(dims.norm), factors: true, ..Router::softmax(true) };
     Ok(Some(Moe { experts, per_token, expert: Mlp { inner, ..mlp.clone() }, router, shared: None, latent: None }))
 }
