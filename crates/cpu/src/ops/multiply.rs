@@ -44,10 +44,13 @@ pub(crate) fn multiply(
 fn one(scratch: &Scratch, matrix: &Matrix, piece: &Piece, x: *const f32, out: &Floats) {
     let stretches = piece.stretches();
     let stored = matrix.grouped.as_ref().is_some_and(|grouped| grouped.one.stored_scales);
-    for done in (0..stretches[0].1.len()).step_by(PANEL_ROWS) {
+    // Where nothing is decoded for them, all at once.
+    let decoded = !stored && matrix.scratch(PANEL_ROWS) > 0;
+    let at_once = if decoded { PANEL_ROWS } else { stretches[0].1.len().max(1) };
+    for done in (0..stretches[0].1.len()).step_by(at_once) {
         let stream = |i: usize| {
             let (before, rows) = &stretches[i];
-            let panel = (rows.start + done).min(rows.end)..(rows.start + done + PANEL_ROWS).min(rows.end);
+            let panel = (rows.start + done).min(rows.end)..(rows.start + done + at_once).min(rows.end);
             let (rows, out) = (panel.len(), out.ptr().wrapping_add(before + done));
             let matrix = if stored { matrix.stored(panel) } else { matrix.source(panel, &scratch.scales[i]) };
             Stream { rows, out, matrix }

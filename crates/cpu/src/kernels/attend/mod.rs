@@ -111,25 +111,32 @@ impl<K: Kept> Kernel for Attend<K> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(a: &Attention) {
-        begin(a);
-        let first = visible(a, 0).0 / a.page_tokens;
-        let last = (a.place + a.rows - 1) / a.page_tokens;
-        for page in first..=last {
-            let mut row = 0;
-            while row < a.rows {
-                let keys = within(a, row, page);
-                let mut end = row + 1;
-                while end < a.rows && within(a, end, page) == keys {
-                    end += 1;
-                }
-                if keys.0 < keys.1 {
-                    queries::<S, K>(a, (row * a.group, end * a.group), page, keys);
-                }
-                row = end;
-            }
-        }
-        end::<S>(a);
+        if a.rows == 1 { attend::<S, K, true>(a) } else { attend::<S, K, false>(a) }
     }
+}
+
+/// `AHEAD` says that there is so little to do with a page that the next must be asked for: pages are too short for a processor to see
+/// where keys and values go on.
+#[inline(always)]
+unsafe fn attend<S: Simd, K: Kept, const AHEAD: bool>(a: &Attention) {
+    begin(a);
+    let first = visible(a, 0).0 / a.page_tokens;
+    let last = (a.place + a.rows - 1) / a.page_tokens;
+    for page in first..=last {
+        let mut row = 0;
+        while row < a.rows {
+            let keys = within(a, row, page);
+            let mut end = row + 1;
+            while end < a.rows && within(a, end, page) == keys {
+                end += 1;
+            }
+            if keys.0 < keys.1 {
+                queries::<S, K, AHEAD>(a, (row * a.group, end * a.group), page, keys);
+            }
+            row = end;
+        }
+    }
+    end::<S>(a);
 }
 
 /// The places that a row sees, from and to.
@@ -185,26 +192,38 @@ unsafe fn end<S: Simd>(a: &Attention) {
 
 /// Queries `from..to` of the block over the tokens `keys` of a page, which all of them see.
 #[inline(always)]
-unsafe fn queries<S: Simd, K: Kept>(a: &Attention, range: (usize, usize), page: usize, keys: (usize, usize)) {
+unsafe fn queries<S: Simd, K: Kept, const AHEAD: bool>(
+    a: &Attention,
+    range: (usize, usize),
+    page: usize,
+    keys: (usize, usize),
+) {
     let (mut from, to) = range;
     while from + QUERIES <= to {
-        page_of::<S, K, QUERIES>(a, from, page, keys);
+        page_of::<S, K, QUERIES, AHEAD>(a, from, page, keys);
         from += QUERIES;
     }
     match to - from {
-        3 => page_of::<S, K, 3>(a, from, page, keys),
-        2 => page_of::<S, K, 2>(a, from, page, keys),
-        1 => page_of::<S, K, 1>(a, from, page, keys),
+        3 => page_of::<S, K, 3, AHEAD>(a, from, page, keys),
+        2 => page_of::<S, K, 2, AHEAD>(a, from, page, keys),
+        1 => page_of::<S, K, 1, AHEAD>(a, from, page, keys),
         _ => {}
     }
 }
 
 #[inline(always)]
-unsafe fn page_of<S: Simd, K: Kept, const Q: usize>(a: &Attention, query: usize, page: usize, keys: (usize, usize)) {
+unsafe fn page_of<S: Simd, K: Kept, const Q: usize, const AHEAD: bool>(
+    a: &Attention,
+    query: usize,
+    page: usize,
+    keys: (usize, usize),
+) {
     let start = (*a.pages.add(page) as usize * a.page + keys.0 * a.dim) * size_of::<K>();
     let tokens = keys.1 - keys.0;
     let weights = a.scratch.add(2 * a.rows * a.group);
-    scores::<S, K, Q>(a, query, a.keys.add(start), tokens, weights);
+    let next =
+        if page < a.place / a.page_tokens { *a.pages.add(page + 1) as usize * a.page * size_of::<K>() } else { start };
+    scores::<S, K, Q, AHEAD>(a, query, a.keys.add(start), tokens, weights, a.values.add(start));
     let mut shrink = [1.0f32; Q];
     for i in 0..Q {
         if a.cap > 0.0 {
@@ -212,7 +231,15 @@ unsafe fn page_of<S: Simd, K: Kept, const Q: usize>(a: &Attention, query: usize,
         }
         shrink[i] = soften::<S>(a.scratch.add(2 * (query + i)), weights.add(i * a.page_tokens), tokens);
     }
-    sum_values::<S, K, Q>(a, query, a.values.add(start), tokens, weights, &shrink);
+    sum_values::<S, K, Q, AHEAD>(a, query, a.values.add(start), tokens, weights, &shrink, a.keys.add(next));
+}
+
+/// Asks for the lines of `bytes` bytes.
+#[inline(always)]
+unsafe fn ask<S: Simd>(from: *const u8, bytes: usize) {
+    for line in (0..bytes).step_by(64) {
+        S::prefetch(from.wrapping_add(line));
+    }
 }
 
 /// `width` floats, at most a vector.

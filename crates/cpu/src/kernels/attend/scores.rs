@@ -1,20 +1,24 @@
 //! Scores, and their softening into weights.
 
-use super::{Attention, Kept, load, offset};
+use super::{Attention, Kept, ask, load, offset};
 use crate::simd::Simd;
 use crate::simd::math::exp;
 
-/// `weights[i, t] = scale * q[i] . keys[t]`, four tokens at a time.
+/// `weights[i, t] = scale * q[i] . keys[t]`, four tokens at a time; what lies `ahead` is asked for meanwhile.
 #[inline(always)]
-pub(super) unsafe fn scores<S: Simd, K: Kept, const Q: usize>(
+pub(super) unsafe fn scores<S: Simd, K: Kept, const Q: usize, const AHEAD: bool>(
     a: &Attention,
     query: usize,
     keys: *const u8,
     tokens: usize,
     weights: *mut f32,
+    ahead: *const u8,
 ) {
     let mut token = 0;
     while token + 4 <= tokens {
+        if AHEAD {
+            ask::<S>(ahead.wrapping_add(token * a.dim * size_of::<K>()), 4 * a.dim * size_of::<K>());
+        }
         let mut i = 0;
         // As many sums as registers hold: four queries of sixteen lanes, or two of eight.
         if S::LANES == 16 {

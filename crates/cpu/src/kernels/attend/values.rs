@@ -1,17 +1,19 @@
 //! The weighted sum of values.
 
-use super::{Attention, Kept, load, out_offset};
+use super::{Attention, Kept, ask, load, out_offset};
 use crate::simd::Simd;
 
-/// `out[i] = shrink[i] * out[i] + weights[i] . values`, as many vectors of the head at a time as registers hold sums for.
+/// `out[i] = shrink[i] * out[i] + weights[i] . values`, as many vectors of the head at a time as registers hold sums for;
+/// what lies `ahead` is asked for meanwhile.
 #[inline(always)]
-pub(super) unsafe fn sum_values<S: Simd, K: Kept, const Q: usize>(
+pub(super) unsafe fn sum_values<S: Simd, K: Kept, const Q: usize, const AHEAD: bool>(
     a: &Attention,
     query: usize,
     values: *const u8,
     tokens: usize,
     weights: *const f32,
     shrink: &[f32; Q],
+    ahead: *const u8,
 ) {
     let mut out = [a.out; Q];
     for i in 0..Q {
@@ -19,11 +21,11 @@ pub(super) unsafe fn sum_values<S: Simd, K: Kept, const Q: usize>(
     }
     let mut at = 0;
     while S::LANES == 16 && at + 4 * S::LANES <= a.value_dim {
-        sum_vectors::<S, K, Q, 4>(a, &out, at, values, tokens, weights, shrink);
+        sum_vectors::<S, K, Q, 4, AHEAD>(a, &out, at, values, tokens, weights, shrink, ahead);
         at += 4 * S::LANES;
     }
     while at + 2 * S::LANES <= a.value_dim {
-        sum_vectors::<S, K, Q, 2>(a, &out, at, values, tokens, weights, shrink);
+        sum_vectors::<S, K, Q, 2, AHEAD>(a, &out, at, values, tokens, weights, shrink, ahead);
         at += 2 * S::LANES;
     }
     while at < a.value_dim {
@@ -45,7 +47,8 @@ pub(super) unsafe fn sum_values<S: Simd, K: Kept, const Q: usize>(
 
 /// `D` vectors from coordinate `at` on, of each query.
 #[inline(always)]
-unsafe fn sum_vectors<S: Simd, K: Kept, const Q: usize, const D: usize>(
+#[expect(clippy::too_many_arguments, reason = "which values, for which queries, and what comes next")]
+unsafe fn sum_vectors<S: Simd, K: Kept, const Q: usize, const D: usize, const AHEAD: bool>(
     a: &Attention,
     out: &[*mut f32; Q],
     at: usize,
@@ -53,6 +56,7 @@ unsafe fn sum_vectors<S: Simd, K: Kept, const Q: usize, const D: usize>(
     tokens: usize,
     weights: *const f32,
     shrink: &[f32; Q],
+    ahead: *const u8,
 ) {
     let mut sums = [[S::splat(0.0); D]; Q];
     for i in 0..Q {
@@ -61,6 +65,9 @@ unsafe fn sum_vectors<S: Simd, K: Kept, const Q: usize, const D: usize>(
         }
     }
     for t in 0..tokens {
+        if AHEAD {
+            ask::<S>(ahead.wrapping_add((t * a.dim + at) * size_of::<K>()), D * S::LANES * size_of::<K>());
+        }
         let mut value = [S::splat(0.0); D];
         for d in 0..D {
             value[d] = K::vector::<S>(values.add((t * a.dim + at + d * S::LANES) * size_of::<K>()));
