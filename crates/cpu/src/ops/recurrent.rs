@@ -13,6 +13,7 @@ use super::Ready;
 use crate::kernels;
 use crate::kernels::chunk::{self, CHUNK};
 use crate::machine::Machine;
+use crate::simd::Entry;
 
 /// Channels that a thread takes at once: states and taps of them lie in the first cache.
 const CHANNELS: usize = 128;
@@ -152,14 +153,10 @@ impl Ready for Ssd {
         each(machine, inputs, self.heads.count, self.state, |thread, seq, row, head, state| {
             let scratch = &machine.scratch[thread].recurrence;
             assert!(!machine.chunked || chunk::ssd::scratch(self.heads.state) <= scratch.len(), "room for a chunk");
-            for piece in pieces(machine, seq) {
-                let ssd = self.part(machine, row + piece.first, piece.rows, head, (state, scratch.ptr()));
-                let kernel = if piece.whole { machine.kernels.ssd_chunk } else { machine.kernels.ssd };
-                // SAFETY: the sequence's rows lie in the buffers, whose widths and the state's the program's builder saw to;
-                // the scratch is this thread's, and no other has this head of the sequence; a whole piece has the rows of a
-                // chunk.
-                unsafe { kernel(&ssd) };
-            }
+            let part = |first, rows| self.part(machine, row + first, rows, head, (state, scratch.ptr()));
+            // SAFETY: the sequence's rows lie in the buffers, whose widths and the state's the program's builder saw to; the
+            // scratch is this thread's, and no other has this head of the sequence.
+            unsafe { run_pieces(machine.chunked, seq, [machine.kernels.ssd, machine.kernels.ssd_chunk], part) };
         });
     }
 }
@@ -221,14 +218,10 @@ impl Ready for Delta {
         each(machine, inputs, v, self.state, |thread, seq, row, head, state| {
             let scratch = &machine.scratch[thread].recurrence;
             assert!(needed <= scratch.len(), "room for a chunk, or a query and a key");
-            for piece in pieces(machine, seq) {
-                let delta = self.part(machine, row + piece.first, piece.rows, head, (state, scratch.ptr()));
-                let kernel = if piece.whole { machine.kernels.delta_chunk } else { machine.kernels.delta };
-                // SAFETY: the sequence's rows lie in the buffers, whose widths and the state's the program's builder saw to;
-                // the scratch is this thread's, and no other has this head of the sequence; a whole piece has the rows of a
-                // chunk.
-                unsafe { kernel(&delta) };
-            }
+            let part = |first, rows| self.part(machine, row + first, rows, head, (state, scratch.ptr()));
+            // SAFETY: the sequence's rows lie in the buffers, whose widths and the state's the program's builder saw to; the
+            // scratch is this thread's, and no other has this head of the sequence.
+            unsafe { run_pieces(machine.chunked, seq, [machine.kernels.delta, machine.kernels.delta_chunk], part) };
         });
     }
 }
@@ -268,29 +261,22 @@ impl Delta {
     }
 }
 
-/// Rows of a sequence's part in a step that one kernel takes.
-struct Piece {
-    first: usize,
-    rows: usize,
-    /// Whether they are a chunk, for the chunked form.
-    whole: bool,
-}
-
-/// The whole chunks among a sequence's rows, and what is around them.
-fn pieces(machine: &Machine, seq: &SeqStep) -> impl Iterator<Item = Piece> {
-    let (chunked, past, rows) = (machine.chunked, seq.past, seq.rows);
+/// Runs `chunk` on the whole chunks among a sequence's rows and `step` on what is around them; `part(first, rows)` is what they work
+/// on.
+///
+/// # Safety
+/// The parts keep the contract of both kernels, but for the number of rows, which is that of a chunk where `chunk` runs.
+unsafe fn run_pieces<A>(chunked: bool, seq: &SeqStep, [step, chunk]: [Entry<A>; 2], part: impl Fn(usize, usize) -> A) {
     let mut first = 0;
-    std::iter::from_fn(move || {
-        let left = rows - first;
-        let to_border = CHUNK - (past + first) % CHUNK;
-        let piece = match chunked && to_border <= left {
-            _ if left == 0 => return None,
-            true => Piece { first, rows: to_border, whole: to_border == CHUNK },
-            false => Piece { first, rows: left, whole: false },
-        };
-        first += piece.rows;
-        Some(piece)
-    })
+    while first < seq.rows {
+        let left = seq.rows - first;
+        let to_border = CHUNK - (seq.past + first) % CHUNK;
+        let rows = if chunked { to_border.min(left) } else { left };
+        let kernel = if chunked && rows == CHUNK { chunk } else { step };
+        // SAFETY: as of the whole; rows up to a border that are as many as a chunk's are a chunk.
+        unsafe { kernel(&part(first, rows)) };
+        first += rows;
+    }
 }
 
 /// Runs `work(thread, sequence, its first row, part, its part of the slot)` for each sequence and each of so many parts.
