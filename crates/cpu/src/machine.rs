@@ -12,6 +12,7 @@ use crate::pages::Pages;
 use crate::pool::Pool;
 use crate::rope::Turns;
 use crate::select::Kernels;
+use crate::simd::MOST_LANES;
 use crate::simd::load::Order;
 use crate::slots::Slots;
 
@@ -23,8 +24,6 @@ pub(crate) const PANEL_COLS: usize = 512;
 pub(crate) const BATCH: usize = 96;
 /// Rows of a prompt that attend together.
 pub(crate) const ATTEND_ROWS: usize = 16;
-/// Floats in the widest vector of any level.
-const MOST_LANES: usize = 16;
 
 /// The machine that ops run on.
 pub(crate) struct Machine {

@@ -153,6 +153,6 @@ pub(super) unsafe fn activate<S: Simd>(act: Activation, x: S::V, up: Option<S::V
 
 /// `1 + exp(factor * x)`
 #[inline(always)]
-unsafe fn one_and_exp<S: Simd>(x: S::V, factor: f32) -> S::V {
+pub(super) unsafe fn one_and_exp<S: Simd>(x: S::V, factor: f32) -> S::V {
     S::add(S::splat(1.0), exp::<S>(S::mul(x, S::splat(factor))))
 }

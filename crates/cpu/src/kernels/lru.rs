@@ -1,11 +1,9 @@
 //! The linear recurrence of single numbers, token by token.
 
+use super::gate::one_and_exp;
 use super::{load, store};
 use crate::simd::math::exp;
-use crate::simd::{Kernel, Simd};
-
-/// Floats in the widest vector of any level.
-const MOST_LANES: usize = 16;
+use crate::simd::{Kernel, MOST_LANES, Simd};
 
 /// Some channels of the rows of one sequence.
 pub(crate) struct Lru {
@@ -74,5 +72,5 @@ unsafe fn share<S: Simd>(log: S::V, n: usize) -> S::V {
 #[inline(always)]
 unsafe fn sigmoid<S: Simd>(x: *const f32, bias: *const f32, n: usize) -> S::V {
     let logit = S::add(load::<S>(x, n), load::<S>(bias, n));
-    S::div(S::splat(1.0), S::add(S::splat(1.0), exp::<S>(S::mul(logit, S::splat(-1.0)))))
+    S::div(S::splat(1.0), one_and_exp::<S>(logit, -1.0))
 }

@@ -27,6 +27,9 @@ use crate::Level;
 /// Numbers in a unit: what loaders decode at once, and what rows of inputs are padded to.
 pub(crate) const UNIT: usize = 32;
 
+/// Floats in the widest vector of any level.
+pub(crate) const MOST_LANES: usize = 16;
+
 /// A kernel over raw parts. The arguments say what must hold of them.
 pub(crate) trait Kernel {
     /// What it works on.
