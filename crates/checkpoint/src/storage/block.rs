@@ -8,7 +8,8 @@ use std::fmt;
 
 use half::f16;
 
-use super::{k, microscaled::e2m1};
+use super::k;
+use super::microscaled::{e2m1, e8m0};
 
 /// A block format of GGUF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,8 +134,10 @@ impl Block {
             Block::Q5K => k::q5_k(block, out),
             Block::Q6K => k::q6_k(block, out),
             Block::Mxfp4 => {
-                let scale = half_e8m0(block[0]);
-                fill(out, |j| scale * (2.0 * e2m1(nibble(&block[1..], j) as u8)));
+                // 255 is not a number, as in the specification; ggml's validation refuses it, and its decoders give what they happen to
+                // give. ggml halves the scales and doubles the codes, which gives the same.
+                let scale = if block[0] == 255 { f32::NAN } else { e8m0(block[0]) };
+                fill(out, |j| scale * e2m1(nibble(&block[1..], j) as u8));
             }
         }
     }
@@ -148,16 +151,6 @@ fn fill(out: &mut [f32], number: impl Fn(usize) -> f32) {
 
 pub(super) fn half_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
-}
-
-/// `2^(byte - 128)`: ggml halves the scales and doubles the codes. 255 is not a number, as in the specification; ggml's validation
-/// refuses it, and its decoders give what they happen to give.
-fn half_e8m0(byte: u8) -> f32 {
-    match byte {
-        0 | 1 => f32::from_bits(1 << (21 + byte)),
-        255 => f32::NAN,
-        _ => f32::from_bits(u32::from(byte - 1) << 23),
-    }
 }
 
 /// The four low bits of code `j`.

@@ -41,7 +41,8 @@ pub(crate) trait Kernel {
 }
 
 /// The numbers of the E2M1 codes; bit 3 is the sign.
-const E2M1: [f32; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
+pub(crate) const E2M1: [f32; 16] =
+    [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
 /// A kernel compiled for the level in use.
 pub(crate) type Entry<A> = unsafe fn(&A);

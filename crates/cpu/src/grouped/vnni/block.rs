@@ -4,7 +4,8 @@ use std::arch::x86_64::*;
 
 use super::columns::gather;
 use super::microscaled;
-use super::{LANES, Loader, Row, lanes};
+use super::{LANES, Loader, Row, lanes, loader};
+use crate::simd::load::power;
 
 /// `d * (q - 8)`.
 pub(super) struct Q4_0;
@@ -75,91 +76,60 @@ unsafe fn fifth(words: __m512i, step: usize) -> __m512i {
     _mm512_and_si512(bytes, _mm512_set1_epi8(16))
 }
 
-/// A loader of blocks of `$bytes`: the raw parts, the codes of a step, scales and biases.
-macro_rules! block {
-    ($name:ident, $bytes:literal, $raw:ty, |$b:ident| $load:expr, |$r:ident, $s:ident| $step:expr, |$c:ident| $numbers:expr) => {
-        impl Loader for $name {
-            const GROUP: usize = 32;
-            const BYTES: usize = LANES * $bytes;
-            type Raw = $raw;
-            #[inline(always)]
-            unsafe fn load(row: Row, slab: usize, live: usize) -> $raw {
-                let $b = &blocks(row, slab, live, $bytes);
-                $load
-            }
-            #[inline(always)]
-            unsafe fn step<const STEP: usize>($r: &$raw) -> __m512i {
-                let $s = STEP;
-                $step
-            }
-            #[inline(always)]
-            unsafe fn numbers(row: Row, slab: usize, live: usize) -> [__m512; 2] {
-                let $c = &blocks(row, slab, live, $bytes);
-                $numbers
-            }
-        }
-    };
-}
-
-block!(Q4_0, 18, [__m512i; 4], |b| gather(b, 2), |r, s| nibbles(r, s), |b| offset(halves(b, 0), -8.0));
-block!(Q4_1, 20, [__m512i; 4], |b| gather(b, 4), |r, s| nibbles(r, s), |b| [halves(b, 0), halves(b, 2)]);
-block!(
-    Q5_0,
-    22,
-    ([__m512i; 4], __m512i),
-    |b| (gather(b, 6), words(b, 2)),
-    |r, s| _mm512_or_si512(nibbles(&r.0, s), fifth(r.1, s)),
-    |b| offset(halves(b, 0), -16.0)
-);
-block!(
-    Q5_1,
-    24,
-    ([__m512i; 4], __m512i),
-    |b| (gather(b, 8), words(b, 4)),
-    |r, s| _mm512_or_si512(nibbles(&r.0, s), fifth(r.1, s)),
-    |b| [halves(b, 0), halves(b, 2)]
-);
-block!(
-    Q8_0,
-    34,
-    [[__m512i; 4]; 2],
-    |b| [gather(b, 2), gather(b, 18)],
-    // Signed bytes and 128 more.
-    |r, s| _mm512_xor_si512(r[s / 4][s % 4], _mm512_set1_epi8(-128)),
-    |b| offset(halves(b, 0), -128.0)
-);
-
 #[inline(always)]
 unsafe fn offset(d: __m512, by: f32) -> [__m512; 2] {
     [d, _mm512_mul_ps(d, _mm512_set1_ps(by))]
 }
 
-impl Loader for BlockMxfp4 {
-    const GROUP: usize = 32;
-    const BYTES: usize = LANES * 17;
-    type Raw = [__m512i; 4];
+loader!(
+    Q4_0: groups of 32, 16 * 18 bytes by blocks, [__m512i; 4],
+    |b| gather(&b, 2),
+    |r, s| nibbles(r, s),
+    |b, _| offset(halves(&b, 0), -8.0)
+);
 
-    #[inline(always)]
-    unsafe fn load(row: Row, slab: usize, live: usize) -> [__m512i; 4] {
-        gather(&blocks(row, slab, live, 17), 1)
-    }
+loader!(
+    Q4_1: groups of 32, 16 * 20 bytes by blocks, [__m512i; 4],
+    |b| gather(&b, 4),
+    |r, s| nibbles(r, s),
+    |b, _| [halves(&b, 0), halves(&b, 2)]
+);
 
-    #[inline(always)]
-    unsafe fn step<const STEP: usize>(raw: &[__m512i; 4]) -> __m512i {
-        microscaled::whole(nibbles(raw, STEP))
-    }
+loader!(
+    Q5_0: groups of 32, 16 * 22 bytes by blocks, ([__m512i; 4], __m512i),
+    |b| (gather(&b, 6), words(&b, 2)),
+    |r, s| _mm512_or_si512(nibbles(&r.0, s), fifth(r.1, s)),
+    |b, _| offset(halves(&b, 0), -16.0)
+);
 
-    #[inline(always)]
-    unsafe fn numbers(row: Row, slab: usize, live: usize) -> [__m512; 2] {
-        let blocks = blocks(row, slab, live, 17);
-        let mut bits = [0u32; LANES];
-        for lane in 0..LANES {
-            bits[lane] = match *blocks[lane] {
-                0 => 1 << 22,
-                255 => f32::NAN.to_bits(),
-                byte => u32::from(byte) << 23,
-            };
-        }
-        microscaled::numbers(_mm512_maskz_loadu_ps(lanes(live), bits.as_ptr().cast()))
+loader!(
+    Q5_1: groups of 32, 16 * 24 bytes by blocks, ([__m512i; 4], __m512i),
+    |b| (gather(&b, 8), words(&b, 4)),
+    |r, s| _mm512_or_si512(nibbles(&r.0, s), fifth(r.1, s)),
+    |b, _| [halves(&b, 0), halves(&b, 2)]
+);
+
+loader!(
+    Q8_0: groups of 32, 16 * 34 bytes by blocks, [[__m512i; 4]; 2],
+    |b| [gather(&b, 2), gather(&b, 18)],
+    // Signed bytes and 128 more.
+    |r, s| _mm512_xor_si512(r[s / 4][s % 4], _mm512_set1_epi8(-128)),
+    |b, _| offset(halves(&b, 0), -128.0)
+);
+
+loader!(
+    BlockMxfp4: groups of 32, 16 * 17 bytes by blocks, [__m512i; 4],
+    |b| gather(&b, 1),
+    |r, s| microscaled::whole(nibbles(r, s)),
+    |b, live| microscaled::numbers(powers(&b, live))
+);
+
+/// The powers of two that blocks begin with.
+#[inline(always)]
+unsafe fn powers(blocks: &[*const u8; LANES], live: usize) -> __m512 {
+    let mut out = [0.0f32; LANES];
+    for lane in 0..LANES {
+        out[lane] = power(*blocks[lane]);
     }
+    _mm512_maskz_loadu_ps(lanes(live), out.as_ptr())
 }

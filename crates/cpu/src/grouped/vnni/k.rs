@@ -4,7 +4,9 @@
 use std::arch::x86_64::*;
 
 use super::columns::{Plan, column, plan};
-use super::{LANES, Loader, Row};
+use super::{LANES, Loader, Row, loader};
+use crate::simd::load::{sixteen_of_six_bits, two_eights_of_six_bits};
+use crate::simd::{Avx512, Simd};
 
 /// 2 bits with minima, groups of 16.
 pub(super) struct Q2K;
@@ -74,6 +76,12 @@ unsafe fn two(row: Row, slab: usize, live: usize, bytes: usize) -> [*const u8; 2
     [first, if live > LANES / 2 { first.add(bytes) } else { first }]
 }
 
+/// The one block.
+#[inline(always)]
+unsafe fn one(row: Row, slab: usize, _: usize, bytes: usize) -> *const u8 {
+    row.data.add(slab * bytes)
+}
+
 #[inline(always)]
 unsafe fn vector(p: *const u8) -> __m512i {
     _mm512_loadu_si512(p.cast())
@@ -82,12 +90,6 @@ unsafe fn vector(p: *const u8) -> __m512i {
 #[inline(always)]
 unsafe fn half_vector(p: *const u8) -> __m512i {
     _mm512_castsi256_si512(_mm256_loadu_si256(p.cast()))
-}
-
-/// A half, in every lane.
-#[inline(always)]
-unsafe fn half(p: *const u8) -> __m512 {
-    _mm512_cvtph_ps(_mm256_set1_epi16(p.cast::<i16>().read_unaligned()))
 }
 
 /// Lanes 0 to 7 of one, the others of another.
@@ -107,72 +109,30 @@ unsafe fn floats(bytes: __m128i) -> __m512 {
     _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))
 }
 
-/// Eight scales and eight minima of six bits, bytes in order.
-#[inline(always)]
-unsafe fn six_bits(p: *const u8) -> [[u32; 2]; 2] {
-    let [a, b, c] = p.cast::<[u32; 3]>().read_unaligned();
-    let (low, high) = (0x0f0f_0f0f, 0x0303_0303);
-    [[a & 0x3f3f_3f3f, c & low | (a >> 6 & high) << 4], [b & 0x3f3f_3f3f, c >> 4 & low | (b >> 6 & high) << 4]]
-}
-
 /// Scales and minima of two blocks of Q4_K or Q5_K.
 #[inline(always)]
 unsafe fn eights([first, second]: [*const u8; 2], live: usize) -> [__m512; 2] {
-    let (a, b) = (six_bits(first.add(4)), six_bits(second.add(4)));
+    let (a, b) = (two_eights_of_six_bits(first.add(4)), two_eights_of_six_bits(second.add(4)));
     let mut out = [_mm512_setzero_ps(); 2];
     for i in 0..2 {
         let bytes = [a[i][0], a[i][1], b[i][0], b[i][1]];
         let each = floats(_mm_loadu_si128(bytes.as_ptr().cast()));
-        let d = both(half(first.add(2 * i)), half(second.add(2 * i)));
+        let d = both(Avx512::half(first.add(2 * i)), Avx512::half(second.add(2 * i)));
         out[i] = _mm512_maskz_mul_ps(super::lanes(live), each, d);
     }
     [out[0], _mm512_sub_ps(_mm512_setzero_ps(), out[1])]
 }
 
-/// A loader of blocks of `$bytes` with groups of `$group`.
-macro_rules! k {
-    ($name:ident, $bytes:literal, $group:literal, $raw:ty, |$row:ident, $slab:ident, $live:ident| $load:expr, |$r:ident, $s:ident| $step:expr, $numbers:expr) => {
-        impl Loader for $name {
-            const GROUP: usize = $group;
-            const BYTES: usize = $bytes * $group / 16;
-            type Raw = $raw;
-            #[inline(always)]
-            unsafe fn load($row: Row, $slab: usize, $live: usize) -> $raw {
-                $load
-            }
-            #[inline(always)]
-            unsafe fn step<const STEP: usize>($r: &$raw) -> __m512i {
-                let $s = STEP;
-                $step
-            }
-            #[inline(always)]
-            unsafe fn numbers($row: Row, $slab: usize, $live: usize) -> [__m512; 2] {
-                $numbers
-            }
-        }
-    };
-}
-
-k!(
-    Q4K,
-    144,
-    32,
-    [__m512i; 4],
-    |row, slab, live| {
-        let [a, b] = two(row, slab, live, 144);
-        [vector(a.add(16)), vector(a.add(80)), vector(b.add(16)), vector(b.add(80))]
-    },
+loader!(
+    Q4K: groups of 32, 2 * 144 bytes by two, [__m512i; 4],
+    |[a, b]| [vector(a.add(16)), vector(a.add(80)), vector(b.add(16)), vector(b.add(80))],
     |r, s| four_bits(r, s),
-    eights(two(row, slab, live, 144), live)
+    |blocks, live| eights(blocks, live)
 );
 
-k!(
-    Q5K,
-    176,
-    32,
-    ([__m512i; 4], [__m512i; 1]),
-    |row, slab, live| {
-        let [a, b] = two(row, slab, live, 176);
+loader!(
+    Q5K: groups of 32, 2 * 176 bytes by two, ([__m512i; 4], [__m512i; 1]),
+    |[a, b]| {
         let low = [vector(a.add(48)), vector(a.add(112)), vector(b.add(48)), vector(b.add(112))];
         (low, [_mm512_inserti64x4::<1>(half_vector(a.add(16)), _mm256_loadu_si256(b.add(16).cast()))])
     },
@@ -180,7 +140,7 @@ k!(
         let bits = _mm512_srlv_epi32(column(&BITS, &r.1, s), shifts_of_eight());
         _mm512_or_si512(four_bits(&r.0, s), _mm512_slli_epi32::<4>(masked(bits, 1)))
     },
-    eights(two(row, slab, live, 176), live)
+    |blocks, live| eights(blocks, live)
 );
 
 #[inline(always)]
@@ -195,68 +155,46 @@ unsafe fn shifts_of_eight() -> __m512i {
     _mm512_set_epi32(7, 6, 5, 4, 3, 2, 1, 0, 7, 6, 5, 4, 3, 2, 1, 0)
 }
 
-k!(
-    Q6K,
-    210,
-    16,
-    ([__m512i; 2], [__m512i; 1]),
-    |row, slab, _live| {
-        let p = row.data.add(slab * 210);
-        ([vector(p), vector(p.add(64))], [vector(p.add(128))])
-    },
+loader!(
+    Q6K: groups of 16, 1 * 210 bytes by one, ([__m512i; 2], [__m512i; 1]),
+    |p| ([vector(p), vector(p.add(64))], [vector(p.add(128))]),
     |r, s| {
         let low = _mm512_srlv_epi32(column(&LOW_OF_SIX, &r.0, s), shifts(0, 4, 0));
         let high = _mm512_srlv_epi32(column(&PAIRS_OF_BITS, &r.1, s), shifts(0, 4, 2));
         _mm512_or_si512(masked(low, 15), _mm512_slli_epi32::<4>(masked(high, 3)))
     },
-    {
-        let p = row.data.add(slab * 210);
+    |p, _| {
         let each = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.add(192).cast())));
-        let scale = _mm512_mul_ps(half(p.add(208)), each);
+        let scale = _mm512_mul_ps(Avx512::half(p.add(208)), each);
         [scale, _mm512_mul_ps(scale, _mm512_set1_ps(-32.0))]
     }
 );
 
-k!(
-    Q3K,
-    110,
-    16,
-    ([__m512i; 1], [__m512i; 1]),
-    |row, slab, _live| {
-        let p = row.data.add(slab * 110);
-        ([vector(p.add(32))], [half_vector(p)])
-    },
+loader!(
+    Q3K: groups of 16, 1 * 110 bytes by one, ([__m512i; 1], [__m512i; 1]),
+    |p| ([vector(p.add(32))], [half_vector(p)]),
     |r, s| {
         let low = _mm512_srlv_epi32(column(&PAIRS_OF_BITS, &r.0, s), shifts(0, 4, 2));
         let high = _mm512_srlv_epi32(column(&SINGLE_BITS, &r.1, s), shifts(4, 2, 1));
         _mm512_or_si512(masked(low, 3), _mm512_slli_epi32::<2>(masked(high, 1)))
     },
-    {
-        let p = row.data.add(slab * 110);
-        let packed = p.add(96).cast::<[u8; 12]>().read_unaligned();
-        let mut scales = [0u8; LANES];
-        for i in 0..LANES {
-            scales[i] = packed[i % 8] >> (i / 8 * 4) & 15 | (packed[8 + i % 4] >> (i / 4 * 2) & 3) << 4;
-        }
+    |p, _| {
+        let scales = sixteen_of_six_bits(p.add(96));
         let each = _mm512_sub_ps(floats(_mm_loadu_si128(scales.as_ptr().cast())), _mm512_set1_ps(32.0));
-        let scale = _mm512_mul_ps(half(p.add(108)), each);
+        let scale = _mm512_mul_ps(Avx512::half(p.add(108)), each);
         [scale, _mm512_mul_ps(scale, _mm512_set1_ps(-4.0))]
     }
 );
 
-k!(
-    Q2K,
-    84,
-    16,
-    [__m512i; 1],
-    |row, slab, _live| [vector(row.data.add(slab * 84 + 16))],
+loader!(
+    Q2K: groups of 16, 1 * 84 bytes by one, [__m512i; 1],
+    |p| [vector(p.add(16))],
     |r, s| masked(_mm512_srlv_epi32(column(&PAIRS_OF_BITS, r, s), shifts(0, 4, 2)), 3),
-    {
-        let p = row.data.add(slab * 84);
+    |p, _| {
         let packed = _mm_loadu_si128(p.cast());
         let scales = floats(_mm_and_si128(packed, _mm_set1_epi8(15)));
         let minima = floats(_mm_and_si128(_mm_srli_epi16::<4>(packed), _mm_set1_epi8(15)));
-        let minima = _mm512_mul_ps(half(p.add(82)), minima);
-        [_mm512_mul_ps(half(p.add(80)), scales), _mm512_sub_ps(_mm512_setzero_ps(), minima)]
+        let minima = _mm512_mul_ps(Avx512::half(p.add(82)), minima);
+        [_mm512_mul_ps(Avx512::half(p.add(80)), scales), _mm512_sub_ps(_mm512_setzero_ps(), minima)]
     }
 );

@@ -5,12 +5,21 @@ use std::arch::x86_64::*;
 use super::affine::cut;
 use super::columns::Columns;
 use super::{LANES, Loader, Row, lanes};
+use crate::simd::E2M1;
 
 /// E2M1 in groups of `GROUP` numbers, which are `WORDS` words.
 pub(super) struct E2m1<const GROUP: usize, const WORDS: usize>;
 
 /// `2 * E2M1 + 12` of each code.
-const TABLE: [u8; 16] = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];
+const TABLE: [u8; 16] = {
+    let mut table = [0; 16];
+    let mut code = 0;
+    while code < 16 {
+        table[code] = (2.0 * E2M1[code] + 12.0) as u8;
+        code += 1;
+    }
+    table
+};
 
 /// The unsigned numbers of codes.
 ///

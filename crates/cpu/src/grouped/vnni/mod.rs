@@ -60,6 +60,36 @@ macro_rules! each_step {
 
 use each_step;
 
+/// A loader: groups of `$group` numbers; in a slab `$count` blocks of `$bytes`, which `$blocks` finds; the raw parts from these, the
+/// codes of a step, scales and biases from the blocks and the number of groups that are there.
+macro_rules! loader {
+    ($name:ident: groups of $group:literal, $count:literal * $bytes:literal bytes by $blocks:ident, $raw:ty,
+     |$b:pat_param| $load:expr, |$r:ident, $s:ident| $step:expr, |$c:pat_param, $live:pat_param| $numbers:expr) => {
+        impl Loader for $name {
+            const GROUP: usize = $group;
+            const BYTES: usize = $count * $bytes;
+            type Raw = $raw;
+            #[inline(always)]
+            unsafe fn load(row: Row, slab: usize, live: usize) -> $raw {
+                let $b = $blocks(row, slab, live, $bytes);
+                $load
+            }
+            #[inline(always)]
+            unsafe fn step<const STEP: usize>($r: &$raw) -> __m512i {
+                let $s = STEP;
+                $step
+            }
+            #[inline(always)]
+            unsafe fn numbers(row: Row, slab: usize, live: usize) -> [__m512; 2] {
+                let ($c, $live) = ($blocks(row, slab, live, $bytes), live);
+                $numbers
+            }
+        }
+    };
+}
+
+use loader;
+
 /// A kernel over raw parts.
 trait Kernel {
     type Args;

@@ -55,15 +55,21 @@ impl Loader for BlockMxfp4 {
     const BYTES: usize = 17;
     #[inline(always)]
     unsafe fn group<S: Simd>(row: Row, index: usize) -> S::V {
-        S::splat(match *row.data.add(index * 17) {
-            0 => f32::from_bits(1 << 22),
-            255 => f32::NAN,
-            byte => f32::from_bits(u32::from(byte) << 23),
-        })
+        S::splat(power(*row.data.add(index * 17)))
     }
     #[inline(always)]
     unsafe fn unit<S: Simd>(row: Row, scale: &S::V, index: usize) -> S::Wide {
         S::e2m1(row.data.add(index * 17 + 1), *scale, *scale)
+    }
+}
+
+/// The scale of a block of MXFP4: `2^(byte - 127)`, and 255 is not a number.
+#[inline(always)]
+pub(crate) fn power(byte: u8) -> f32 {
+    match byte {
+        0 => f32::from_bits(1 << 22),
+        255 => f32::NAN,
+        _ => f32::from_bits(u32::from(byte) << 23),
     }
 }
 

@@ -87,10 +87,9 @@ unsafe fn halves_of_bytes<S: Simd>(p: *const u8) -> Scales {
 #[inline(always)]
 unsafe fn sixteen<S: Simd>(p: *const u8) -> Scales {
     let d = half::<S>(p.add(108));
-    let packed = p.add(96).cast::<[u8; 12]>().read_unaligned();
+    let packed = sixteen_of_six_bits(p.add(96));
     let mut out = Scales { scales: [0.0; 16], biases: [0.0; 16] };
-    for i in 0..16 {
-        let scale = packed[i % 8] >> (i / 8 * 4) & 15 | (packed[8 + i % 4] >> (i / 4 * 2) & 3) << 4;
+    for (i, scale) in packed.into_iter().enumerate() {
         out.scales[i] = d * (f32::from(scale) - 32.0);
         out.biases[i] = -4.0 * out.scales[i];
     }
@@ -101,17 +100,11 @@ unsafe fn sixteen<S: Simd>(p: *const u8) -> Scales {
 #[inline(always)]
 unsafe fn eight<S: Simd>(p: *const u8) -> Scales {
     let (d, dmin) = (half::<S>(p), half::<S>(p.add(2)));
-    let packed = p.add(4).cast::<[u8; 12]>().read_unaligned();
+    let [scales, minima] = two_eights_of_six_bits(p.add(4));
     let mut out = Scales { scales: [0.0; 16], biases: [0.0; 16] };
-    for i in 0..4 {
-        let low = (packed[i] & 63, packed[i + 4] & 63);
-        let high = (packed[i + 8] & 15 | packed[i] >> 6 << 4, packed[i + 8] >> 4 | packed[i + 4] >> 6 << 4);
-        for j in 0..2 {
-            out.scales[2 * i + j] = d * f32::from(low.0);
-            out.biases[2 * i + j] = -(dmin * f32::from(low.1));
-            out.scales[8 + 2 * i + j] = d * f32::from(high.0);
-            out.biases[8 + 2 * i + j] = -(dmin * f32::from(high.1));
-        }
+    for i in 0..16 {
+        out.scales[i] = d * f32::from(scales[i / 8].to_le_bytes()[i / 2 % 4]);
+        out.biases[i] = -(dmin * f32::from(minima[i / 8].to_le_bytes()[i / 2 % 4]));
     }
     out
 }
@@ -127,4 +120,24 @@ unsafe fn signed<S: Simd>(p: *const u8) -> Scales {
         out.biases[i] = -32.0 * out.scales[i];
     }
     out
+}
+
+/// Sixteen numbers of six bits from twelve bytes: four bits of each in the halves of eight bytes, two in the quarters of four more.
+#[inline(always)]
+pub(crate) unsafe fn sixteen_of_six_bits(p: *const u8) -> [u8; 16] {
+    let packed = p.cast::<[u8; 12]>().read_unaligned();
+    let mut out = [0; 16];
+    for i in 0..16 {
+        out[i] = packed[i % 8] >> (i / 8 * 4) & 15 | (packed[8 + i % 4] >> (i / 4 * 2) & 3) << 4;
+    }
+    out
+}
+
+/// Eight scales and eight minima of six bits from twelve bytes, each a byte of two words, the low one first.
+#[inline(always)]
+pub(crate) unsafe fn two_eights_of_six_bits(p: *const u8) -> [[u32; 2]; 2] {
+    let [a, b, c] = p.cast::<[u32; 3]>().read_unaligned();
+    let (a, b, c) = (u32::from_le(a), u32::from_le(b), u32::from_le(c));
+    let (low, high) = (0x0f0f_0f0f, 0x0303_0303);
+    [[a & 0x3f3f_3f3f, c & low | (a >> 6 & high) << 4], [b & 0x3f3f_3f3f, c >> 4 & low | (b >> 6 & high) << 4]]
 }

@@ -7,9 +7,9 @@ mod k;
 mod microscaled;
 
 pub(crate) use affine::Codes;
-pub(crate) use block::{BlockMxfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
+pub(crate) use block::{BlockMxfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, power};
 pub(crate) use dense::{Bf16, F16, F32};
-pub(crate) use k::{Q2K, Q3K, Q4K, Q5K, Q6K};
+pub(crate) use k::{Q2K, Q3K, Q4K, Q5K, Q6K, sixteen_of_six_bits, two_eights_of_six_bits};
 pub(crate) use microscaled::{Mxfp4, Mxfp8, Nvfp4};
 
 use ffai_checkpoint::Float;
