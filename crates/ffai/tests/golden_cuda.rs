@@ -16,6 +16,6 @@ fn main() -> ExitCode {
 
 fn every_golden() {
     let cuda = Cuda::new(harness::options()).unwrap();
-    let refused = goldens::compare_all(&cuda, |plain| if plain { 2e-3 } else { 2e-2 });
+    let refused = goldens::compare_all(&cuda, |_, plain| if plain { 2e-3 } else { 2e-2 });
     assert!(refused.is_empty(), "{} are refused:\n{}", refused.len(), refused.join("\n"));
 }

@@ -80,8 +80,8 @@ fn agreement(a: &[f32], b: &[f32], vocab: usize) -> f64 {
 }
 
 /// Compares every golden; collects all failures so that one look shows them. Gives the models that the backend refuses, with reasons:
-/// it names an op that it lacks.
-pub(crate) fn compare_all(backend: &dyn Backend, bound: impl Fn(bool) -> f64) -> Vec<String> {
+/// it names an op that it lacks. `bound` is told the end of the golden's folder, as in `llama/bf16`, and whether all its weights are f32.
+pub(crate) fn compare_all(backend: &dyn Backend, bound: impl Fn(&Path, bool) -> f64) -> Vec<String> {
     let folders = folders();
     assert!(folders.len() > 60, "only {} goldens were found", folders.len());
     let (mut failures, mut refused) = (Vec::new(), Vec::new());
@@ -98,7 +98,7 @@ pub(crate) fn compare_all(backend: &dyn Backend, bound: impl Fn(bool) -> f64) ->
         let got = &got[got.len() - golden.logits.len()..];
         let (error, agreement) = (relative_error(got, &golden.logits), agreement(got, &golden.logits, golden.vocab));
         println!("{}: error {error:.1e}, agreement {agreement:.2}", folder.display());
-        if error > bound(plain) || agreement < 0.95 {
+        if error > bound(&folder, plain) || agreement < 0.95 {
             failures.push(format!("{}: error {error:.1e}, agreement {agreement:.2}", folder.display()));
         }
     }
