@@ -12,7 +12,7 @@ use ffai::{
     Capability, Description, Device, GenerateOptions, LoadOptions, Program, Prompt,
     measure::{
         self, Affine, Agreement, Backend, Bench, BenchReport, Comparison, Float, Perplexity, RandomModel, Spread,
-        Storage, Subject, Verification, VerifyOptions, WeightSource, Window,
+        Storage, Subject, Thresholds, Verification, VerifyOptions, WeightSource, Window,
     },
 };
 use serde_json::{Value, json};
@@ -128,7 +128,9 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     let (fast, slow) = (backend(&options)?, backend(&LoadOptions { device: Device::Reference, ..options.clone() })?);
     let subject = |backend| subject(&model.program, &model.weights, backend, &options);
     let mut bar = Bar::new("verifying");
-    let result = measure::verify(subject(&*fast), subject(&*slow), &tokens, &VerifyOptions::default(), &mut |d, t| {
+    let thresholds = if options.fast { Thresholds::FAST } else { Thresholds::default() };
+    let how = VerifyOptions { thresholds, ..VerifyOptions::default() };
+    let result = measure::verify(subject(&*fast), subject(&*slow), &tokens, &how, &mut |d, t| {
         bar.at(d, t);
     })?;
     drop(bar);

@@ -279,6 +279,17 @@ fn verify_passes_a_model_that_is_right() {
 }
 
 #[test]
+fn verify_judges_eight_bits_by_bounds_of_their_own() {
+    let verified = |options: &[&str]| {
+        let model = golden("llama/gguf_q4_1");
+        json(&[&["verify", &model, "--tokens", "48", "--json", "--device", "cpu"], options].concat())["result"].clone()
+    };
+    let (exact, fast) = (verified(&[]), verified(&["--fast"]));
+    assert_eq!((&exact["passed"], &fast["passed"]), (&true.into(), &true.into()), "{fast}");
+    assert_eq!((&exact["thresholds"]["logit_error"], &fast["thresholds"]["logit_error"]), (&2e-2.into(), &0.1.into()));
+}
+
+#[test]
 fn bench_times_random_weights_of_any_storage() {
     let config = golden("qwen3/bf16_new_config") + "/config.json";
     let common =
