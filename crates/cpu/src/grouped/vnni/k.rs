@@ -19,27 +19,22 @@ pub(super) struct Q5K;
 /// 6 bits, groups of 16.
 pub(super) struct Q6K;
 
-/// Two blocks, whose groups are 32 numbers: lanes `2 c` and `2 c + 1` share the bytes of chunk `c`.
-const NIBBLES: Plan<8> = {
+/// Words of which `sharing` lanes that follow each other have eight in common: lane `g` of column `j` is word `g / sharing * 8 + j`.
+const fn shared(sharing: usize) -> Plan<8> {
     let mut at = [[0; LANES]; 8];
     let mut i = 0;
     while i < 8 * LANES {
-        at[i / LANES][i % LANES] = i % LANES / 2 * 8 + i / LANES;
+        at[i / LANES][i % LANES] = i % LANES / sharing * 8 + i / LANES;
         i += 1;
     }
     plan(at)
-};
+}
+
+/// Two blocks, whose groups are 32 numbers: lanes `2 c` and `2 c + 1` share the bytes of chunk `c`.
+const NIBBLES: Plan<8> = shared(2);
 
 /// Two blocks of 32 bytes, a bit for each group.
-const BITS: Plan<8> = {
-    let mut at = [[0; LANES]; 8];
-    let mut i = 0;
-    while i < 8 * LANES {
-        at[i / LANES][i % LANES] = i % LANES / 8 * 8 + i / LANES;
-        i += 1;
-    }
-    plan(at)
-};
+const BITS: Plan<8> = shared(8);
 
 /// Groups of 16: half `g / 8` of a block, in it quarter `g % 8 / 2`, in it part `g % 2`. `half`, `odd` and `part` are the words by
 /// which those move on; of the quarter, whether it is odd.
