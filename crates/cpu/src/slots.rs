@@ -16,11 +16,7 @@ pub(crate) struct Slots {
 
 impl Slots {
     pub(crate) fn new(program: &Program, slots: usize) -> Slots {
-        let mut parts = vec![0];
-        for part in &program.slots {
-            let begin = parts[parts.len() - 1];
-            parts.push(begin + part.width.next_multiple_of(LINE));
-        }
+        let parts = program.slot_offsets(LINE);
         let width = parts[parts.len() - 1];
         Slots { floats: Floats::new(width * slots), parts }
     }

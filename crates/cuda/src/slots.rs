@@ -12,18 +12,9 @@ use crate::memory::Memory;
 /// Parts begin on lines of memory.
 const LINE: usize = 128 / size_of::<f32>();
 
-/// Where the parts of a slot begin, in floats, and its end.
-fn parts(program: &Program) -> Vec<usize> {
-    let mut parts = vec![0];
-    for part in &program.slots {
-        parts.push(parts[parts.len() - 1] + part.width.next_multiple_of(LINE));
-    }
-    parts
-}
-
 /// Bytes of all slots.
 pub(crate) fn bytes(program: &Program, plan: &Plan) -> usize {
-    parts(program).last().map_or(0, |width| width * plan.slots * size_of::<f32>())
+    program.slot_offsets(LINE).last().map_or(0, |width| width * plan.slots * size_of::<f32>())
 }
 
 /// The slots.
@@ -42,7 +33,7 @@ pub(crate) struct PartArgs {
 
 impl Slots {
     pub(crate) fn new(context: &Arc<CudaContext>, program: &Program, plan: &Plan) -> Result<Slots, CudaError> {
-        Ok(Slots { memory: Memory::zeroed(context, "slots", bytes(program, plan))?, parts: parts(program) })
+        Ok(Slots { memory: Memory::zeroed(context, "slots", bytes(program, plan))?, parts: program.slot_offsets(LINE) })
     }
 
     /// What kernels are told of a part.

@@ -2,6 +2,8 @@
 
 use ffai_model::HeadOrder;
 
+use crate::Program;
+
 /// A part of a sequence's slot, by index into [`crate::Program::slots`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SlotRef(pub usize);
@@ -41,6 +43,17 @@ pub struct DeltaHeads {
     pub v_dim: usize,
     /// Which key head a value head reads.
     pub order: HeadOrder,
+}
+
+impl Program {
+    /// Where the parts of a slot begin, in f32, each at a multiple of `line`, and where the last one ends, at one too.
+    pub fn slot_offsets(&self, line: usize) -> Vec<usize> {
+        let mut offsets = vec![0];
+        for part in &self.slots {
+            offsets.push(offsets[offsets.len() - 1] + part.width.next_multiple_of(line));
+        }
+        offsets
+    }
 }
 
 impl SsdHeads {
