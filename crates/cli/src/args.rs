@@ -103,7 +103,7 @@ pub(crate) struct DeviceArgs {
     /// Threads of the processor, which is then the device; its number of physical cores unless given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// What the processor keeps keys and values as, which is then the device; bf16 unless given, or f32 where all weights are
+    /// What the processor keeps keys and values as, which is then the device; f16 unless given, or f32 where all weights are
     #[arg(long, value_name = "TYPE")]
     pub(crate) kv: Option<Kv>,
 }

@@ -48,7 +48,7 @@ pub(crate) fn compile(
         let ready = compiler.op(program, &tagged.tag, &tagged.op)?;
         steps.push(Step { tag: tagged.tag.clone(), outputs: tagged.op.outputs(), ready });
     }
-    let kv = cpu.kept_as(compiler.tensors.iter().map(Tensor::storage));
+    let kv = cpu.kv.unwrap_or_else(|| Plan::kv(compiler.tensors.iter().map(Tensor::storage)));
     let kernels = Kernels::new(cpu.level, kv);
     let machine = Machine::new(program, plan, compiler.needs, Arc::clone(&cpu.pool), kernels, kv);
     Ok(Exec::new(program.clone(), plan.clone(), steps, machine))

@@ -39,7 +39,7 @@ mod slots;
 
 use std::sync::Arc;
 
-use ffai_checkpoint::{Float, Storage};
+use ffai_checkpoint::Float;
 use ffai_program::{Backend, CompileError, Executable, Footprint, Plan, Program, Progress, WeightSource};
 
 pub use level::Level;
@@ -52,7 +52,7 @@ pub struct CpuOptions {
     pub threads: Option<usize>,
     /// The level. Otherwise the best that the machine has.
     pub level: Option<Level>,
-    /// What keys and values are kept as. Otherwise bf16, or f32 where all weights are f32.
+    /// What keys and values are kept as. Otherwise as [`Plan::kv`] says.
     pub kv: Option<Float>,
 }
 
@@ -130,14 +130,6 @@ impl Cpu {
     }
 }
 
-impl Cpu {
-    /// What keys and values of a model with these weights are kept as.
-    fn kept_as(&self, weights: impl IntoIterator<Item = Storage>) -> Float {
-        let exact = |storage| storage == Storage::Dense(Float::F32);
-        self.kv.unwrap_or_else(|| if weights.into_iter().all(exact) { Float::F32 } else { Float::BF16 })
-    }
-}
-
 impl Backend for Cpu {
     fn name(&self) -> String {
         let plural = if self.threads() == 1 { "" } else { "s" };
@@ -151,7 +143,7 @@ impl Backend for Cpu {
         let scratch = machine::Machine::scratch_bytes(program, plan, self.threads(), &orders);
         let general = plan.footprint(program, weights.bytes());
         let storages = program.weights.iter().filter_map(|decl| Some(weights.weight(&decl.role)?.storage()));
-        let kv = general.kv / size_of::<f32>() as u64 * self.kept_as(storages).size() as u64;
+        let kv = general.kv / size_of::<f32>() as u64 * self.kv.unwrap_or_else(|| Plan::kv(storages)).size() as u64;
         Footprint { kv, scratch, ..general }
     }
 

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use cudarc::driver::CudaStream;
-use ffai_checkpoint::{Float, Storage, Tensor};
-use ffai_program::{Buf, CompileError, Heads, NormW, NormWKind, Op, Program, Progress, Proj, W, WeightSource};
+use ffai_checkpoint::{Float, Tensor};
+use ffai_program::{Buf, CompileError, Heads, NormW, NormWKind, Op, Plan, Program, Progress, Proj, W, WeightSource};
 
 use crate::CudaError;
 use crate::kernels::Library;
@@ -25,11 +25,6 @@ use crate::ops::recurrent;
 use crate::ops::rotate::{Rotate, Turn};
 use crate::ops::route::Route;
 use crate::ops::{ActArgs, Norm, Ready};
-
-/// Whether keys and values are kept as f32 where nobody says: what is exact in the file stays exact in the pages.
-pub(crate) fn stays_exact(mut storages: impl Iterator<Item = Option<Storage>>) -> bool {
-    storages.all(|s| s == Some(Storage::Dense(Float::F32)))
-}
 
 /// Makes the ops of a program ready.
 pub(crate) struct Compiler<'a> {
@@ -59,7 +54,7 @@ impl<'a> Compiler<'a> {
         let pull = |decl| CompileError::check(decl, weights.weight(&decl.role));
         let tensors = program.weights.iter().map(pull).collect::<Result<Vec<_>, _>>()?;
         let matrices = tensors.iter().map(|_| None).collect();
-        let kv_f32 = kv_f32.unwrap_or_else(|| stays_exact(tensors.iter().map(|t| Some(t.storage()))));
+        let kv_f32 = kv_f32.unwrap_or_else(|| Plan::kv(tensors.iter().map(Tensor::storage)) == Float::F32);
         Ok(Compiler {
             name,
             library,

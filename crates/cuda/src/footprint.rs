@@ -1,9 +1,8 @@
 //! What a program takes on a card, told before anything is allocated: by the formulas that allocate.
 
-use ffai_checkpoint::Storage;
+use ffai_checkpoint::{Float, Storage};
 use ffai_program::{Footprint, Op, Plan, Program, W, WeightSource};
 
-use crate::compile::stays_exact;
 use crate::machine::Needs;
 use crate::matrix::bytes;
 use crate::slots;
@@ -13,7 +12,7 @@ use crate::storage::Layout;
 pub(crate) fn footprint(program: &Program, weights: &dyn WeightSource, plan: &Plan, kv_f32: Option<bool>) -> Footprint {
     let storage = |w: usize| weights.weight(&program.weights[w].role).map(|t| t.storage());
     let storages: Vec<Option<Storage>> = (0..program.weights.len()).map(storage).collect();
-    let kv_f32 = kv_f32.unwrap_or_else(|| stays_exact(storages.iter().copied()));
+    let kv_f32 = kv_f32.unwrap_or_else(|| Plan::kv(storages.iter().flatten().copied()) == Float::F32);
     let mut layouts: Vec<_> = storages.into_iter().map(|s| s.map_or(Layout::Plain, Layout::new)).collect();
     for tagged in &program.ops {
         if let Op::Conv { taps: w, .. } | Op::Scan { decay: w, .. } = &tagged.op {
@@ -60,7 +59,6 @@ fn needs(program: &Program, layouts: &[Layout]) -> Needs {
 
 #[cfg(test)]
 mod tests {
-    use ffai_checkpoint::Float;
     use ffai_program::conform::cases;
 
     use super::*;

@@ -101,7 +101,9 @@ pub enum EngineError {
     #[error("no slot is free for the state of the sequence: wait for running requests to end")]
     OutOfSlots,
     /// No token could be drawn.
-    #[error("no finite logits after token {position}: the weights or the input are broken")]
+    #[error(
+        "no finite logits after token {position}: the weights or the input are broken, or keys and values grow beyond what f16 can hold: try them in f32"
+    )]
     NotFinite {
         /// Place in the sequence of the token that was to be drawn.
         position: usize,

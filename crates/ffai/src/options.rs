@@ -36,8 +36,8 @@ pub struct LoadOptions {
     /// without running their tokens again, and prompts that begin alike share their beginning. None means `parallel + 1`;
     /// `ffai inspect` says what they take.
     pub snapshots: Option<usize>,
-    /// What the processor keeps keys and values as; none means bf16, or f32 where all weights are f32. The less exact of the two halves,
-    /// bf16, has the range of f32.
+    /// What the processor keeps keys and values as; none means f16, or f32 where all weights are f32. bf16 takes as many bytes, rounds eight times
+    /// more, and has the range of f32, for a model whose keys or values exceed 65,504.
     pub kv: Option<Float>,
     /// Most bytes that weights, keys and values, buffers and scratch may take together; none means the memory that is available
     /// now, as far as the system tells. A model that needs more is refused before its weights are touched.

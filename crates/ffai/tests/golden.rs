@@ -23,18 +23,18 @@ fn the_cpu_backend_agrees_with_transformers_on_every_golden() {
     assert_eq!(compare_all(&cpu, |_, plain| if plain { 2e-3 } else { 2e-2 }), [""; 0]);
 }
 
-/// What bf16 keys and values move beyond 2e-2: random models whose attention is so sharp, or whose routers are so near a tie, that one more
-/// rounding shows. With f32 ones they are within the bound (the test before), and their best tokens are the same either way.
-const TOUCHY: [(&str, f64); 3] =
-    [("gemma4_text/per_layer_config", 5e-2), ("phimoe/bf16", 5e-2), ("phimoe/gguf_q8_0", 0.25)];
+/// One token of this golden lies so near the threshold at which the router drops its second expert that keys and values in f16 push it over: that
+/// token is 0.15 off, and the seven others within 1e-3. With f32 ones it is within the bound too (the test before).
+const AT_THE_THRESHOLD: &str = "phimoe/longrope_long";
 
-/// Keys and values are bf16 unless all weights are f32.
+/// Keys and values are f16 unless all weights are f32.
 #[test]
 fn the_cpu_backend_agrees_with_transformers_as_it_comes() {
     let cpu = Cpu::new(CpuOptions::default()).unwrap();
-    let bound = |folder: &Path, plain: bool| {
-        let touchy = TOUCHY.iter().find(|(name, _)| folder.ends_with(name));
-        touchy.map_or(if plain { 2e-3 } else { 2e-2 }, |(_, bound)| *bound)
+    let bound = |folder: &Path, plain: bool| match plain {
+        _ if folder.ends_with(AT_THE_THRESHOLD) => 6e-2,
+        true => 2e-3,
+        false => 2e-2,
     };
     assert_eq!(compare_all(&cpu, bound), [""; 0]);
 }

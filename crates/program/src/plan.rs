@@ -1,5 +1,7 @@
 //! How much of everything a compiled program may use: the one place that sizes come from, for backends and for `inspect`.
 
+use ffai_checkpoint::{Float, Storage};
+
 use crate::{Program, Rows, StateGroup, Values};
 
 /// Capacities of a compiled program.
@@ -47,6 +49,13 @@ pub struct Footprint {
 impl Plan {
     /// Tokens in a page unless somebody decides otherwise.
     pub const PAGE_TOKENS: usize = 32;
+
+    /// What keys and values are kept as unless somebody decides otherwise, for weights of these storages: f32 where all of them are, so that what
+    /// is exact in the file stays exact; else f16, which rounds eight times less than bf16 in as many bytes.
+    pub fn kv(storages: impl IntoIterator<Item = Storage>) -> Float {
+        let exact = |storage| storage == Storage::Dense(Float::F32);
+        if storages.into_iter().all(exact) { Float::F32 } else { Float::F16 }
+    }
 
     /// Prompts of programs with slots are cut at multiples of it, so that a recurrence may take its rows in blocks of as many or of a part of
     /// as many: the blocks are then at the same places in every sequence.
