@@ -208,3 +208,13 @@ INLINE float gated(const Act &act, float gate, float up) {
 
 // act(gate) where nothing is multiplied with it.
 INLINE float activate(const Act &act, float gate) { return gated(act, gate, act.kind == ACT_CLAMPED_SWIGLU ? 0.0f : 1.0f); }
+
+#define GATE_SIGMOID 0
+#define GATE_SILU 1
+#define GATE_GELU_TANH 2
+
+// What a gate's logit multiplies with.
+INLINE float gate_factor(int by, float logit) {
+    if (by == GATE_GELU_TANH) return gelu_tanh(logit);
+    return by == GATE_SILU ? logit * sigmoid(logit) : sigmoid(logit);
+}

@@ -1,17 +1,19 @@
-// Causal convolutions of each channel by itself, by KERNEL taps. A thread takes one channel of a tile of rows of one sequence. The part of the
+// Causal convolutions of each channel by itself, by KERNEL taps. A thread takes one channel of ROWS rows of one sequence. The part of the
 // slot holds the last KERNEL - 1 inputs, [KERNEL - 1][channels], the oldest first; only the thread that has a sequence's first rows
-// reads and writes it.
+// reads and writes it, so ROWS is at least KERNEL - 1.
 #include "recurrent.cuh"
 
 // What a convolution without an activation has.
 #define ACT_NONE -1
 
-// Rows of one sequence that stand next to each other in the step: at least KERNEL - 1 unless the sequence has fewer.
+
+// Rows of one sequence that stand next to each other in the step; all but a sequence's last tile are full, of some multiple of ROWS.
 struct RowTile {
-    u32 seq, first, rows, place;
+    int seq, first, rows, place;
 };
 
 struct Conv {
+    SlotPart part;
     const float *x;
     // [KERNEL][channels]
     const float *taps;
@@ -22,48 +24,60 @@ struct Conv {
     Act act;
 };
 
-extern "C" __global__ void __launch_bounds__(128)
-    conv(const __grid_constant__ Conv op, SlotPart part, const Sequence *seqs, const RowTile *tiles) {
+// Several of as many taps that read nothing of each other, and where their blocks begin.
+struct Convs {
+    Conv op[MOST];
+    int begin[MOST];
+};
+
+extern "C" __global__ void __launch_bounds__(128) conv(const __grid_constant__ Convs all, const Sequence *seqs, const RowTile *tiles) {
     let_next_begin();
+    int which = 0;
+#pragma unroll
+    for (int i = 1; i < MOST; i++)
+        if ((int)blockIdx.x >= all.begin[i]) which = i;
+    const Conv &op = all.op[which];
     RowTile tile = tiles[blockIdx.y];
     Sequence seq = seqs[tile.seq];
-    int channel = blockIdx.x * blockDim.x + threadIdx.x;
-    bool there = channel < op.channels, begins = (int)tile.first == seq.first;
-    float taps[KERNEL], window[KERNEL] = {}, bias = 0.0f;
-    const float *before = kept_by(part, seq, channel);
+    int channel = ((int)blockIdx.x - all.begin[which]) * blockDim.x + threadIdx.x, first = tile.first + blockIdx.z * ROWS;
+    int rows = min(ROWS, tile.rows - (int)blockIdx.z * ROWS);
+    bool there = channel < op.channels && rows > 0, begins = first == seq.first;
+    float taps[KERNEL], window[KERNEL - 1 + ROWS], bias = 0.0f;
+    const float *before = kept_by(op.part, seq, channel);
     if (there) {
 #pragma unroll
         for (int j = 0; j < KERNEL; j++) taps[j] = op.taps[(u64)j * op.channels + channel];
 #pragma unroll
-        for (int j = 0; j < KERNEL - 1; j++)
-            if (begins && before) window[j] = before[(u64)j * op.channels];
+        for (int j = 0; j < KERNEL - 1; j++) window[j] = begins && before ? before[(u64)j * op.channels] : 0.0f;
         if (op.bias) bias = op.bias[channel];
     }
     wait_for_previous();
     if (!there) return;
-    const float *__restrict__ x = op.x + channel;
-    float *__restrict__ out = op.out + channel;
+    const float *x = op.x + channel;
     if (!begins) {
 #pragma unroll
-        for (int j = 0; j < KERNEL - 1; j++) window[j] = x[(u64)(tile.first - (KERNEL - 1) + j) * op.channels];
+        for (int j = 0; j < KERNEL - 1; j++) window[j] = x[(u64)(first - (KERNEL - 1) + j) * op.channels];
     }
-#pragma unroll 4
-    for (int r = 0; r < (int)tile.rows; r++) {
-        u64 row = (u64)(tile.first + r) * op.channels;
-        window[KERNEL - 1] = x[row];
+#pragma unroll
+    for (int r = 0; r < ROWS; r++)
+        window[KERNEL - 1 + r] = r < rows ? x[(u64)(first + r) * op.channels] : 0.0f;
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
         float sum = bias;
 #pragma unroll
-        for (int j = 0; j < KERNEL; j++) sum = fmaf(taps[j], window[j], sum);
-        out[row] = op.act.kind == ACT_NONE ? sum : activate(op.act, sum);
-#pragma unroll
-        for (int j = 0; j < KERNEL - 1; j++) window[j] = window[j + 1];
+        for (int j = 0; j < KERNEL; j++) sum = fmaf(taps[j], window[r + j], sum);
+        if (r < rows) op.out[(u64)(first + r) * op.channels + channel] = op.act.kind == ACT_NONE ? sum : activate(op.act, sum);
     }
     if (!begins) return;
-    float *after = place_of(part, seq, channel);
+    // The last inputs of all: each of the sequence's last rows drives out the oldest.
 #pragma unroll
-    for (int j = 0; j < KERNEL - 1; j++) {
-        // A sequence of more rows than the tile's has all of its last inputs among them.
-        bool elsewhere = (int)tile.rows < seq.rows;
-        after[(u64)j * op.channels] = elsewhere ? x[(u64)(seq.first + seq.rows - (KERNEL - 1) + j) * op.channels] : window[j];
+    for (int i = 0; i < KERNEL - 1; i++) {
+        int row = seq.rows - (KERNEL - 1) + i;
+        if (row < 0) continue;
+#pragma unroll
+        for (int j = 0; j < KERNEL - 1; j++) window[j] = j < KERNEL - 2 ? window[j + 1] : x[(u64)(seq.first + row) * op.channels];
     }
+    float *after = place_of(op.part, seq, channel);
+#pragma unroll
+    for (int j = 0; j < KERNEL - 1; j++) after[(u64)j * op.channels] = window[j];
 }

@@ -88,19 +88,19 @@ extern "C" __global__ void __launch_bounds__(THREADS + HELPERS)
     float step = op.step[head], decay = op.decay[head];
     wait_for_previous();
     int key = op.tiled ? head % op.k_heads : head / (op.v_heads / op.k_heads);
-    auto bring = [&](Chunk &chunk, u64 first, int rows, int helper) {
+    auto bring = [&](Chunk &chunk, u64 first, int rows, int bringer) {
         u64 keys = (u64)op.k_heads * STATE;
-        stage(chunk.q, op.q + first * keys + key * STATE, keys, rows, STATE, helper);
-        stage(chunk.k, op.k + first * keys + key * STATE, keys, rows, STATE, helper);
-        stage(chunk.v, op.v + first * values + head * op.v_dim + begin, values, rows, op.v_dim - begin, helper);
-        if (helper < rows) {
-            u64 gate = (first + helper) * op.v_heads + head;
-            copy_some<1>(&chunk.a[helper], op.a + gate, true);
-            copy_some<1>(&chunk.b[helper], op.b + gate, true);
+        stage(chunk.q, op.q + first * keys + key * STATE, keys, rows, STATE, bringer);
+        stage(chunk.k, op.k + first * keys + key * STATE, keys, rows, STATE, bringer);
+        stage(chunk.v, op.v + first * values + head * op.v_dim + begin, values, rows, op.v_dim - begin, bringer);
+        if (bringer < rows) {
+            u64 gate = (first + bringer) * op.v_heads + head;
+            copy_some<1>(&chunk.a[bringer], op.a + gate, true);
+            copy_some<1>(&chunk.b[bringer], op.b + gate, true);
         }
     };
-    auto prepare = [&](Chunk &chunk, int rows, int helper) {
-        for (int row = helper / 32 * 2; row < rows; row += HELPERS / 16) measure(chunk, row, row + 1 < rows, step, decay, helper % 32);
+    auto prepare = [&](Chunk &chunk, int rows, int bringer) {
+        for (int row = bringer / 32 * 2; row < rows; row += BRINGERS / 16) measure(chunk, row, row + 1 < rows, step, decay, bringer % 32);
     };
     auto work = [&](Chunk &chunk, u64 first, int rows) {
         int row = 0;
@@ -108,6 +108,7 @@ extern "C" __global__ void __launch_bounds__(THREADS + HELPERS)
         // do to each other follows from the products of their keys and queries.
         for (; row + 1 < rows; row += 2) {
             float q1[PER], k1[PER], q2[PER], k2[PER], sums[4 * ROWS];
+            Row one = chunk.row[row], two = chunk.row[row + 1];
             load_shared(q1, chunk.q[row], lane);
             load_shared(k1, chunk.k[row], lane);
             load_shared(q2, chunk.q[row + 1], lane);
@@ -123,7 +124,6 @@ extern "C" __global__ void __launch_bounds__(THREADS + HELPERS)
                 sums[r] = seen1, sums[ROWS + r] = seen2, sums[2 * ROWS + r] = known1, sums[3 * ROWS + r] = known2;
             }
             float sum = fold<4 * ROWS>(sums, lane);
-            Row one = chunk.row[row], two = chunk.row[row + 1];
             float keep = one.keeps * two.keeps, given1 = 0.0f, given2 = 0.0f;
 #pragma unroll
             for (int r = 0; r < ROWS; r++) {

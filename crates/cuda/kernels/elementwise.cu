@@ -25,18 +25,12 @@ extern "C" __global__ void times(float *x, const float *by, int width, int strid
         x[i] *= by[i / width * stride + first + i % width];
 }
 
-#define GATE_SIGMOID 0
-#define GATE_SILU 1
-#define GATE_GELU_TANH 2
-
 // x = f(gate) * x, a gate for each `part` numbers.
 extern "C" __global__ void gate_parts(float *x, const float *gate, int by, int part, u64 count) {
     let_next_begin();
     wait_for_previous();
-    for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (u64)gridDim.x * blockDim.x) {
-        float g = gate[i / part];
-        x[i] *= by == GATE_GELU_TANH ? gelu_tanh(g) : by == GATE_SILU ? g * sigmoid(g) : sigmoid(g);
-    }
+    for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (u64)gridDim.x * blockDim.x)
+        x[i] *= gate_factor(by, gate[i / part]);
 }
 
 // out[i] = x[wanted[i]].

@@ -1,17 +1,33 @@
 // Norms of their own, and what prompts need before a product: a block of threads takes one part of one row.
 #include "norm.cuh"
 
+// A gate beside a norm: one logit for each `part` numbers, or none at all.
+struct NormGate {
+    const float *logits;
+    int by, part;
+    // Whether x is gated before it is normed: then `out` is `x`, and nothing is added.
+    int before;
+};
+
 // out = add + norm(x), over parts of `len`, of which `weights` that follow each other have weights of their own. `out` may be `x` or `add`.
-extern "C" __global__ void add_norm(const float *x, Norm norm, const float *add, float *out, int len, int weights) {
+extern "C" __global__ void add_norm(const float *x, Norm norm, const float *add, float *out, int len, int weights, NormGate gate) {
     let_next_begin();
     wait_for_previous();
     int own = blockIdx.x % weights * len;
     if (norm.weight) norm.weight += own;
     if (norm.bias) norm.bias += own;
     u64 first = (u64)blockIdx.x * len;
+    if (gate.logits && gate.before) {
+        // A thread reads what it has written.
+        for (int i = threadIdx.x; i < len; i += blockDim.x) out[first + i] = x[first + i] * gate_factor(gate.by, gate.logits[(first + i) / gate.part]);
+        x = out;
+    }
     Scale s = scale_of(norm, x + first, len);
-    for (int i = threadIdx.x; i < len; i += blockDim.x)
-        out[first + i] = (add ? add[first + i] : 0.0f) + normed(norm, s, x + first, i);
+    for (int i = threadIdx.x; i < len; i += blockDim.x) {
+        float value = normed(norm, s, x + first, i);
+        if (gate.logits && !gate.before) value *= gate_factor(gate.by, gate.logits[(first + i) / gate.part]);
+        out[first + i] = (add ? add[first + i] : 0.0f) + value;
+    }
 }
 
 // out = norm(x) as f32.

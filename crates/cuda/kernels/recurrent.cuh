@@ -30,9 +30,10 @@ INLINE float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x)))
 INLINE float exact_sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 #ifdef STATE
-// The rows of a sequence come in CHUNKs. THREADS threads of a block go through them; HELPERS more bring what they need to shared memory,
-// two chunks ahead, and make it ready, one ahead.
-#define BUFFERS 3
+// The rows of a sequence come in CHUNKs. THREADS threads of a block go through them. HELPERS more, if there are any, bring what they need to
+// shared memory, two chunks ahead, and make it ready, one ahead; otherwise they do so themselves.
+#define BUFFERS (HELPERS > 0 ? 3 : 2)
+#define BRINGERS (HELPERS > 0 ? HELPERS : THREADS)
 
 // Copies COUNT numbers to shared memory in the background; zeros where there is no source.
 template <int COUNT> INLINE void copy_some(float *to, const float *from, bool there) {
@@ -109,23 +110,28 @@ template <int COUNT, int STEP = 1> INLINE float fold(float value[COUNT], int lan
 INLINE float of_lane(float value, int from) { return __shfl_sync(FULL, value, from, LANES); }
 
 // Copies `count` numbers of each of `rows` rows, `from_stride` apart, to rows of WIDTH in shared memory, in the background, COPY numbers at
-// once: it divides all of these. All helpers take part.
-template <int WIDTH> INLINE void stage(float (*to)[WIDTH], const float *from, u64 from_stride, int rows, int count, int helper) {
-    for (int i = helper; i < rows * (WIDTH / COPY); i += HELPERS) {
+// once: it divides all of these. All who bring take part.
+template <int WIDTH> INLINE void stage(float (*to)[WIDTH], const float *from, u64 from_stride, int rows, int count, int bringer) {
+    for (int i = bringer; i < rows * (WIDTH / COPY); i += BRINGERS) {
         int row = i / (WIDTH / COPY), at = i % (WIDTH / COPY) * COPY;
         copy_some<COPY>(&to[row][at], from + row * from_stride + at, at < count);
     }
 }
 
+// Waits for all helpers.
 INLINE void meet_helpers() { asm volatile("bar.sync 1, %0;" ::"n"(HELPERS) : "memory"); }
 
-// Goes through all rows of a sequence: `bring(chunk, first row, rows, helper)` begins the copies, `prepare(chunk, rows, helper)` makes what
-// they brought ready, `work(chunk, first row, rows)` is for the threads that are no helpers.
+// Goes through all rows of a sequence: `bring(chunk, first row, rows, bringer)` begins the copies, `prepare(chunk, rows, bringer)` makes
+// what they brought ready, `work(chunk, first row, rows)` is for the threads that are no helpers.
 template <class Chunk, class Bring, class Prepare, class Work>
 INLINE void go_through(Chunk *chunks, const Sequence &seq, Bring bring, Prepare prepare, Work work) {
-    int count = (seq.rows + CHUNK - 1) / CHUNK, helper = (int)threadIdx.x - THREADS;
+    int count = (seq.rows + CHUNK - 1) / CHUNK;
     auto first = [&](int n) { return seq.first + n * CHUNK; };
     auto rows = [&](int n) { return min(CHUNK, seq.rows - n * CHUNK); };
+#if HELPERS > 0
+    int helper = (int)threadIdx.x - THREADS;
+    // So that the compiler knows that it is the same in all lanes.
+    bool helps = __shfl_sync(FULL, threadIdx.x / 32, 0) >= THREADS / 32;
     auto help = [&](int n) {
         if (n + 1 < count) bring(chunks[(n + 1) % BUFFERS], first(n + 1), rows(n + 1), helper);
         commit_copies();
@@ -133,18 +139,31 @@ INLINE void go_through(Chunk *chunks, const Sequence &seq, Bring bring, Prepare 
         meet_helpers();
         if (n < count) prepare(chunks[n % BUFFERS], rows(n), helper);
     };
-    if (helper >= 0) {
+    if (helps) {
         bring(chunks[0], first(0), rows(0), helper);
         commit_copies();
         help(0);
     }
     __syncthreads();
     for (int n = 0; n < count; n++) {
-        if (helper >= 0)
+        if (helps)
             help(n + 1);
         else
             work(chunks[n % BUFFERS], first(n), rows(n));
         __syncthreads();
     }
+#else
+    bring(chunks[0], first(0), rows(0), (int)threadIdx.x);
+    commit_copies();
+    for (int n = 0; n < count; n++) {
+        wait_copies<0>();
+        __syncthreads();
+        if (n + 1 < count) bring(chunks[(n + 1) % BUFFERS], first(n + 1), rows(n + 1), (int)threadIdx.x);
+        commit_copies();
+        prepare(chunks[n % BUFFERS], rows(n), (int)threadIdx.x);
+        __syncthreads();
+        work(chunks[n % BUFFERS], first(n), rows(n));
+    }
+#endif
 }
 #endif

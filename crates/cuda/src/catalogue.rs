@@ -95,16 +95,18 @@ fn attend([dim, values, vec, lanes, group]: [usize; 5], kv: usize, fused: usize)
 
 /// Recurrences as models have them, and odd ones.
 fn recurrences() -> Vec<Entry> {
-    let rows = |state, other| StateRows::new(state, other).unwrap();
-    let scans = [(16, 5120), (8, 130), (3, 5)].map(|(state, channels)| ("scan.cu", rows(state, channels).options()));
-    let heads = |heads, state, dim| rows(state, dim).for_heads(heads, dim, 132).options();
+    let rows = |state, other, chunk| StateRows::new(state, other, chunk).unwrap();
+    let scans =
+        [(16, 5120), (8, 130), (3, 5)].map(|(state, channels)| ("scan.cu", rows(state, channels, 32).options()));
+    let heads = |heads, state, dim| rows(state, dim, 16).for_heads(heads, dim, 132);
     let ssds = [(80, 128, 64), (24, 256, 64), (4, 16, 8), (500, 130, 33)];
-    let ssds = ssds.map(|(count, state, dim)| ("ssd.cu", heads(count, state, dim)));
+    let ssds = ssds.map(|(count, state, dim)| ("ssd.cu", heads(count, state, dim).options()));
     let deltas = [(16, 128, 128), (32, 128, 128), (16, 256, 256), (3, 64, 17), (1, 1, 8)];
-    let deltas = deltas.map(|(count, state, dim)| ("delta.cu", heads(count, state, dim)));
-    let convs = [1, 2, 3, 4].map(|kernel| ("conv.cu", vec![define("KERNEL", kernel)]));
+    let deltas = deltas.map(|(count, state, dim)| heads(count, state, dim));
+    let deltas = deltas.map(|rows| [rows, rows.with_helpers()].map(|rows| ("delta.cu", rows.options())));
+    let convs = [1, 2, 3, 4].map(|kernel| ("conv.cu", crate::ops::conv::options(kernel)));
     let lru = ("lru.cu", crate::ops::recurrent::lru_options());
-    [&scans[..], &ssds, &deltas, &convs, &[lru]].concat()
+    [&scans[..], &ssds, &deltas.concat(), &convs, &[lru]].concat()
 }
 
 /// What does not.

@@ -13,6 +13,7 @@ use crate::machine::Gather;
 use crate::matrix::{Matrix, Trouble};
 use crate::memory::Memory;
 use crate::ops::attend::{Attend, Parts};
+use crate::ops::conv::Convs;
 use crate::ops::embed::Embed;
 use crate::ops::experts::{ExpertsDown, ExpertsUp, Role};
 use crate::ops::gate_up::GateUp;
@@ -24,7 +25,7 @@ use crate::ops::product::{Part, Products};
 use crate::ops::recurrent;
 use crate::ops::rotate::{Rotate, Turn};
 use crate::ops::route::Route;
-use crate::ops::{ActArgs, Norm, Ready};
+use crate::ops::{ActArgs, Before, Norm, Ready};
 
 /// Makes the ops of a program ready.
 pub(crate) struct Compiler<'a> {
@@ -37,8 +38,7 @@ pub(crate) struct Compiler<'a> {
     matrices: Vec<Option<Rc<Matrix>>>,
     pub(crate) gather: Gather,
     pub(crate) kv_f32: bool,
-    /// The op before, where it is a rotation.
-    before: Option<Rc<Rotate>>,
+    before: Option<Before>,
 }
 
 impl<'a> Compiler<'a> {
@@ -113,9 +113,13 @@ impl<'a> Compiler<'a> {
                 };
                 Box::new(GateUp::new(library, &self.gather, input, gate, up, ActArgs::of(*act), *out)?)
             }
-            Op::Conv { .. } | Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } | Op::Lru { .. } => {
-                recurrent::ready(self, op)?
+            Op::Conv { .. } => {
+                let convs = if let Some(Before::Convs(convs)) = before { Some(convs) } else { None };
+                let member = Convs::member(self, op, convs)?;
+                self.before = Some(Before::Convs(Rc::clone(&member.0)));
+                Box::new(member)
             }
+            Op::Scan { .. } | Op::Ssd { .. } | Op::Delta { .. } | Op::Lru { .. } => recurrent::ready(self, op)?,
             Op::Factors { x, parts } => {
                 let kernel = library.kernel("elementwise.cu", "times", &[])?;
                 let each: Vec<f32> = parts.iter().flat_map(|(width, factor)| vec![*factor; *width]).collect();
@@ -125,8 +129,13 @@ impl<'a> Compiler<'a> {
             Op::Norm { x, norm, part, add, out } => {
                 let weights = self.tensors[norm.weight.0 as usize].cols() / part;
                 let kernel = library.kernel("norm.cu", "add_norm", &[])?;
-                let norm = self.norm(*norm)?;
-                Box::new(AddNorm { kernel, x: *x, norm, len: *part, weights, add: *add, out: *out })
+                let (norm, gate) = (self.norm(*norm)?, Cell::new(None));
+                let ready = Rc::new(AddNorm { kernel, x: *x, norm, len: *part, weights, gate, add: *add, out: *out });
+                if let Some(Before::Gate(gate)) = before {
+                    ready.join(&gate, true);
+                }
+                self.before = Some(Before::Norm(Rc::clone(&ready)));
+                Box::new(ready)
             }
             Op::SoftCap { x, cap } => {
                 Box::new(SoftCap { kernel: library.kernel("elementwise.cu", "soft_cap", &[])?, x: *x, cap: *cap })
@@ -146,7 +155,7 @@ impl<'a> Compiler<'a> {
                     kv: *kv,
                     fuses: Cell::new(false),
                 });
-                self.before = Some(Rc::clone(&rotate));
+                self.before = Some(Before::Rotate(Rc::clone(&rotate)));
                 Box::new(rotate)
             }
             Op::Attend { q, heads, kv, scale, cap, window, sinks, out } => {
@@ -154,6 +163,7 @@ impl<'a> Compiler<'a> {
                 let (q, heads, kv, scale, cap, window, out) = (*q, *heads, *kv, *scale, *cap, *window, *out);
                 let values = self.program.states[kv.group].value_dim();
                 let parts = Parts { q, heads, kv, scale, cap, window, sinks, values, out };
+                let before = if let Some(Before::Rotate(rotate)) = before { Some(rotate) } else { None };
                 Box::new(Attend::new(library, &self.gather, parts, before, self.kv_f32)?)
             }
             Op::Gather { x, out } => {
@@ -161,7 +171,10 @@ impl<'a> Compiler<'a> {
             }
             Op::Gate { x, gate, by } => {
                 let kernel = library.kernel("elementwise.cu", "gate_parts", &[])?;
-                Box::new(Gate { kernel, x: *x, gate: *gate, by: *by })
+                let ready = Rc::new(Gate { kernel, x: *x, gate: *gate, by: *by, joined: Cell::new(false) });
+                let joined = matches!(before, Some(Before::Norm(norm)) if norm.join(&ready, false));
+                self.before = (!joined).then(|| Before::Gate(Rc::clone(&ready)));
+                Box::new(ready)
             }
             Op::Times { x, by, first } => {
                 let kernel = library.kernel("elementwise.cu", "times", &[])?;

@@ -1,6 +1,7 @@
 //! Ops made ready: which kernels a step of a shape puts on the stream, with which arguments.
 
 pub(crate) mod attend;
+pub(crate) mod conv;
 pub(crate) mod embed;
 pub(crate) mod experts;
 pub(crate) mod gate_up;
@@ -15,6 +16,8 @@ pub(crate) mod route;
 pub(crate) mod scan;
 pub(crate) mod state_rows;
 
+use std::rc::Rc;
+
 use ffai_model::Activation;
 
 use crate::CudaError;
@@ -28,6 +31,14 @@ pub(crate) trait Ready {
     /// # Errors
     /// The driver's.
     fn launch(&self, machine: &Machine, shape: &Shape) -> Result<(), CudaError>;
+}
+
+/// The op before, where the next may do its work as well.
+pub(crate) enum Before {
+    Rotate(Rc<rotate::Rotate>),
+    Convs(Rc<conv::Convs>),
+    Gate(Rc<pointwise::Gate>),
+    Norm(Rc<pointwise::AddNorm>),
 }
 
 /// A norm's weights on the card.

@@ -1,6 +1,9 @@
 //! Norms of their own, caps, and the gathering of wanted rows.
 #![expect(unsafe_code, reason = "launches")]
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use ffai_program::{Buf, Gating};
 
 use super::{Norm, NormArgs, Ready};
@@ -17,17 +20,61 @@ pub(crate) struct AddNorm {
     pub(crate) len: usize,
     /// How many parts have weights of their own, again and again.
     pub(crate) weights: usize,
+    /// The gate beside it.
+    pub(crate) gate: Cell<Option<NormGate>>,
     pub(crate) add: Option<Buf>,
     pub(crate) out: Buf,
 }
 
-impl Ready for AddNorm {
+/// A gate that a norm does as well where ops may do the work of others.
+#[derive(Clone, Copy)]
+pub(crate) struct NormGate {
+    logits: Buf,
+    by: Gating,
+    /// Whether it comes before the norm.
+    before: bool,
+}
+
+/// `NormGate` of `norm.cu`.
+#[derive(Default)]
+#[repr(C)]
+struct NormGateArgs {
+    logits: u64,
+    by: i32,
+    part: i32,
+    before: i32,
+}
+
+impl AddNorm {
+    /// Takes the gate that stands before or behind this norm, where both work in place on the same numbers.
+    pub(crate) fn join(&self, gate: &Gate, before: bool) -> bool {
+        let joins = self.add.is_none() && self.out == self.x && gate.x == self.x && self.gate.get().is_none();
+        if joins {
+            self.gate.set(Some(NormGate { logits: gate.gate, by: gate.by, before }));
+            gate.joined.set(true);
+        }
+        joins
+    }
+
+    fn gate_args(&self, m: &Machine, shape: &Shape) -> NormGateArgs {
+        let gate = self.gate.get().filter(|_| shape.fused);
+        gate.map_or_else(NormGateArgs::default, |gate| NormGateArgs {
+            logits: m.at(gate.logits),
+            by: gating(gate.by),
+            part: (m.buf(self.x).width / m.buf(gate.logits).width) as i32,
+            before: i32::from(gate.before),
+        })
+    }
+}
+
+impl Ready for Rc<AddNorm> {
     fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
         let parts = m.rows(self.x, shape) * m.buf(self.x).width / self.len;
         let (x, norm, out, len) = (m.at(self.x), NormArgs::of(Some(&self.norm)), m.at(self.out), self.len as i32);
         let (add, weights) = (self.add.map_or(0, |add| m.at(add)), self.weights as i32);
-        // SAFETY: the buffers have those rows of whole parts; every element is read before it is written by the same thread.
-        unsafe { self.kernel.launch(&m.stream, Grid::new(parts, 256), args![x, norm, add, out, len, weights]) }
+        let gate = self.gate_args(m, shape);
+        // SAFETY: the buffers have those rows of whole parts, and a gate for each share of them; every element is read before it is written by the same thread.
+        unsafe { self.kernel.launch(&m.stream, Grid::new(parts, 256), args![x, norm, add, out, len, weights, gate]) }
     }
 }
 
@@ -56,20 +103,27 @@ pub(crate) struct Gate {
     pub(crate) x: Buf,
     pub(crate) gate: Buf,
     pub(crate) by: Gating,
+    /// Whether a norm beside it does this as well.
+    pub(crate) joined: Cell<bool>,
 }
 
-impl Ready for Gate {
+/// `GATE_` of `common.cuh`.
+fn gating(by: Gating) -> i32 {
+    match by {
+        Gating::Sigmoid => 0,
+        Gating::Silu => 1,
+        Gating::GeluTanh => 2,
+    }
+}
+
+impl Ready for Rc<Gate> {
     fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
         let count = m.rows(self.x, shape) * m.buf(self.x).width;
-        if count == 0 {
+        if count == 0 || (shape.fused && self.joined.get()) {
             return Ok(());
         }
         let part = (m.buf(self.x).width / m.buf(self.gate).width) as i32;
-        let by = match self.by {
-            Gating::Sigmoid => 0,
-            Gating::Silu => 1,
-            Gating::GeluTanh => 2,
-        };
+        let by = gating(self.by);
         let (x, gate, n) = (m.at(self.x), m.at(self.gate), count as u64);
         // SAFETY: the buffer has that many floats, and a gate for each part of them.
         unsafe { self.kernel.launch(&m.stream, Grid::over(count), args![x, gate, by, part, n]) }

@@ -42,7 +42,7 @@ struct ScanArgs {
 impl Scan {
     pub(crate) fn new(c: &Compiler<'_>, op: &Op) -> Result<Scan, Trouble> {
         let Op::Scan { x, dt, b, c: of_c, decay, d, out, state } = op else { return Err(no_scan()) };
-        let rows = StateRows::new(c.program.buf(*b).width, c.program.buf(*x).width)?;
+        let rows = StateRows::new(c.program.buf(*b).width, c.program.buf(*x).width, 32)?;
         Ok(Scan {
             kernel: c.library.kernel("scan.cu", "scan", &rows.options())?,
             rows,
@@ -104,7 +104,7 @@ struct SsdArgs {
 impl Ssd {
     pub(crate) fn new(c: &Compiler<'_>, op: &Op) -> Result<Ssd, Trouble> {
         let Op::Ssd { xbc, dt, step, decay, d, heads, limits, out, state } = op else { return Err(no_scan()) };
-        let rows = StateRows::new(heads.state, heads.dim)?;
+        let rows = StateRows::new(heads.state, heads.dim, 16)?;
         let rows = rows.for_heads(heads.count, heads.dim, c.library.card().multiprocessors);
         let one_each = c.program.weight(*d).shape.dims().1 == heads.count * heads.dim;
         Ok(Ssd {
@@ -149,6 +149,8 @@ impl Ready for Ssd {
 pub(crate) struct Delta {
     kernel: Kernel,
     rows: StateRows,
+    /// The same for prompts.
+    prompts: (Kernel, StateRows),
     heads: DeltaHeads,
     /// q, k, v, b, a.
     inputs: [Buf; 5],
@@ -173,11 +175,13 @@ struct DeltaArgs {
 impl Delta {
     pub(crate) fn new(c: &Compiler<'_>, op: &Op) -> Result<Delta, Trouble> {
         let Op::Delta { q, k, v, b, a, step, decay, heads, out, state } = op else { return Err(no_scan()) };
-        let rows = StateRows::new(heads.k_dim, heads.v_dim)?;
+        let rows = StateRows::new(heads.k_dim, heads.v_dim, 16)?;
         let rows = rows.for_heads(heads.v, heads.v_dim, c.library.card().multiprocessors);
+        let helped = rows.with_helpers();
         Ok(Delta {
             kernel: c.library.kernel("delta.cu", "delta", &rows.options())?,
             rows,
+            prompts: (c.library.kernel("delta.cu", "delta", &helped.options())?, helped),
             heads: *heads,
             inputs: [*q, *k, *v, *b, *a],
             gates: [c.floats(*step)?, c.floats(*decay)?],
@@ -200,8 +204,10 @@ impl Ready for Delta {
             tiled: i32::from(order == HeadOrder::Tiled),
         };
         let (part, seqs) = (m.slots.part(self.state), m.info.sequences());
-        let grid = self.rows.grid([self.rows.blocks(v_dim), v, shape.seqs]);
+        let prompts = &self.prompts;
+        let (kernel, rows) = if shape.tiles > 0 { (&prompts.0, prompts.1) } else { (&self.kernel, self.rows) };
+        let grid = rows.grid([rows.blocks(v_dim), v, shape.seqs]);
         // SAFETY: as of the scan of channels.
-        unsafe { self.kernel.launch(&m.stream, grid, args![op, part, seqs]) }
+        unsafe { kernel.launch(&m.stream, grid, args![op, part, seqs]) }
     }
 }

@@ -1,6 +1,7 @@
 //! The case table. Shapes are odd on purpose: one row, primes, one past a multiple of every vector width.
 
 mod latent;
+mod mixer;
 mod per_layer;
 mod recurrent;
 
@@ -19,7 +20,7 @@ pub(super) const F32: Storage = Storage::Dense(Float::F32);
 /// Every case.
 pub fn cases() -> Vec<Case> {
     let dense = [products(), combs(), embeddings(), gates(), projections(), norms(), caps()];
-    let others = [latent::cases(), experts::cases(), per_layer::cases(), recurrent::cases()];
+    let others = [latent::cases(), experts::cases(), per_layer::cases(), recurrent::cases(), mixer::cases()];
     [dense.concat(), attentions(), others.concat()].concat()
 }
 

@@ -86,7 +86,7 @@ const LONG: &[&[usize]] = &[&[300, 33, 31], &[5, 64, 1], &[200, 1, 95]];
 
 /// What recurrences make of their gates.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Gates {
+pub(super) enum Gates {
     /// Numbers about 0: a state lasts for some tokens.
     Mild,
     /// Far from 0: a state is gone at once or stays as it is; what is new comes in whole or not at all.
@@ -95,7 +95,7 @@ enum Gates {
 
 impl Gates {
     /// Tables `[VOCAB, heads]` for the gates of these names, and the vectors behind them.
-    fn make(self, m: &mut Maker, heads: usize, tables: &[&str]) {
+    pub(super) fn make(self, m: &mut Maker, heads: usize, tables: &[&str]) {
         let mut rng = m.rng.clone();
         match self {
             Gates::Mild => m.vector("decay", heads, -0.5),
