@@ -23,47 +23,69 @@ struct Partial {
     float most, total;
 };
 
-INLINE void load_vec(const Kv *from, float to[VEC]) {
+// Coordinates of a key or value as they are stored, VEC at a time.
 #if KV_F32
-#pragma unroll
-    for (int i = 0; i < VEC; i++) to[i] = from[i];
-#elif VEC == 8
-    uint4 v = *(const uint4 *)from;
-    u32 words[4] = {v.x, v.y, v.z, v.w};
-#pragma unroll
-    for (int i = 0; i < 8; i++) to[i] = f16_to_f32(i & 1 ? words[i / 2] >> 16 : words[i / 2]);
-#elif VEC == 4
-    uint2 v = *(const uint2 *)from;
-    to[0] = f16_to_f32(v.x), to[1] = f16_to_f32(v.x >> 16), to[2] = f16_to_f32(v.y), to[3] = f16_to_f32(v.y >> 16);
+#define WORDS WIDTH
+#elif VEC > 1
+#define WORDS (WIDTH / 2)
 #else
-#pragma unroll
-    for (int i = 0; i < VEC; i++) to[i] = from_kv(from[i]);
+#define WORDS WIDTH
 #endif
-}
+#define VEC_WORDS (WORDS / CHUNKS)
 
 // A member's coordinates of a key and its value.
 struct Pair {
-    float key[WIDTH];
+    u32 key[WORDS];
 #if OF_KEYS
 #define VALUE key
 #else
 #define VALUE value
-    float value[WIDTH];
+    u32 value[WORDS];
 #endif
 };
 
-INLINE Pair load_pair(const Layer &layer, const u32 *table, int head, int place, int member) {
-    u32 page = table[place / layer.tokens];
-    int token = place % layer.tokens;
+// Pairs of a member that are on their way: keys are read a quarter of a microsecond away at best, and one is used in less than half of
+// that. What is kept of them in registers is limited.
+#define DEPTH (WORDS <= 4 ? 4 : WORDS <= 8 ? 3 : 2)
+
+INLINE void load_vec(const Kv *from, u32 to[VEC_WORDS]) {
+#if VEC_WORDS % 4 == 0
+#pragma unroll
+    for (int i = 0; i < VEC_WORDS; i += 4) {
+        uint4 v = *(const uint4 *)((const u32 *)from + i);
+        to[i] = v.x, to[i + 1] = v.y, to[i + 2] = v.z, to[i + 3] = v.w;
+    }
+#elif VEC_WORDS == 2
+    uint2 v = *(const uint2 *)from;
+    to[0] = v.x, to[1] = v.y;
+#elif !KV_F32 && VEC == 1
+    to[0] = *from;
+#else
+    to[0] = *(const u32 *)from;
+#endif
+}
+
+// Coordinate i of those that were loaded.
+INLINE float coordinate(const u32 *words, int i) {
+#if KV_F32
+    return __uint_as_float(words[i]);
+#elif VEC > 1
+    return f16_to_f32(i & 1 ? words[i / 2] >> 16 : words[i / 2]);
+#else
+    return f16_to_f32(words[i]);
+#endif
+}
+
+INLINE Pair load_pair(const Layer &layer, u32 page, int head, int token, int member) {
     const Kv *k = key_at(layer, page, head, token);
     Pair pair = {};
 #pragma unroll
     for (int c = 0; c < CHUNKS; c++) {
         int at = (c * LANES + member) * VEC;
         if (at < DIM) {
-            load_vec(k + at, pair.key + c * VEC);
+            load_vec(k + at, pair.key + c * VEC_WORDS);
 #if !OF_KEYS
-            load_vec(value_at(layer, page, head, token) + at, pair.value + c * VEC);
+            load_vec(value_at(layer, page, head, token) + at, pair.value + c * VEC_WORDS);
 #endif
         }
     }
@@ -94,10 +116,32 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     begin += range * each, end = min(end, begin + each);
     const u32 *table = step.tables + (u64)seq * step.capacity;
     // The description of the step and the keys of earlier steps were there before any kernel of this one: they are read at once.
-    Pair pair = {};
-    int key = begin + warp * TEAMS;
+    const int stride = WARPS * TEAMS;
+    int first = begin + warp * TEAMS, mine = first + team;
+    Pair ring[DEPTH] = {};
+    // The page of the key that comes after the one in the ring, so that no key waits for it.
+    u32 pages[DEPTH] = {};
+    auto page_of = [&](int key) { return key < end ? table[key / layer.tokens] : 0; };
+    auto take_off = [&](Pair &pair, u32 &page, int key) {
+        if (key < end) pair = load_pair(layer, page, kv_head, key % layer.tokens, member);
+        page = page_of(key + DEPTH * stride);
+    };
+    auto begin_all = [&] {
+#pragma unroll
+        for (int d = 0; d < DEPTH; d++) pages[d] = page_of(mine + d * stride);
+#pragma unroll
+        for (int d = 0; d < DEPTH; d++) take_off(ring[d], pages[d], mine + d * stride);
+    };
 #if FUSED
-    if (range < used && key + team < end && key + team < place) pair = load_pair(layer, table, kv_head, key + team, member);
+    // The row's own key is read once more, when it is there.
+    __shared__ float2 turned[DIM / 2];
+    if (range < used) begin_all();
+    u32 position = step.positions[row];
+    for (int i = threadIdx.x; i < rotation.rope.pairs; i += WARPS * 32) turned[i] = turn_of(rotation.rope, seq, position, i);
+    if (rotation.q_norm.weight) prefetch_lines(rotation.q_norm.weight, DIM);
+    if (rotation.k_norm.weight) prefetch_lines(rotation.k_norm.weight, DIM);
+    __syncthreads();
+    auto turns = [&](int pair) { return turned[pair]; };
 #endif
     wait_for_previous();
     if (range >= used) return;
@@ -106,15 +150,14 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     static_assert(WARPS * VALUES >= DIM && (!FUSED || VALUES == DIM), "room for queries");
     float *queries_of = &results[0][0][0];
 #if FUSED
-    u32 position = step.positions[row];
     if (warp < heads) {
         float *x = queries_of + warp * DIM;
-        rotate_head(x, rotation.q + ((u64)row * q_heads + head + warp) * DIM, rotation.q_norm, rotation, seq, position, lane);
+        rotate_head(x, rotation.q + ((u64)row * q_heads + head + warp) * DIM, rotation.q_norm, rotation, lane, turns);
         float factor = growth_at(rotation.growth, position) * scores.scale;
         for (int i = lane; i < DIM; i += 32) x[i] *= factor;
     } else if (warp == WARPS - 2 && end == place + 1) {
         float *x = queries_of + warp * DIM;
-        rotate_head(x, rotation.k + ((u64)row * kv_heads + kv_head) * DIM, rotation.k_norm, rotation, seq, position, lane);
+        rotate_head(x, rotation.k + ((u64)row * kv_heads + kv_head) * DIM, rotation.k_norm, rotation, lane, turns);
         Kv *to = key_at(layer, table[place / layer.tokens], kv_head, place % layer.tokens);
         for (int i = lane; i < DIM; i += 32) to[i] = to_kv(x[i]);
     } else if (warp == WARPS - 1 && end == place + 1) {
@@ -123,6 +166,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
         for (int i = lane; i < DIM; i += 32) to[i] = to_kv(from[i]);
     }
 #else
+    begin_all();
     for (int i = threadIdx.x; i < heads * DIM; i += WARPS * 32)
         queries_of[i] = rotation.q[((u64)row * q_heads + head) * DIM + i] * scores.scale;
 #endif
@@ -141,21 +185,18 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     }
     __syncthreads();
 #if FUSED
-    if (key + team == place) pair = load_pair(layer, table, kv_head, place, member);
-#else
-    if (key + team < end) pair = load_pair(layer, table, kv_head, key + team, member);
+#pragma unroll
+    for (int d = 0; d < DEPTH; d++)
+        if (mine + d * stride == place)
+            ring[d] = load_pair(layer, table[place / layer.tokens], kv_head, place % layer.tokens, member);
 #endif
-    for (; key < end; key += WARPS * TEAMS) {
-        int mine = key + team, after = mine + WARPS * TEAMS;
-        bool there = mine < end;
-        Pair next = {};
-        if (after < end) next = load_pair(layer, table, kv_head, after, member);
+    auto meet = [&](const Pair &pair, bool there) {
         float dots[GROUP];
 #pragma unroll
         for (int h = 0; h < GROUP; h++) {
             float dot = 0.0f;
 #pragma unroll
-            for (int i = 0; i < WIDTH; i++) dot = fmaf(queries[h][i], pair.key[i], dot);
+            for (int i = 0; i < WIDTH; i++) dot = fmaf(queries[h][i], coordinate(pair.key, i), dot);
 #pragma unroll
             for (int step = LANES / 2; step > 0; step >>= 1) dot += __shfl_xor_sync(FULL, dot, step);
             dots[h] = dot;
@@ -169,9 +210,18 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
             state[h].most = most;
             state[h].total = state[h].total * old + weight;
 #pragma unroll
-            for (int i = 0; i < VALUE_WIDTH; i++) y[h][i] = fmaf(y[h][i], old, weight * pair.VALUE[i]);
+            for (int i = 0; i < VALUE_WIDTH; i++) y[h][i] = fmaf(y[h][i], old, weight * coordinate(pair.VALUE, i));
         }
-        pair = next;
+    };
+    for (int key = 0; first + key < end; key += DEPTH * stride) {
+#pragma unroll
+        for (int d = 0; d < DEPTH; d++) {
+            int now = key + d * stride;
+            if (first + now >= end) break;
+            Pair pair = ring[d];
+            take_off(ring[d], pages[d], mine + now + DEPTH * stride);
+            meet(pair, mine + now < end);
+        }
     }
     __syncwarp();
     // The teams of a warp.

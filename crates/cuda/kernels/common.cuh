@@ -75,6 +75,11 @@ INLINE u32 load_once(const u32 *at) {
     return v;
 }
 
+// Brings `count` floats into the first cache, for a block that reads them later.
+INLINE void prefetch_lines(const float *at, int count) {
+    for (int i = threadIdx.x * 32; i < count; i += blockDim.x * 32) asm volatile("prefetch.global.L1 [%0];" ::"l"(at + i));
+}
+
 INLINE float warp_sum(float value) {
 #pragma unroll
     for (int step = 16; step > 0; step >>= 1) value += __shfl_xor_sync(FULL, value, step);

@@ -12,9 +12,10 @@ extern "C" __global__ void rotate_append(const __grid_constant__ Rotation r, flo
     int seq = step.seqs[row];
     u32 position = step.positions[row], place = step.places[row];
     float *x = rows + warp * dim;
+    auto turns = [&](int pair) { return turn_of(r.rope, seq, position, pair); };
     if (head < heads.q) {
         float *own = q + ((u64)row * heads.q + head) * dim;
-        rotate_head(x, own, r.q_norm, r, seq, position, lane);
+        rotate_head(x, own, r.q_norm, r, lane, turns);
         float factor = growth_at(r.growth, position);
         for (int i = lane; i < dim; i += 32) own[i] = x[i] * factor;
         return;
@@ -23,7 +24,7 @@ extern "C" __global__ void rotate_append(const __grid_constant__ Rotation r, flo
     int token = place % layer.tokens;
     head -= heads.q;
     if (head < heads.kv) {
-        rotate_head(x, r.k + ((u64)row * heads.kv + head) * dim, r.k_norm, r, seq, position, lane);
+        rotate_head(x, r.k + ((u64)row * heads.kv + head) * dim, r.k_norm, r, lane, turns);
         Kv *to = key_at(layer, page, head, token);
         for (int i = lane; i < dim; i += 32) to[i] = to_kv(x[i]);
     } else {
@@ -47,18 +48,19 @@ extern "C" __global__ void latent_append(float *q, const float *key, int q_heads
     int seq = step.seqs[row];
     u32 position = step.positions[row], place = step.places[row];
     float *x = rows + warp * dim;
+    auto turns = [&](int pair) { return turn_of(rope, seq, position, pair); };
     if (head < q_heads) {
         float *own = q + ((u64)row * q_heads + head) * dim + latent;
         for (int i = lane; i < turned; i += 32) x[i] = own[i];
         __syncwarp();
-        turn(x, rope, seq, position, lane);
+        turn(x, rope, lane, turns);
         for (int i = lane; i < turned; i += 32) own[i] = x[i];
         return;
     }
     for (int i = lane; i < dim; i += 32) x[i] = key[(u64)row * dim + i];
     __syncwarp();
     norm_head(x, norm, latent, lane);
-    turn(x + latent, rope, seq, position, lane);
+    turn(x + latent, rope, lane, turns);
     u32 page = step.tables[(u64)seq * step.capacity + place / layer.tokens];
     Kv *to = key_at(layer, page, 0, place % layer.tokens);
     for (int i = lane; i < dim; i += 32) to[i] = to_kv(x[i]);

@@ -42,15 +42,20 @@ INLINE void norm_head(float *x, const Norm &norm, int dim, int lane) {
     __syncwarp();
 }
 
-INLINE void turn(float *x, const Rope &rope, int seq, u32 position, int lane) {
-    float scale = rope.scales[seq];
+// Cosine and sine of the angle by which a pair is turned.
+INLINE float2 turn_of(const Rope &rope, int seq, u32 position, int pair) {
+    float scale = rope.scales[seq], sine, cosine;
+    sincosf((float)position * rope.freqs[(u64)seq * rope.pairs + pair], &sine, &cosine);
+    return make_float2(cosine * scale, sine * scale);
+}
+
+// `turns(i)` is the turn of pair i.
+template <typename Turns> INLINE void turn(float *x, const Rope &rope, int lane, Turns turns) {
     for (int i = lane; i < rope.pairs; i += 32) {
         int a = rope.adjacent ? 2 * i : i, b = rope.adjacent ? 2 * i + 1 : i + rope.pairs;
-        float sine, cosine;
-        sincosf((float)position * rope.freqs[(u64)seq * rope.pairs + i], &sine, &cosine);
-        sine *= scale, cosine *= scale;
+        float2 by = turns(i);
         float first = x[a], second = x[b];
-        x[a] = first * cosine - second * sine, x[b] = second * cosine + first * sine;
+        x[a] = first * by.x - second * by.y, x[b] = second * by.x + first * by.y;
     }
     __syncwarp();
 }
@@ -61,9 +66,10 @@ INLINE float growth_at(Growth g, u32 position) {
 }
 
 // A head of `from`, normed and turned, in `x`; both have `dim` floats.
-INLINE void rotate_head(float *x, const float *from, const Norm &norm, const Rotation &r, int seq, u32 position, int lane) {
+template <typename Turns>
+INLINE void rotate_head(float *x, const float *from, const Norm &norm, const Rotation &r, int lane, Turns turns) {
     for (int i = lane; i < r.heads.dim; i += 32) x[i] = from[i];
     __syncwarp();
     norm_head(x, norm, r.heads.dim, lane);
-    if (r.rope.pairs > 0) turn(x, r.rope, seq, position, lane);
+    turn(x, r.rope, lane, turns);
 }
