@@ -5,11 +5,10 @@
 //
 // A block of threads takes one row, one key head with GROUP of its query heads, and one of several ranges of keys. LANES lanes share
 // a key, VEC of its coordinates at a time, so a warp has 32 / LANES keys in flight; each such team keeps its own running softmax, and
-// only the end brings teams, warps and ranges together. Where the ranges of a row are one cluster, they read each other's results and
-// each writes some of the outputs; else the last range to finish writes all.
+// only the end brings teams, warps and ranges together.
 //
 // Values are as wide as keys; or, where VALUES is less than DIM, they are the first coordinates of the keys.
-#include "attend.cuh"
+#include "ranges.cuh"
 #include "rotate.cuh"
 
 #define TEAMS (32 / LANES)
@@ -18,10 +17,6 @@
 #define OF_KEYS (VALUES < DIM)
 // Floats of a value that a lane keeps.
 #define VALUE_WIDTH ((VALUES + VEC * LANES - 1) / (VEC * LANES) * VEC)
-
-struct Partial {
-    float most, total;
-};
 
 // Coordinates of a key or value as they are stored, VEC at a time.
 #if KV_F32
@@ -92,16 +87,10 @@ INLINE Pair load_pair(const Layer &layer, u32 page, int head, int token, int mem
     return pair;
 }
 
-// What a part of a softmax counts where the largest score of all parts is `most`.
-INLINE float share(float own, float most) { return own == NEG_INF ? 0.0f : __expf(own - most); }
-
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
     attend(const __grid_constant__ Rotation rotation, Scores scores, Step step, Layer layer, float *out, float *partials,
            u32 *arrived) {
-    __shared__ float results[WARPS][GROUP][VALUES];
-    __shared__ Partial states[WARPS][GROUP], joined[GROUP];
-    __shared__ float shares[GROUP][MOST_RANGES], totals[GROUP];
-    __shared__ bool last;
+    __shared__ Meeting<WARPS, GROUP, VALUES> meeting;
     int q_heads = rotation.heads.q, kv_heads = rotation.heads.kv;
     let_next_begin();
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, team = lane / LANES, member = lane % LANES;
@@ -148,7 +137,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
 
     // The block's queries stand in the place of results until those come.
     static_assert(WARPS * VALUES >= DIM && (!FUSED || VALUES == DIM), "room for queries");
-    float *queries_of = &results[0][0][0];
+    float *queries_of = &meeting.results[0][0][0];
 #if FUSED
     if (warp < heads) {
         float *x = queries_of + warp * DIM;
@@ -239,93 +228,9 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
 #pragma unroll
             for (int step = LANES; step < 32; step <<= 1) sum += __shfl_xor_sync(FULL, sum, step);
             int at = (i / VEC * LANES + member) * VEC + i % VEC;
-            if (team == 0 && at < VALUES) results[warp][h][at] = sum;
+            if (team == 0 && at < VALUES) meeting.results[warp][h][at] = sum;
         }
-        if (lane == 0) states[warp][h] = {most, total};
+        if (lane == 0) meeting.states[warp][h] = {most, total};
     }
-    __syncthreads();
-    // The warps of the block. A range's result: VALUES sums, the largest score, the total.
-    u64 slot = (u64)row * q_heads + head;
-    bool clustered = blocks_of_cluster() > 1, alone = used == 1 && !clustered;
-    for (int i = threadIdx.x; i < heads * VALUES; i += WARPS * 32) {
-        int h = i / VALUES, d = i % VALUES;
-        float sink = alone && scores.sinks ? scores.sinks[head + h] : NEG_INF, most = sink;
-#pragma unroll
-        for (int w = 0; w < WARPS; w++) most = fmaxf(most, states[w][h].most);
-        float sum = 0.0f, total = share(sink, most);
-#pragma unroll
-        for (int w = 0; w < WARPS; w++) {
-            float own = share(states[w][h].most, most);
-            sum += results[w][h][d] * own, total += states[w][h].total * own;
-        }
-        if (alone) {
-            out[(slot + h) * VALUES + d] = sum / total;
-        } else if (clustered) {
-            // Nobody else reads what this thread replaces.
-            results[0][h][d] = sum;
-            if (d == 0) joined[h] = {most, total};
-        } else {
-            float *to = partials + ((slot + h) * ranges + range) * (VALUES + 2);
-            to[d] = sum;
-            if (d == 0) to[VALUES] = most, to[VALUES + 1] = total;
-        }
-    }
-    if (alone) return;
-    if (clustered) {
-        meet_cluster();
-        for (int i = (warp * used + range) * 32 + lane; i < heads * VALUES; i += WARPS * used * 32) {
-            int h = i / VALUES, d = i % VALUES;
-            float sink = scores.sinks ? scores.sinks[head + h] : NEG_INF, most = sink;
-            float mosts[CLUSTER], totals_of[CLUSTER], sums[CLUSTER];
-#pragma unroll
-            for (int r = 0; r < CLUSTER; r++) {
-                u32 rank = min(r, used - 1);
-                mosts[r] = read_shared_of(&joined[h].most, rank), totals_of[r] = read_shared_of(&joined[h].total, rank);
-                sums[r] = read_shared_of(&results[0][h][d], rank);
-                most = fmaxf(most, mosts[r]);
-            }
-            float sum = 0.0f, total = share(sink, most);
-#pragma unroll
-            for (int r = 0; r < CLUSTER; r++) {
-                float own = r < used ? share(mosts[r], most) : 0.0f;
-                sum = fmaf(sums[r], own, sum), total = fmaf(totals_of[r], own, total);
-            }
-            out[(slot + h) * VALUES + d] = sum / total;
-        }
-        // Others may still read.
-        meet_cluster();
-        return;
-    }
-    __threadfence();
-    __syncthreads();
-    u32 *count = arrived + (u64)row * gridDim.x + blockIdx.x;
-    if (threadIdx.x == 0) last = atomicAdd(count, 1) == used - 1;
-    __syncthreads();
-    if (!last) return;
-    if (threadIdx.x == 0) *count = 0;
-    __threadfence();
-    // The ranges of the row: a warp finds each one's share, then all threads sum.
-    if (warp < heads) {
-        const float *from = partials + (slot + warp) * ranges * (VALUES + 2) + VALUES;
-        float sink = scores.sinks ? scores.sinks[head + warp] : NEG_INF, most = sink;
-        for (int r = lane; r < used; r += 32) most = fmaxf(most, __ldcg(from + r * (VALUES + 2)));
-        most = warp_max(most);
-        float total = 0.0f;
-        for (int r = lane; r < used; r += 32) {
-            float own = share(__ldcg(from + r * (VALUES + 2)), most);
-            shares[warp][r] = own;
-            total += own * __ldcg(from + r * (VALUES + 2) + 1);
-        }
-        total = warp_sum(total) + share(sink, most);
-        if (lane == 0) totals[warp] = total;
-    }
-    __syncthreads();
-    for (int i = threadIdx.x; i < heads * VALUES; i += WARPS * 32) {
-        int h = i / VALUES, d = i % VALUES;
-        const float *from = partials + (slot + h) * ranges * (VALUES + 2) + d;
-        float sum = 0.0f;
-#pragma unroll 8
-        for (int r = 0; r < used; r++) sum = fmaf(__ldcg(from + r * (VALUES + 2)), shares[h][r], sum);
-        out[(slot + h) * VALUES + d] = sum / totals[h];
-    }
+    bring_together(meeting, scores, heads, head, q_heads, used, out, partials, arrived);
 }

@@ -109,6 +109,12 @@ fn recurrences() -> Vec<Entry> {
     [&scans[..], &ssds, &deltas.concat(), &convs, &[lru]].concat()
 }
 
+fn attend_heads(dim: usize, heads: usize, fused: usize) -> Entry {
+    let shape = [("DIM", dim), ("HEADS", heads), ("KV_F32", 0), ("WARPS", 8)];
+    let rest = [("MOST_RANGES", MOST_RANGES), ("CLUSTER", CLUSTER), ("FUSED", fused)];
+    ("attend_heads.cu", shape.into_iter().chain(rest).map(|(name, value)| define(name, value)).collect())
+}
+
 /// What does not.
 fn others() -> Vec<Entry> {
     let mut entries: Vec<Entry> =
@@ -128,6 +134,8 @@ fn others() -> Vec<Entry> {
         entries.push(attend([39, 33, 1, 32, 4], kv, 0));
     }
     entries.extend(recurrences());
+    let fused = [(64, 4, 1), (64, 8, 0), (128, 4, 1), (128, 8, 0), (128, 1, 1)];
+    entries.extend(fused.map(|(dim, heads, fused)| attend_heads(dim, heads, fused)));
     entries.extend([64, 80, 96, 128, 256].map(|dim| ("attend_tiles.cu", vec![define("DIM", dim)])));
     entries.extend([16, 32, 64, 128].map(|rows| ("gemm.cu", vec![define("ROWS", rows), define("STAGES", 3)])));
     entries

@@ -28,6 +28,7 @@ pub(crate) const HEADERS: &[(&str, &str)] = files![
     "recurrent.cuh",
     "rotate.cuh",
     "attend.cuh",
+    "ranges.cuh",
     "sample.cuh",
     "storage/codes.cuh",
     "storage/scales.cuh",
@@ -39,6 +40,7 @@ pub(crate) const HEADERS: &[(&str, &str)] = files![
 /// The kernels.
 pub(crate) const FILES: &[(&str, &str)] = files![
     "attend.cu",
+    "attend_heads.cu",
     "attend_tiles.cu",
     "conv.cu",
     "cut.cu",

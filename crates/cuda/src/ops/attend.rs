@@ -12,8 +12,11 @@ use crate::kernels::{Grid, Kernel, Library, args, define};
 use crate::machine::{CLUSTER, Gather, MOST_RANGES, Machine, Shape};
 use crate::memory::Memory;
 
-/// Warps of a block of `attend.cu`.
+/// Warps of a block for single rows.
 const WARPS: usize = 8;
+/// Query heads that `attend_heads.cu` takes at once, and how many keys: whole pages are whole numbers of them.
+const MOST_HEADS: usize = 8;
+const CHUNK: usize = 16;
 /// Floats that a lane of `attend.cu` may keep of its queries.
 const LANE_FLOATS: usize = 32;
 
@@ -34,13 +37,22 @@ pub(crate) struct Parts {
 /// The op.
 pub(crate) struct Attend {
     parts: Parts,
-    rows: Kernel,
-    /// The rotation before it, and the kernel that does both.
-    fused: Option<(Rc<Rotate>, Kernel)>,
-    /// Query heads that a block of `attend.cu` takes.
-    group: usize,
+    rows: ByRows,
+    /// The same on the tensor cores, where keys are f16 of a suitable width.
+    heads: Option<ByRows>,
+    /// The rotation before it.
+    before: Option<Rc<Rotate>>,
     tiles: Option<Kernel>,
     tile_shared: usize,
+}
+
+/// Kernels for single rows.
+struct ByRows {
+    rows: Kernel,
+    /// With the rotation before it.
+    fused: Option<Kernel>,
+    /// Query heads that a block of threads takes.
+    group: usize,
 }
 
 /// `Scores` of `attend.cuh`.
@@ -50,6 +62,54 @@ struct Scores {
     cap: f32,
     window: i32,
     sinks: u64,
+}
+
+impl ByRows {
+    fn new(library: &Library, parts: &Parts, fuses: bool, kv_f32: bool) -> Result<ByRows, CudaError> {
+        let (dim, values) = (parts.heads.dim, parts.values);
+        let vec = [8, 4, 2, 1].into_iter().find(|vec| dim.is_multiple_of(*vec)).unwrap_or(1);
+        let lanes = (dim / vec).next_power_of_two().min(32);
+        let width = dim.div_ceil(vec * lanes) * vec;
+        // Keys that are values take no room of their own.
+        let lane_floats = if values < dim { 2 * LANE_FLOATS } else { LANE_FLOATS };
+        let group = parts.heads_per_key().min((lane_floats / width).max(1)).min(4);
+        let shape = [("DIM", dim), ("VALUES", values), ("VEC", vec), ("LANES", lanes), ("GROUP", group)];
+        let options = [shape.map(|(n, v)| define(n, v)).as_slice(), &[define("KV_F32", u8::from(kv_f32))]].concat();
+        ByRows::compiled(library, ["attend.cu", "attend"], &options, fuses, group)
+    }
+
+    fn on_tensor_cores(library: &Library, parts: &Parts, fuses: bool) -> Result<ByRows, CudaError> {
+        let shared_by = parts.heads_per_key();
+        let group = shared_by.div_ceil(shared_by.div_ceil(MOST_HEADS));
+        let options = [("DIM", parts.heads.dim), ("HEADS", group), ("KV_F32", 0)].map(|(n, v)| define(n, v));
+        ByRows::compiled(library, ["attend_heads.cu", "attend_heads"], &options, fuses, group)
+    }
+
+    fn compiled(
+        library: &Library,
+        [file, name]: [&'static str; 2],
+        options: &[String],
+        fuses: bool,
+        group: usize,
+    ) -> Result<ByRows, CudaError> {
+        let kernel = |fused: bool| {
+            let all = [("WARPS", WARPS), ("MOST_RANGES", MOST_RANGES), ("CLUSTER", CLUSTER), ("FUSED", usize::from(fused))];
+            library.kernel(file, name, &[options, &all.map(|(n, v)| define(n, v))].concat())
+        };
+        Ok(ByRows { rows: kernel(false)?, fused: fuses.then(|| kernel(true)).transpose()?, group })
+    }
+
+    /// Blocks of threads for a row and a range.
+    fn blocks(&self, parts: &Parts) -> usize {
+        parts.heads.kv * parts.heads_per_key().div_ceil(self.group)
+    }
+}
+
+impl Parts {
+    /// Query heads that share a key head.
+    fn heads_per_key(&self) -> usize {
+        self.heads.q / self.heads.kv
+    }
 }
 
 impl Attend {
@@ -62,29 +122,15 @@ impl Attend {
         kv_f32: bool,
     ) -> Result<Attend, CudaError> {
         let (dim, values) = (parts.heads.dim, parts.values);
-        let vec = [8, 4, 2, 1].into_iter().find(|vec| dim.is_multiple_of(*vec)).unwrap_or(1);
-        let lanes = (dim / vec).next_power_of_two().min(32);
-        let width = dim.div_ceil(vec * lanes) * vec;
-        // Keys that are values take no room of their own.
-        let lane_floats = if values < dim { 2 * LANE_FLOATS } else { LANE_FLOATS };
-        let shared_by = parts.heads.q / parts.heads.kv;
-        let group = shared_by.min((lane_floats / width).max(1)).min(4);
-        let kv = define("KV_F32", u8::from(kv_f32));
-        let shape =
-            [("DIM", dim), ("VALUES", values), ("VEC", vec), ("LANES", lanes), ("GROUP", group), ("WARPS", WARPS)];
-        let shape: Vec<_> = shape.into_iter().chain([("MOST_RANGES", MOST_RANGES), ("CLUSTER", CLUSTER)]).collect();
-        let kernel = |fused: bool| {
-            let options = shape.iter().map(|(n, v)| define(n, v)).chain([kv.clone(), define("FUSED", u8::from(fused))]);
-            library.kernel("attend.cu", "attend", &options.collect::<Vec<_>>())
-        };
-        let rows = kernel(false)?;
         let before = before.filter(|rotate| rotate.q == parts.q && rotate.kv == parts.kv);
-        let fused = match before {
-            Some(rotate) => {
-                rotate.fuses.set(true);
-                Some((rotate, kernel(true)?))
-            }
-            None => None,
+        if let Some(rotate) = &before {
+            rotate.fuses.set(true);
+        }
+        let fuses = before.is_some();
+        let rows = ByRows::new(library, &parts, fuses, kv_f32)?;
+        let heads = match !kv_f32 && values == dim && [64, 128].contains(&dim) {
+            true => Some(ByRows::on_tensor_cores(library, &parts, fuses)?),
+            false => None,
         };
         let tiled = !kv_f32 && values == dim && dim.is_multiple_of(16) && dim <= 256;
         let tile_shared = (64 + 2 * 64 * if dim > 128 { 1 } else { 2 }) * (dim + 8) * 2;
@@ -96,20 +142,22 @@ impl Attend {
             }
             false => None,
         };
-        gather.need(|n| n.attend(parts.heads.q, values, parts.heads.kv * shared_by.div_ceil(group)));
-        Ok(Attend { parts, rows, fused, group, tiles, tile_shared })
+        let blocks = [Some(&rows), heads.as_ref()].into_iter().flatten().map(|by| by.blocks(&parts)).max();
+        gather.need(|n| n.attend(parts.heads.q, values, blocks.unwrap_or(0)));
+        Ok(Attend { parts, rows, heads, before, tiles, tile_shared })
     }
 
     fn by_rows(&self, m: &Machine, shape: &Shape, scores: &Scores) -> Result<(), CudaError> {
         let p = &self.parts;
         let (out, step, layer) = (m.at(p.out), m.info.args(p.kv.group), LayerArgs::of(m, p.kv));
-        let (rotation, kernel) = match &self.fused {
-            Some((rotate, kernel)) if shape.fused => (rotate.args(m), kernel),
-            _ => (RotationArgs::done(m.at(p.q), p.heads), &self.rows),
+        let whole_chunks = m.layouts[p.kv.group].tokens.is_multiple_of(CHUNK);
+        let by = self.heads.as_ref().filter(|_| whole_chunks).unwrap_or(&self.rows);
+        let (rotation, kernel) = match (&self.before, &by.fused) {
+            (Some(rotate), Some(kernel)) if shape.fused => (rotate.args(m), kernel),
+            _ => (RotationArgs::done(m.at(p.q), p.heads), &by.rows),
         };
         let (partials, arrived) = (m.scratch.partials.at(), m.scratch.arrived.at());
-        let blocks = p.heads.kv * (p.heads.q / p.heads.kv).div_ceil(self.group);
-        let grid = Grid { blocks: [blocks, shape.rows, shape.ranges], ..Grid::new(1, WARPS * 32) };
+        let grid = Grid { blocks: [by.blocks(p), shape.rows, shape.ranges], ..Grid::new(1, WARPS * 32) };
         let cluster = if kernel.has_clusters() && shape.ranges <= CLUSTER { shape.ranges } else { 1 };
         // SAFETY: the buffers have the step's rows, the page tables cover every place, and the scratch has room for the ranges of
         // all heads (`Needs`), for a shape has several ranges only for few rows.
