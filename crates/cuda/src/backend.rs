@@ -10,6 +10,7 @@ use crate::compile::Compiler;
 use crate::device::Card;
 use crate::exec::{Exec, Step};
 use crate::footprint::footprint;
+use crate::hand_over::HandOver;
 use crate::kernels::Library;
 use crate::machine::Machine;
 use crate::sampler::Sampler;
@@ -73,8 +74,9 @@ impl Cuda {
         let steps = steps.map(|(t, ready)| Step { tag: t.tag.clone(), outputs: t.op.outputs(), ready }).collect();
         let vocab = program.buf(program.logits).width;
         let sampler = Sampler::new(&library, plan, vocab).map_err(failed)?;
+        let hand_over = HandOver::new(&library, plan, program.vocab).map_err(failed)?;
         let machine = Machine::new(library, stream.clone(), program, plan, needs, kv_f32).map_err(failed)?;
-        Ok(Exec::new(name.clone(), program.clone(), plan.clone(), steps, machine, sampler))
+        Ok(Exec::new(name.clone(), program.clone(), plan.clone(), steps, machine, sampler, hand_over))
     }
 }
 

@@ -119,7 +119,7 @@ fn attend_heads(dim: usize, heads: usize, fused: usize) -> Entry {
 fn others() -> Vec<Entry> {
     let mut entries: Vec<Entry> =
         ["elementwise.cu", "norm.cu", "plain.cu", "read.cu", "route.cu"].map(|file| (file, Vec::new())).into();
-    entries.extend(["cut.cu", "sample.cu"].map(|file| (file, crate::sampler::options())));
+    entries.extend(["cut.cu", "hand_over.cu", "sample.cu"].map(|file| (file, crate::sampler::options())));
     for kv in [0, 1] {
         entries.push(("rotate.cu", vec![define("KV_F32", kv)]));
         for (dim, vec, lanes, group) in

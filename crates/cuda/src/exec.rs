@@ -7,7 +7,9 @@ use cudarc::driver::{CudaGraph, sys};
 use ffai_program::{Buf, Executable, Output, Plan, Program, StepError, StepInputs, Traced, Want};
 
 use crate::CudaError;
+use crate::ahead::{following, is_foretold};
 use crate::device::hold_streams;
+use crate::hand_over::HandOver;
 use crate::machine::{Machine, Shape, kv_bytes};
 use crate::ops::Ready;
 use crate::ops::product::FEW_ROWS;
@@ -28,8 +30,13 @@ pub(crate) struct Exec {
     steps: Vec<Step>,
     machine: Machine,
     sampler: Sampler,
+    hand_over: HandOver,
     /// Launches of decoding steps, recorded once for each shape.
     graphs: HashMap<Shape, CudaGraph>,
+    /// The number of the last step that was put on the stream and draws tokens.
+    number: u32,
+    /// What that step is, if it was begun before anybody asked for it.
+    ahead: Option<StepInputs>,
 }
 
 // SAFETY: the driver's objects may be used from any thread that has made their context current, which `step_traced` and `copy_page`
@@ -44,8 +51,10 @@ impl Exec {
         steps: Vec<Step>,
         machine: Machine,
         sampler: Sampler,
+        hand_over: HandOver,
     ) -> Exec {
-        Exec { name, program, plan, steps, machine, sampler, graphs: HashMap::new() }
+        let graphs = HashMap::new();
+        Exec { name, program, plan, steps, machine, sampler, hand_over, graphs, number: 0, ahead: None }
     }
 
     fn failed(&self, error: &CudaError) -> StepError {
@@ -62,8 +71,35 @@ impl Exec {
         self.sample(shape)
     }
 
+    /// From logits to tokens on their way to the host.
     fn sample(&self, shape: &Shape) -> Result<(), CudaError> {
-        self.sampler.launch(&self.machine.stream, shape, self.machine.at(self.program.logits))
+        if shape.wanted == 0 {
+            return Ok(());
+        }
+        self.sampler.launch(&self.machine.stream, shape, self.machine.at(self.program.logits))?;
+        self.hand_over.launch(&self.machine, &self.sampler, shape)
+    }
+
+    /// Tells the card of a step. Its number is the next one.
+    fn describe(&mut self, inputs: &StepInputs, shape: &Shape) -> Result<(), CudaError> {
+        let stream = self.machine.stream.clone();
+        let number = self.number.wrapping_add(1);
+        self.machine.info.set(inputs, number, &stream)?;
+        if shape.sampled {
+            let vocab = self.sampler.vocab();
+            self.sampler.rows.set(inputs, vocab, &stream)?;
+        }
+        self.number = if shape.wanted > 0 { number } else { self.number };
+        Ok(())
+    }
+
+    /// Begins the step behind one that is on its way, if the card can run it by itself.
+    fn run_ahead(&mut self, inputs: &StepInputs) -> Result<(), CudaError> {
+        let Some(next) = following(inputs, &self.program, &self.plan) else { return Ok(()) };
+        self.run(Shape::of(&next))?;
+        self.number = self.number.wrapping_add(1);
+        self.ahead = Some(next);
+        Ok(())
     }
 
     /// Runs the launches of a step: those of a decoding step from a recording.
@@ -89,9 +125,10 @@ impl Exec {
             .map_err(CudaError::driver("record a graph"))?;
         let launched = self.launch(shape);
         let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
-        let graph = stream.end_capture(flags).map_err(CudaError::driver("record a graph"))?;
+        let graph = stream.end_capture(flags);
+        // A launch that fails says more than that nothing can be recorded.
         launched?;
-        graph.ok_or_else(|| CudaError::Driver {
+        graph.map_err(CudaError::driver("record a graph"))?.ok_or_else(|| CudaError::Driver {
             what: "record a graph".to_owned(),
             code: "nothing was recorded".to_owned(),
         })
@@ -115,8 +152,18 @@ impl Exec {
         Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
     }
 
-    fn outputs(&self, inputs: &StepInputs) -> Result<Vec<Output>, CudaError> {
-        let tokens = self.sampler.tokens(&self.machine.stream, inputs.want.len())?;
+    /// Waits for the step `number`.
+    fn outputs(&mut self, inputs: &StepInputs, number: u32) -> Result<Vec<Output>, CudaError> {
+        let stream = &self.machine.stream;
+        if inputs.want.is_empty() {
+            stream.synchronize().map_err(CudaError::driver("wait for the card"))?;
+            return Ok(Vec::new());
+        }
+        let tokens = self.hand_over.take(stream, number, inputs.want.len())?;
+        if let Some(ahead) = &mut self.ahead {
+            // What is no token foretells nothing.
+            ahead.tokens = tokens.iter().map(|token| token.unwrap_or(u32::MAX)).collect();
+        }
         let output = |(i, (wanted, token)): (usize, (&ffai_program::Wanted, Option<u32>))| match &wanted.what {
             Want::Sample(_) => Ok(token.map_or(Output::NotFinite, Output::Token)),
             Want::Logits => Ok(Output::Logits(self.rows(self.program.logits, i, 1)?)),
@@ -130,15 +177,19 @@ impl Exec {
         trace: Option<&mut dyn FnMut(Traced<'_>)>,
     ) -> Result<Vec<Output>, CudaError> {
         self.bind()?;
-        let stream = self.machine.stream.clone();
-        self.machine.info.set(inputs, &stream)?;
         let shape = Shape::of(inputs);
-        if shape.sampled {
-            let vocab = self.sampler.vocab();
-            self.sampler.rows.set(inputs, vocab, &stream)?;
+        let begun = self.ahead.take().is_some_and(|ahead| trace.is_none() && is_foretold(&ahead, inputs));
+        if !begun {
+            self.describe(inputs, &shape)?;
         }
+        let number = self.number;
         match trace {
-            None => self.run(shape)?,
+            None => {
+                if !begun {
+                    self.run(shape)?;
+                }
+                self.run_ahead(inputs)?;
+            }
             Some(trace) => {
                 let shape = Shape { fused: false, ..shape };
                 for step in &self.steps {
@@ -148,7 +199,14 @@ impl Exec {
                 self.sample(&shape)?;
             }
         }
-        self.outputs(inputs)
+        self.outputs(inputs, number)
+    }
+}
+
+impl Drop for Exec {
+    fn drop(&mut self) {
+        // A step that ran ahead may still write to what is about to be freed. A card that fails has stopped.
+        let _ = self.bind().and_then(|()| self.machine.stream.synchronize().map_err(CudaError::driver("wait")));
     }
 }
 
@@ -159,10 +217,16 @@ impl Executable for Exec {
         trace: Option<&mut dyn FnMut(Traced<'_>)>,
     ) -> Result<Vec<Output>, StepError> {
         inputs.check(&self.program, &self.plan)?;
-        self.traced(inputs, trace).map_err(|error| self.failed(&error))
+        self.traced(inputs, trace).map_err(|error| {
+            // What was sent for this step must not change on its way.
+            let _ = self.machine.stream.synchronize();
+            self.failed(&error)
+        })
     }
 
     fn copy_page(&mut self, group: usize, from: u32, to: u32) {
+        // What ran ahead may have read the page as it was.
+        self.ahead = None;
         let page = self.machine.layouts[group].page() * kv_bytes(self.machine.kv_f32);
         // A card that fails here fails in the step that follows as well, which says so.
         let _ = self.bind().and_then(|()| {

@@ -49,6 +49,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "embed.cu",
     "expand.cu",
     "gemm.cu",
+    "hand_over.cu",
     "heads.cu",
     "lru.cu",
     "norm.cu",

@@ -3,6 +3,7 @@
 //! The driver and NVRTC are opened at run time, so the same binary builds and runs without a toolkit or a card. Kernels are CUDA C++ in
 //! `kernels/`, compiled to machine code for the card and the model's real dimensions.
 
+mod ahead;
 mod backend;
 mod bandwidth;
 mod cache;
@@ -14,6 +15,7 @@ mod driver;
 mod error;
 mod exec;
 mod footprint;
+mod hand_over;
 mod kernels;
 mod machine;
 mod matrix;

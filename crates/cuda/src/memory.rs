@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "the driver's memory calls take raw addresses")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cudarc::driver::{CudaContext, CudaStream, result, sys};
 
@@ -157,6 +158,19 @@ impl Pinned {
         // SAFETY: that many bytes were just given.
         unsafe { at.write_bytes(0, bytes.max(16)) };
         Ok(Pinned { context: Arc::clone(context), at, bytes })
+    }
+
+    /// The address, which is the card's as well.
+    pub(crate) fn at(&self) -> u64 {
+        self.at as u64
+    }
+
+    /// Eight bytes that the card may be writing.
+    pub(crate) fn load(&self, index: usize) -> u64 {
+        assert!((index + 1) * size_of::<u64>() <= self.bytes, "word {index} is read of {} bytes", self.bytes);
+        // SAFETY: it lies inside, aligned as pages are; nobody writes it but the card, whole.
+        let word = unsafe { AtomicU64::from_ptr(self.at.cast::<u64>().add(index)) };
+        word.load(Ordering::Acquire)
     }
 
     /// The words; nothing on the stream may use them at the same time.

@@ -169,14 +169,8 @@ impl Sampler {
         unsafe { self.draw.launch(stream, grid, args![logits, vocab, told, scratch, tokens]) }
     }
 
-    /// The tokens of the first `wanted` rows; none where no logit is above minus infinity.
-    ///
-    /// # Errors
-    /// The driver's, of this or of anything before it.
-    pub(crate) fn tokens(&self, stream: &CudaStream, wanted: usize) -> Result<Vec<Option<u32>>, CudaError> {
-        let mut bytes = vec![0; wanted * 4];
-        self.tokens.read(stream, 0, &mut bytes)?;
-        let tokens = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        Ok(tokens.map(|token| (token != u32::MAX).then_some(token)).collect())
+    /// Where the drawn tokens are, u32 each; the largest where no logit is above minus infinity.
+    pub(crate) fn drawn(&self) -> u64 {
+        self.tokens.at()
     }
 }

@@ -27,6 +27,7 @@ struct Offsets {
     places: usize,
     positions: usize,
     wanted: usize,
+    number: usize,
     sequences: usize,
     tiles: usize,
     tables: usize,
@@ -77,10 +78,12 @@ impl StepInfo {
         };
         let _tokens = take(plan.rows);
         let (seqs, places, positions) = (take(plan.rows), take(plan.rows), take(plan.rows));
-        let (wanted, sequences, tiles) = (take(plan.wanted), take(4 * plan.seqs), take(4 * tiles));
+        let (wanted, number) = (take(plan.wanted), take(1));
+        let (sequences, tiles) = (take(4 * plan.seqs), take(4 * tiles));
         let tables = take(program.states.len() * plan.seqs * capacity);
         let most_seqs = plan.seqs;
-        let at = Offsets { seqs, places, positions, wanted, sequences, tiles, tables, capacity, most_seqs, end };
+        let at =
+            Offsets { seqs, places, positions, wanted, number, sequences, tiles, tables, capacity, most_seqs, end };
         let ropes = program.ropes.iter().map(|rope| RopeTables::new(context, rope, plan.seqs));
         Ok(StepInfo {
             at,
@@ -90,10 +93,11 @@ impl StepInfo {
         })
     }
 
-    /// Describes a step and sends it to the card. The stream has been awaited since the last one.
-    pub(crate) fn set(&mut self, inputs: &StepInputs, stream: &CudaStream) -> Result<(), CudaError> {
+    /// Describes the step `number` and sends that to the card, which has received what was sent before: its tokens have come back.
+    pub(crate) fn set(&mut self, inputs: &StepInputs, number: u32, stream: &CudaStream) -> Result<(), CudaError> {
         let at = self.at;
         let words = self.words.words();
+        words[at.number] = number;
         words[..inputs.tokens.len()].copy_from_slice(&inputs.tokens);
         words[at.positions..][..inputs.positions.len()].copy_from_slice(&inputs.positions);
         for (word, wanted) in words[at.wanted..].iter_mut().zip(&inputs.want) {
@@ -147,6 +151,16 @@ impl StepInfo {
     /// Rows that outputs are wanted of.
     pub(crate) fn wanted(&self) -> u64 {
         self.word(self.at.wanted)
+    }
+
+    /// The step's number.
+    pub(crate) fn number(&self) -> u64 {
+        self.word(self.at.number)
+    }
+
+    /// Places of the rows in their sequences.
+    pub(crate) fn places(&self) -> u64 {
+        self.word(self.at.places)
     }
 
     /// The sequences' rows and slots, `Sequence` of `recurrent.cuh` each.
