@@ -93,7 +93,8 @@ impl ByRows {
         group: usize,
     ) -> Result<ByRows, CudaError> {
         let kernel = |fused: bool| {
-            let all = [("WARPS", WARPS), ("MOST_RANGES", MOST_RANGES), ("CLUSTER", CLUSTER), ("FUSED", usize::from(fused))];
+            let all =
+                [("WARPS", WARPS), ("MOST_RANGES", MOST_RANGES), ("CLUSTER", CLUSTER), ("FUSED", usize::from(fused))];
             library.kernel(file, name, &[options, &all.map(|(n, v)| define(n, v))].concat())
         };
         Ok(ByRows { rows: kernel(false)?, fused: fuses.then(|| kernel(true)).transpose()?, group })
