@@ -45,6 +45,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<ExitCode> {
         Some(config) => {
             let storage = storage(args);
             let model = RandomModel::open(config, storage, 1)?;
+            model.weights.make_all();
             let subject = subject(&model.program, &model.weights, &*backend, &options);
             let report = measure::bench(subject, &bench, &mut progress)?;
             (format!("{}, random {storage}", config.display()), report)
