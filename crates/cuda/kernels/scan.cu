@@ -39,15 +39,15 @@ extern "C" __global__ void __launch_bounds__(THREADS + HELPERS)
 #pragma unroll
     for (int i = 0; i < PER; i++) decay[i] *= 1.4426950408889634f;
     wait_for_previous();
-    auto bring = [&](Chunk &chunk, u64 first, int rows, int bringer) {
+    auto bring = [&](Chunk &chunk, u64 first, int rows, int helper) {
         u64 from = first * op.channels + begin;
-        stage(chunk.b, op.b + first * STATE, STATE, rows, STATE, bringer);
-        stage(chunk.c, op.c + first * STATE, STATE, rows, STATE, bringer);
-        stage(chunk.x, op.x + from, op.channels, rows, op.channels - begin, bringer);
-        stage(chunk.dt, op.dt + from, op.channels, rows, op.channels - begin, bringer);
+        stage(chunk.b, op.b + first * STATE, STATE, rows, STATE, helper);
+        stage(chunk.c, op.c + first * STATE, STATE, rows, STATE, helper);
+        stage(chunk.x, op.x + from, op.channels, rows, op.channels - begin, helper);
+        stage(chunk.dt, op.dt + from, op.channels, rows, op.channels - begin, helper);
     };
-    auto prepare = [&](Chunk &chunk, int rows, int bringer) {
-        for (int i = bringer; i < rows * CHANNELS; i += BRINGERS) {
+    auto prepare = [&](Chunk &chunk, int rows, int helper) {
+        for (int i = helper; i < rows * CHANNELS; i += HELPERS) {
             float &dt = chunk.dt[i / CHANNELS][i % CHANNELS];
             dt = softplus(dt);
         }

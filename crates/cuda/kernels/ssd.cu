@@ -46,34 +46,27 @@ extern "C" __global__ void __launch_bounds__(THREADS + HELPERS)
     float step = op.step[head], decay = op.decay[head];
     wait_for_previous();
     int inner = op.heads * op.dim, width = inner + 2 * op.groups * STATE, of_b = inner + head / (op.heads / op.groups) * STATE;
-    auto bring = [&](Chunk &chunk, u64 first, int rows, int bringer) {
+    auto bring = [&](Chunk &chunk, u64 first, int rows, int helper) {
         const float *row = op.xbc + first * width;
-        stage(chunk.b, row + of_b, width, rows, STATE, bringer);
-        stage(chunk.c, row + of_b + op.groups * STATE, width, rows, STATE, bringer);
-        stage(chunk.x, row + head * op.dim + begin, width, rows, op.dim - begin, bringer);
-        if (bringer < rows) copy_some<1>(&chunk.dt[bringer], op.dt + (first + bringer) * op.heads + head, true);
+        stage(chunk.b, row + of_b, width, rows, STATE, helper);
+        stage(chunk.c, row + of_b + op.groups * STATE, width, rows, STATE, helper);
+        stage(chunk.x, row + head * op.dim + begin, width, rows, op.dim - begin, helper);
+        if (helper < rows) copy_some<1>(&chunk.dt[helper], op.dt + (first + helper) * op.heads + head, true);
     };
-    auto prepare = [&](Chunk &chunk, int rows, int bringer) {
-        if (bringer >= rows) return;
-        float time = softplus(chunk.dt[bringer] + step);
+    auto prepare = [&](Chunk &chunk, int rows, int helper) {
+        if (helper >= rows) return;
+        float time = softplus(chunk.dt[helper] + step);
         // What is not a number stays none.
         time = time < op.least ? op.least : time > op.most ? op.most : time;
-        chunk.dt[bringer] = time;
-        chunk.keeps[bringer] = expf(time * decay);
+        chunk.dt[helper] = time;
+        chunk.keeps[helper] = expf(time * decay);
     };
     auto work = [&](Chunk &chunk, u64 first, int rows) {
-        // The next row is on its way to the registers while one is at work.
-        float bs[PER], cs[PER], next_b[PER], next_c[PER];
-        load_shared(next_b, chunk.b[0], lane);
-        load_shared(next_c, chunk.c[0], lane);
 #pragma unroll 2
         for (int row = 0; row < rows; row++) {
-            float kept = chunk.keeps[row], sums[ROWS];
-#pragma unroll
-            for (int i = 0; i < PER; i++) bs[i] = next_b[i], cs[i] = next_c[i];
-            int next = min(row + 1, CHUNK - 1);
-            load_shared(next_b, chunk.b[next], lane);
-            load_shared(next_c, chunk.c[next], lane);
+            float bs[PER], cs[PER], kept = chunk.keeps[row], sums[ROWS];
+            load_shared(bs, chunk.b[row], lane);
+            load_shared(cs, chunk.c[row], lane);
 #pragma unroll
             for (int r = 0; r < ROWS; r++) {
                 float amount = chunk.dt[row] * chunk.x[row][r * GROUPS + group];

@@ -96,11 +96,11 @@ fn attend([dim, values, vec, lanes, group]: [usize; 5], kv: usize, fused: usize)
 /// Recurrences as models have them, and odd ones.
 fn recurrences() -> Vec<Entry> {
     let rows = |state, other, chunk| StateRows::new(state, other, chunk).unwrap();
-    let scans =
-        [(16, 5120), (8, 130), (3, 5)].map(|(state, channels)| ("scan.cu", rows(state, channels, 32).options()));
+    let scans = [(16, 5120), (8, 130), (3, 5)]
+        .map(|(state, channels)| ("scan.cu", rows(state, channels, 16).with_helpers().options()));
     let heads = |heads, state, dim| rows(state, dim, 16).for_heads(heads, dim, 132);
     let ssds = [(80, 128, 64), (24, 256, 64), (4, 16, 8), (500, 130, 33)];
-    let ssds = ssds.map(|(count, state, dim)| ("ssd.cu", heads(count, state, dim).options()));
+    let ssds = ssds.map(|(count, state, dim)| ("ssd.cu", heads(count, state, dim).with_helpers().options()));
     let deltas = [(16, 128, 128), (32, 128, 128), (16, 256, 256), (3, 64, 17), (1, 1, 8)];
     let deltas = deltas.map(|(count, state, dim)| heads(count, state, dim));
     let deltas = deltas.map(|rows| [rows, rows.with_helpers()].map(|rows| ("delta.cu", rows.options())));

@@ -26,6 +26,9 @@ pub(crate) struct AddNorm {
     pub(crate) out: Buf,
 }
 
+/// Longest parts whose norms do the work of a gate: one block of threads has each part, which longer ones would keep waiting.
+const MOST_GATED: usize = 1024;
+
 /// A gate that a norm does as well where ops may do the work of others.
 #[derive(Clone, Copy)]
 pub(crate) struct NormGate {
@@ -48,7 +51,8 @@ struct NormGateArgs {
 impl AddNorm {
     /// Takes the gate that stands before or behind this norm, where both work in place on the same numbers.
     pub(crate) fn join(&self, gate: &Gate, before: bool) -> bool {
-        let joins = self.add.is_none() && self.out == self.x && gate.x == self.x && self.gate.get().is_none();
+        let in_place = self.add.is_none() && self.out == self.x && gate.x == self.x;
+        let joins = in_place && self.gate.get().is_none() && self.len <= MOST_GATED;
         if joins {
             self.gate.set(Some(NormGate { logits: gate.gate, by: gate.by, before }));
             gate.joined.set(true);

@@ -42,7 +42,7 @@ struct ScanArgs {
 impl Scan {
     pub(crate) fn new(c: &Compiler<'_>, op: &Op) -> Result<Scan, Trouble> {
         let Op::Scan { x, dt, b, c: of_c, decay, d, out, state } = op else { return Err(no_scan()) };
-        let rows = StateRows::new(c.program.buf(*b).width, c.program.buf(*x).width, 32)?;
+        let rows = StateRows::new(c.program.buf(*b).width, c.program.buf(*x).width, 16)?.with_helpers();
         Ok(Scan {
             kernel: c.library.kernel("scan.cu", "scan", &rows.options())?,
             rows,
@@ -105,7 +105,7 @@ impl Ssd {
     pub(crate) fn new(c: &Compiler<'_>, op: &Op) -> Result<Ssd, Trouble> {
         let Op::Ssd { xbc, dt, step, decay, d, heads, limits, out, state } = op else { return Err(no_scan()) };
         let rows = StateRows::new(heads.state, heads.dim, 16)?;
-        let rows = rows.for_heads(heads.count, heads.dim, c.library.card().multiprocessors);
+        let rows = rows.for_heads(heads.count, heads.dim, c.library.card().multiprocessors).with_helpers();
         let one_each = c.program.weight(*d).shape.dims().1 == heads.count * heads.dim;
         Ok(Ssd {
             kernel: c.library.kernel("ssd.cu", "ssd", &rows.options())?,
