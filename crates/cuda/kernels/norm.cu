@@ -5,7 +5,7 @@
 struct NormGate {
     const float *logits;
     int by, part;
-    // Whether x is gated before it is normed: then `out` is `x`, and nothing is added.
+    // Whether x is gated before it is normed. Either way `out` is `x`, and nothing is added.
     int before;
 };
 
@@ -23,11 +23,13 @@ extern "C" __global__ void add_norm(const float *x, Norm norm, const float *add,
         x = out;
     }
     Scale s = scale_of(norm, x + first, len);
-    for (int i = threadIdx.x; i < len; i += blockDim.x) {
-        float value = normed(norm, s, x + first, i);
-        if (gate.logits && !gate.before) value *= gate_factor(gate.by, gate.logits[(first + i) / gate.part]);
-        out[first + i] = (add ? add[first + i] : 0.0f) + value;
+    if (gate.logits && !gate.before) {
+        for (int i = threadIdx.x; i < len; i += blockDim.x)
+            out[first + i] = normed(norm, s, x + first, i) * gate_factor(gate.by, gate.logits[(first + i) / gate.part]);
+        return;
     }
+    for (int i = threadIdx.x; i < len; i += blockDim.x)
+        out[first + i] = (add ? add[first + i] : 0.0f) + normed(norm, s, x + first, i);
 }
 
 // out = norm(x) as f32.

@@ -2,14 +2,23 @@
 // `cut.cu` says in between which tokens top-k and top-p keep.
 #include "sample.cuh"
 
+// Logits of a thread on their way.
+#define AT_ONCE 4
+
 // The best token: the largest logit, the lowest id among equals.
 extern "C" __global__ void best_token(const float *logits, int vocab, u64 *best, u32 *arrived, u32 *tokens) {
     let_next_begin();
     wait_for_previous();
     const float *row = logits + (u64)blockIdx.y * vocab;
     u64 most = 0;
-    for (int i = blockIdx.x * THREADS + threadIdx.x; i < vocab; i += gridDim.x * THREADS)
-        most = Max()(most, score_key(row[i], i));
+    int stride = gridDim.x * THREADS;
+    for (int first = blockIdx.x * THREADS + threadIdx.x; first < vocab; first += AT_ONCE * stride) {
+        float values[AT_ONCE];
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; j++) values[j] = first + j * stride < vocab ? row[first + j * stride] : NEG_INF;
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; j++) most = Max()(most, score_key(values[j], first + j * stride));
+    }
     choose(most, best, arrived, tokens);
 }
 

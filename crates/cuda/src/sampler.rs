@@ -22,7 +22,7 @@ const BINS: usize = 2048;
 /// Tokens of the bins in which top-k and top-p end, that are listed; with more, the whole row is looked through.
 const MOST_CANDIDATES: usize = 8192;
 /// Blocks that look for the best token of a row.
-const BEST_BLOCKS: usize = 32;
+const BEST_BLOCKS: usize = 64;
 /// Rows that are sampled together; more come one batch after the other, so that the scratch stays small.
 const MOST_ROWS: usize = 64;
 
