@@ -1,7 +1,7 @@
 // The product of one to four rows of activations with matrices of one tiled storage: what decoding spends its time on.
 //
 // A block of WARPS warps takes several blocks of 16 rows one after the other; its warps share the columns of each: PER tiles side by
-// side are one warp's, in chunks of CHUNK without a branch. Two chunks are on their way from memory to registers, the first of them
+// side are one warp's, in chunks of CHUNK without a branch. RING chunks are on their way from memory to registers, the first of them
 // since before the kernel waited for its predecessor. Activations are split into two 16-bit floats, high and low part, which are two
 // columns of the tensor cores' operand: nearly f32 at no cost. Each warp splits what it needs itself, so that none waits for another
 // before it multiplies. The root mean square divides in the end, so nothing waits for it. What no earlier kernel writes (weights,
@@ -331,7 +331,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
     int block = first + (slot);                                                                                            \
     const Part &m = part_of(parts, block);
 #endif
-    Flight ring[2][CHUNK];
+    Flight ring[RING][CHUNK];
     int next_slot = 0, next_chunk = 0;
     Row next;
     {
@@ -351,8 +351,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
         PLACE(next_slot, m, block)
         next = row_of(m.matrix, chosen.block + block, lane);
     };
-    take_off(ring[0]);
-    take_off(ring[1]);
+#pragma unroll
+    for (int r = 0; r < RING; r++) take_off(ring[r]);
     float4 kept[PIECES];
 #if KEEPS_NORM
 #pragma unroll
@@ -399,11 +399,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
         chunk = 0, slot++;
     };
     while (slot < have) {
-        work(ring[0]);
-        take_off(ring[0]);
-        if (slot >= have) break;
-        work(ring[1]);
-        take_off(ring[1]);
+#pragma unroll
+        for (int r = 0; r < RING; r++) {
+            work(ring[r]);
+            if (slot >= have) break;
+            take_off(ring[r]);
+        }
     }
     __syncthreads();
     for (int i = threadIdx.x; i < outputs; i += THREADS) {

@@ -72,7 +72,7 @@ fn is_kind(layout: Layout) -> bool {
 fn products(layout: Layout, chunk: usize) -> Vec<Entry> {
     let product = |(cols, warps, norm, gated, experts): (usize, usize, u8, u8, u8)| {
         let mut options = layout.options();
-        options.extend([define("COLS", cols), define("WARPS", warps), define("CHUNK", chunk)]);
+        options.extend([define("COLS", cols), define("WARPS", warps), define("CHUNK", chunk), define("RING", 2)]);
         options.extend([define("NORM", norm), define("GATED", gated), define("EXPERTS", experts)]);
         ("product.cu", options)
     };

@@ -19,8 +19,10 @@ const GEMM_STAGES: usize = 3;
 /// Columns of a block of `gemm.cu`.
 const GEMM_COLS: usize = 128;
 const PARTS: usize = 3;
-/// Registers of a lane for the codes and scales of a chunk of tiles.
-const CHUNK_REGISTERS: usize = 32;
+/// Registers of a lane for the codes and scales of tiles that are on their way.
+const FLIGHT_REGISTERS: usize = 64;
+/// Most chunks of tiles on their way: code is made for each.
+const MOST_RING: usize = 5;
 
 /// Where a product goes: `Output` of `epilogue.cuh`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,8 +87,10 @@ pub(crate) struct Few {
 pub(super) struct Geometry {
     /// Warps of a block; they share the columns of a block of rows.
     pub(super) warps: usize,
-    /// Tiles of a chunk, of which two are on their way.
+    /// Tiles of a chunk ...
     chunk: usize,
+    /// ... and chunks that are on their way.
+    ring: usize,
     /// Tiles of all warps of a row, with those that fill chunks.
     tiles: usize,
     /// Bytes of the sums of a row of activations.
@@ -117,13 +121,19 @@ impl Geometry {
             _ => (16, 0),
         };
         // Rows that are wide need some for the activations.
-        let most = (CHUNK_REGISTERS / registers).clamp(1, if share > 8 { 4 } else { 8 });
-        // As few tiles as can be that only fill a chunk, and then as few chunks.
+        let most = (FLIGHT_REGISTERS / 2 / registers).clamp(1, if share > 8 { 4 } else { 8 });
+        // Every chunk costs about as much as a small tile; a tile that only fills one costs all of a tile, and large ones bandwidth.
         let padded = |chunk: usize| share.div_ceil(chunk) * chunk;
-        let chunk = (1..=most).rev().min_by_key(|chunk| padded(*chunk)).unwrap_or(1);
+        let overhead = if registers < 8 { 8 } else { 8 * usize::from(registers < 16) / 4 };
+        let cost = |chunk: usize| padded(chunk) * (8 * chunk + overhead) * 60 / chunk;
+        let chunk = (1..=most).rev().min_by_key(|chunk| cost(*chunk)).unwrap_or(1);
+        // More than a block has in all would only be more code.
+        let all = (units.div_ceil(grid) * per * padded(chunk) / chunk).max(2);
+        let ring = (FLIGHT_REGISTERS / (registers * chunk)).clamp(2, MOST_RING.min(all));
         let tiles = warps * padded(chunk);
         let sums = FEW_ROWS * tiles * groups * 4;
-        Geometry { warps, chunk, tiles, sums, grid, each: (units / grid) as i32, more: (units % grid) as i32, per }
+        let (each, more) = ((units / grid) as i32, (units % grid) as i32);
+        Geometry { warps, chunk, ring, tiles, sums, grid, each, more, per }
     }
 
     /// For a matrix or several that are read once each, on all of a card.
@@ -150,6 +160,7 @@ impl Geometry {
             define("COLS", matrix.cols),
             define("WARPS", self.warps),
             define("CHUNK", self.chunk),
+            define("RING", self.ring),
             define("NORM", norm.kind()),
             define("GATED", u8::from(self.per == 2)),
             define("EXPERTS", u8::from(experts)),
