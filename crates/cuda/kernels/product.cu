@@ -4,7 +4,7 @@
 // side are one warp's, in chunks of CHUNK without a branch. RING chunks are on their way from memory to registers, the first of them
 // since before the kernel waited for its predecessor. Activations are split into two 16-bit floats, high and low part, which are two
 // columns of the tensor cores' operand: nearly f32 at no cost. Each warp splits what it needs itself, so that none waits for another
-// before it multiplies. The root mean square divides in the end, so nothing waits for it. What no earlier kernel writes (weights,
+// before it multiplies; or the gated product before has split them for all, with their sums. The root mean square divides in the end, so nothing waits for it. What no earlier kernel writes (weights,
 // norms, biases) is read before the kernel waits, and the residual while the activations are on their way.
 //
 // With EXPERTS a row of threads' blocks takes one row of activations and one expert that it goes to: matrices are stacks of those of
@@ -78,6 +78,14 @@ struct Parts {
     Part part[3];
     int count;
 };
+
+// Activations that are split already, as `stage` would: [2 * rows][width] halves, and their sums by 16, [rows][width / 16] floats. A gated
+// product writes them for the next one, which reads them; each is null where that is not so.
+struct Handed {
+    u16 *to;
+    const u16 *from;
+};
+#define MAY_TAKE (NORM == NORM_NONE && COLS % 64 == 0 && !EXPERTS)
 
 // Where the work of a block of threads lies in stacks and outputs; all of it is 0 without EXPERTS.
 struct Chosen {
@@ -192,6 +200,9 @@ INLINE float split(float value, u32 &high, u32 &low) {
 #endif
 }
 
+// Where column `at` of a tile is among its halves: piece 4 j + t of four columns is the operand of product j for the lanes t.
+INLINE int place_of_column(int at) { return (at >> 2 & 3) * 16 + (at >> 4) * 4 + (at & 3); }
+
 INLINE float4 four_at(const float *x, int at) {
 #if COLS % 4 == 0
     return at < COLS ? *(const float4 *)(x + at) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -242,8 +253,7 @@ INLINE float stage(const float *x, const Norm &norm, const float4 *kept, int row
 #endif
             sum += split(v[k] * INPUT_FACTOR, h[k], l[k]);
         }
-        // Piece 4 j + t of a tile is the operand of product j for the lanes t.
-        int place = (i >> 4) * 64 + (i & 3) * 16 + (i >> 2 & 3) * 4;
+        int place = (i >> 4) * 64 + place_of_column((i & 15) * 4);
         bool inside = (p + 1) * 32 <= SHARE * 16 || i < SHARE * 16;
         if (inside) {
             *(uint2 *)(high + place) = make_uint2(h[0] | h[1] << 16, h[2] | h[3] << 16);
@@ -257,6 +267,36 @@ INLINE float stage(const float *x, const Norm &norm, const float4 *kept, int row
     }
     return squares;
 }
+
+#if MAY_TAKE
+// The same for a row that is split already.
+INLINE void take(const u16 *from, int row, int rows, const Input &to, int warp, int lane) {
+    const float *sums = (const float *)(from + 2 * rows * COLS) + row * (COLS / 16);
+#pragma unroll
+    for (int part = 0; part < 2; part++) {
+        const u16 *own = from + (2 * row + part) * COLS + warp * PER * 64;
+        u16 *parts = to.parts + (2 * row + part) * STRIDE + warp * SHARE * 64;
+#pragma unroll
+        for (int i = lane; i < SHARE * 8; i += 32) {
+            int tile = i >> 3;
+            bool there = tile < PER && warp * PER + tile < TILES;
+            copy_async(shared_address(parts + i * 8), there ? own + i * 8 : from, there);
+        }
+    }
+    commit_copies();
+#if NEEDS_SUMS
+#pragma unroll
+    for (int i = lane; i < SHARE * GROUPS; i += 32) {
+        int tile = i / GROUPS;
+        float sum = 0.0f;
+        if (tile < PER && warp * PER + tile < TILES)
+#pragma unroll
+            for (int j = 0; j < STEPS; j++) sum += sums[(warp * PER * GROUPS + i) * STEPS + j];
+        to.sums[row * SUMS + warp * SHARE * GROUPS + i] = sum;
+    }
+#endif
+}
+#endif
 
 // An output that a thread finishes: where it goes, and what is added. `to` is null where there is none.
 struct Finish {
@@ -297,7 +337,7 @@ INLINE Finish place_output(const Parts &parts, int i, int outputs, int rows, int
 INLINE void read_residual(Finish &f) { f.residual = f.add ? *f.add : 0.0f; }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
-    product(const __grid_constant__ Parts parts, const float *x, int rows, Norm norm, int each, int more, Act act
+    product(const __grid_constant__ Parts parts, const float *x, int rows, Norm norm, int each, int more, Act act, Handed handed
 #if EXPERTS
             , Experts experts
 #endif
@@ -363,9 +403,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
     Finish own = place_output(parts, threadIdx.x, outputs, rows, first, per, chosen);
     if (!EXPERTS) wait_for_previous();
     read_residual(own);
+#if MAY_TAKE
+    if (handed.from) {
+        for (int row = 0; row < rows; row++) take(handed.from, row, rows, input, warp, lane);
+        wait_copies<0>();
+    }
+#endif
 #pragma unroll
     for (int row = 0; row < MOST_ROWS; row++) {
-        if (row >= rows) break;
+        if (row >= rows || (MAY_TAKE && handed.from)) break;
         float squares = stage(x + (u64)row * COLS, norm, kept, row, input, warp, lane);
 #if NORM == NORM_RMS
         squares = warp_sum(squares);
@@ -429,7 +475,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
         }
         if (!own.to) continue;
 #if GATED
-        *own.to = gated(act, value[0], value[1]);
+        float result = gated(act, value[0], value[1]);
+        *own.to = result;
+        if (handed.to) {
+            // Widths are whole tiles, so all 16 lanes of a block of rows are here.
+            u32 high, low;
+            float sum = split(result * INPUT_FACTOR, high, low);
+            int width = parts.part[0].to.rows, at = ((first + own.slot) >> 1) * 16 + own.lane_row;
+            u16 *to = handed.to + 2 * own.seq * width + (at & ~63) + place_of_column(at & 63);
+            to[0] = (u16)high, to[width] = (u16)low;
+#pragma unroll
+            for (int step = 8; step > 0; step >>= 1) sum += __shfl_xor_sync(0xffffu << (threadIdx.x & 16), sum, step);
+            if (own.lane_row == 0) ((float *)(handed.to + 2 * rows * width))[own.seq * (width / 16) + (at >> 4)] = sum;
+        }
 #else
         *own.to = own.residual + own.scale * value[0];
 #endif

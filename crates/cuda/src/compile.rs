@@ -98,11 +98,12 @@ impl<'a> Compiler<'a> {
             }
             Op::Project { x, norm, outs } => {
                 let parts = outs.iter().map(|p| self.part(p, 1.0, None)).collect::<Result<Vec<_>, _>>()?;
-                self.products(*x, *norm, parts)?
+                self.products(*x, *norm, parts, None)?
             }
             Op::Linear { x, norm, proj, scale, add } => {
                 let part = self.part(proj, *scale, *add)?;
-                self.products(*x, *norm, vec![part])?
+                let before = if let Some(Before::GateUp(gated)) = before { Some(gated) } else { None };
+                self.products(*x, *norm, vec![part], before)?
             }
             Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
                 let input = self.input(*x, *norm)?;
@@ -111,7 +112,10 @@ impl<'a> Compiler<'a> {
                     Some(up) => Some((self.matrix(*up)?, self.vector(*up_bias)?)),
                     None => None,
                 };
-                Box::new(GateUp::new(library, &self.gather, input, gate, up, ActArgs::of(*act), *out)?)
+                let ready = GateUp::new(library, &self.gather, input, gate, up, ActArgs::of(*act), *out)?;
+                let ready = Rc::new(ready);
+                self.before = Some(Before::GateUp(Rc::clone(&ready)));
+                Box::new(ready)
             }
             Op::Conv { .. } => {
                 let convs = if let Some(Before::Convs(convs)) = before { Some(convs) } else { None };
@@ -225,9 +229,15 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn products(&mut self, x: Buf, norm: Option<NormW>, parts: Vec<Part>) -> Result<Box<dyn Ready>, Trouble> {
+    fn products(
+        &mut self,
+        x: Buf,
+        norm: Option<NormW>,
+        parts: Vec<Part>,
+        before: Option<Rc<GateUp>>,
+    ) -> Result<Box<dyn Ready>, Trouble> {
         let input = self.input(x, norm)?;
-        Ok(Box::new(Products::new(self.library, &self.gather, input, parts)?))
+        Ok(Box::new(Products::new(self.library, &self.gather, input, parts, before)?))
     }
 
     fn input(&self, x: Buf, norm: Option<NormW>) -> Result<Input, Trouble> {

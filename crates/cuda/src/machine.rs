@@ -63,7 +63,7 @@ pub(crate) struct Scratch {
     pub(crate) input: Memory,
     /// Expanded weights.
     pub(crate) weights: Memory,
-    /// The second factor of a gated product.
+    /// The second factor of a gated product; or, in steps of few rows, the product in parts: `Handed` of `product.cu`.
     pub(crate) up: Memory,
     /// Products of a row's experts.
     pub(crate) products: Memory,
@@ -103,9 +103,9 @@ impl Needs {
         self.weights = self.weights.max((rows.div_ceil(TILE_ROWS) * block).min(EXPAND_BYTES.max(block)));
     }
 
-    /// Of a gated product of so many columns.
+    /// Of a gated product of so many columns: its second factor, or all of it as the next product wants it.
     pub(crate) fn second_factor(&mut self, width: usize) {
-        self.up = self.up.max(width * 4);
+        self.up = self.up.max(width * 4 + width / 16 * 4);
     }
 
     /// Of the first products of experts, as if they were stored in several ways.

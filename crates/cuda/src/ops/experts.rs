@@ -6,7 +6,7 @@ use ffai_program::Buf;
 
 use super::gate_up::combine;
 use super::input::Input;
-use super::product::{Geometry, Output, PartArgs, PartsArgs, bare};
+use super::product::{Geometry, Handed, Output, PartArgs, PartsArgs, bare};
 use super::{ActArgs, NormArgs, Ready, address};
 use crate::CudaError;
 use crate::compile::Compiler;
@@ -155,10 +155,12 @@ impl Product {
         for (part, (stack, out)) in parts.part.iter_mut().zip(stacks) {
             *part = PartArgs { matrix: stack.matrix.tiles(), to: stack.output(*out), first: 0 };
         }
-        let (one, each, more) = (1i32, tiled.each, tiled.more);
+        let (one, each, more, handed) = (1i32, tiled.each, tiled.more, Handed::default());
         let grid = Grid { blocks: [tiled.grid, w.pairs, 1], threads: tiled.warps * 32, shared: tiled.shared(1) };
         // SAFETY: as above, with whole blocks of tiles for each expert; the block has its shared memory.
-        unsafe { self.kernel.launch(&m.stream, grid, args![parts, w.x, one, w.norm, each, more, w.act, chosen]) }
+        unsafe {
+            self.kernel.launch(&m.stream, grid, args![parts, w.x, one, w.norm, each, more, w.act, handed, chosen])
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! The gated product of an MLP.
 #![expect(unsafe_code, reason = "launches")]
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::input::Input;
-use super::product::{FEW_ROWS, Few, Many, bare};
+use super::product::{FEW_ROWS, Few, Handed, Many, bare};
 use super::{ActArgs, NormArgs, Ready, address};
 use crate::CudaError;
 use crate::kernels::{Grid, Kernel, Library, args};
 use crate::machine::{Gather, Machine, Shape};
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, TILE_COLS};
 use crate::memory::Memory;
 use crate::storage::Layout;
 use ffai_program::Buf;
@@ -23,6 +24,8 @@ pub(crate) struct GateUp {
     out: Buf,
     few: Option<Few>,
     combine: Kernel,
+    /// Most rows whose results are handed over in parts to the product that comes next.
+    hands: Cell<usize>,
 }
 
 impl GateUp {
@@ -47,7 +50,24 @@ impl GateUp {
         gather.need(|n| n.second_factor(gate.0.rows));
         let up = up.map(with_many).transpose()?;
         let combine = library.kernel("elementwise.cu", "gate", &[])?;
-        Ok(GateUp { input, gate: with_many(gate)?, up, act, out, few, combine })
+        Ok(GateUp { input, gate: with_many(gate)?, up, act, out, few, combine, hands: Cell::new(0) })
+    }
+
+    /// Whether results are from now on handed to `next`, which multiplies `input` with a matrix: where it is them that it wants, and both
+    /// split what they multiply in the same way.
+    pub(crate) fn hands_to(&self, input: &Input, matrix: &Matrix, next: &Few) -> bool {
+        let brain = |layout| matches!(layout, Layout::Dense { brain: true });
+        let (own, Some(few)) = (&self.gate.0, &self.few) else { return false };
+        let fits = input.x == self.out && matrix.cols == own.rows && matrix.cols.is_multiple_of(TILE_COLS);
+        if fits && brain(own.layout) == brain(matrix.layout) {
+            self.hands.set(few.most_rows().min(next.most_rows()));
+        }
+        self.hands.get() > 0
+    }
+
+    /// Where the results of so many rows are in parts; null where they are not.
+    pub(crate) fn handed(&self, m: &Machine, shape: &Shape, rows: usize) -> u64 {
+        if shape.fused && rows <= self.hands.get() { m.scratch.up.at() } else { 0 }
     }
 }
 
@@ -67,7 +87,7 @@ pub(super) unsafe fn combine(
     unsafe { kernel.launch(&m.stream, Grid::over(count), args![out, second, act, n]) }
 }
 
-impl Ready for GateUp {
+impl Ready for Rc<GateUp> {
     fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
         let rows = m.rows(self.input.x, shape);
         let (gate, gate_bias, many) = &self.gate;
@@ -85,6 +105,7 @@ impl Ready for GateUp {
                     rows,
                     NormArgs::of(self.input.norm.as_ref()),
                     self.act,
+                    Handed { to: self.handed(m, shape, rows), from: 0 },
                 );
             }
             second = m.scratch.up.at();

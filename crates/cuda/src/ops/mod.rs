@@ -36,6 +36,7 @@ pub(crate) trait Ready {
 /// The op before, where the next may do its work as well.
 pub(crate) enum Before {
     Rotate(Rc<rotate::Rotate>),
+    GateUp(Rc<gate_up::GateUp>),
     Convs(Rc<conv::Convs>),
     Gate(Rc<pointwise::Gate>),
     Norm(Rc<pointwise::AddNorm>),

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::gate_up::GateUp;
 use super::input::Input;
 use super::{ActArgs, NormArgs, Ready, address};
 use crate::CudaError;
@@ -49,6 +50,14 @@ pub(super) struct PartArgs {
 pub(super) struct PartsArgs {
     pub(super) part: [PartArgs; PARTS],
     pub(super) count: i32,
+}
+
+/// `Handed` of `product.cu`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Handed {
+    pub(crate) to: u64,
+    pub(crate) from: u64,
 }
 
 /// A matrix with its bias, and where the product goes.
@@ -188,7 +197,12 @@ impl Few {
         Ok(Some(Few { kernel, geometry, most_rows }))
     }
 
-    /// Multiplies `rows` rows from `x` on with up to three matrices.
+    /// Most rows of one launch.
+    pub(crate) fn most_rows(&self) -> usize {
+        self.most_rows
+    }
+
+    /// Multiplies `rows` rows from `x` on with up to three matrices. Where something is `handed`, they are at most [`Few::most_rows`].
     pub(crate) fn launch(
         &self,
         m: &Machine,
@@ -197,6 +211,7 @@ impl Few {
         rows: usize,
         norm: NormArgs,
         act: ActArgs,
+        handed: Handed,
     ) -> Result<(), CudaError> {
         let cols = parts[0].0.cols;
         for first in (0..rows).step_by(self.most_rows) {
@@ -216,7 +231,7 @@ impl Few {
             let grid =
                 Grid { shared: self.geometry.shared(rows), ..Grid::new(self.geometry.grid, self.geometry.warps * 32) };
             // SAFETY: the matrices have those blocks of rows, the buffers those rows, the block its shared memory.
-            unsafe { self.kernel.launch(&m.stream, grid, args![all, x, n, norm, each, more, act])? };
+            unsafe { self.kernel.launch(&m.stream, grid, args![all, x, n, norm, each, more, act, handed])? };
         }
         Ok(())
     }
@@ -314,6 +329,8 @@ pub(crate) struct Products {
     /// Parts of one layout share a launch.
     few: Vec<(Few, Vec<usize>)>,
     many: Vec<Many>,
+    /// The gated product whose results these multiply, where it hands them over in parts.
+    before: Option<Rc<GateUp>>,
 }
 
 impl Products {
@@ -322,6 +339,7 @@ impl Products {
         gather: &Gather,
         input: Input,
         parts: Vec<Part>,
+        before: Option<Rc<GateUp>>,
     ) -> Result<Products, CudaError> {
         let norm = NormArgs::of(input.norm.as_ref());
         let mut groups: Vec<Vec<usize>> = Vec::new();
@@ -350,7 +368,9 @@ impl Products {
             }
         }
         let many = parts.iter().map(|p| Many::new(library, gather, &p.matrix)).collect::<Result<_, _>>()?;
-        Ok(Products { input, parts, few, many })
+        let alone = few.len() == 1 && input.norm.is_none();
+        let before = before.filter(|gated| alone && gated.hands_to(&input, &parts[0].matrix, &few[0].0));
+        Ok(Products { input, parts, few, many, before })
     }
 }
 
@@ -364,7 +384,9 @@ impl Ready for Products {
             let norm = NormArgs::of(self.input.norm.as_ref());
             for (few, group) in &self.few {
                 let parts: Vec<_> = group.iter().map(|i| (&*self.parts[*i].matrix, self.parts[*i].output(m))).collect();
-                few.launch(m, &parts, m.input(self.input.x, shape), rows, norm, ActArgs::none())?;
+                let from = self.before.as_ref().map_or(0, |gated| gated.handed(m, shape, rows));
+                let handed = Handed { to: 0, from };
+                few.launch(m, &parts, m.input(self.input.x, shape), rows, norm, ActArgs::none(), handed)?;
             }
             return Ok(());
         }
