@@ -54,13 +54,13 @@ impl GateUp {
     }
 
     /// Whether results are from now on handed to `next`, which multiplies `input` with a matrix: where it is them that it wants, and both
-    /// split what they multiply in the same way.
+    /// matrices are codes. (16-bit matrices are so many bytes that nothing is gained.)
     pub(crate) fn hands_to(&self, input: &Input, matrix: &Matrix, next: &Few) -> bool {
-        let brain = |layout| matches!(layout, Layout::Dense { brain: true });
         let (own, Some(few)) = (&self.gate.0, &self.few) else { return false };
         let fits = input.x == self.out && matrix.cols == own.rows && matrix.cols.is_multiple_of(TILE_COLS);
-        if fits && brain(own.layout) == brain(matrix.layout) {
-            self.hands.set(few.most_rows().min(next.most_rows()));
+        let codes = |layout| matches!(layout, Layout::Codes(_));
+        if fits && codes(own.layout) && codes(matrix.layout) {
+            self.hands.set(few.most_rows().min(next.wants_parts()));
         }
         self.hands.get() > 0
     }

@@ -22,6 +22,8 @@ const GEMM_COLS: usize = 128;
 const PARTS: usize = 3;
 /// Registers of a lane for the codes and scales of tiles that are on their way.
 const FLIGHT_REGISTERS: usize = 64;
+/// Tiles of a row whose activations a warp fetches at once: `AT_ONCE` of `product.cu`.
+const FETCHED_TILES: usize = 10;
 /// Most chunks of tiles on their way: code is made for each.
 const MOST_RING: usize = 5;
 
@@ -195,6 +197,12 @@ impl Few {
         let kernel = library.kernel("product.cu", "product", &geometry.options(matrix, norm, false))?;
         kernel.allow_shared(geometry.shared(most_rows))?;
         Ok(Some(Few { kernel, geometry, most_rows }))
+    }
+
+    /// Most rows that it wants in parts: none where a warp fetches its share of them at once, and splits it as soon as it would wait
+    /// for the parts.
+    pub(crate) fn wants_parts(&self) -> usize {
+        if self.geometry.tiles / self.geometry.warps > FETCHED_TILES { self.most_rows } else { 0 }
     }
 
     /// Most rows of one launch.

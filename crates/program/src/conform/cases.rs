@@ -2,6 +2,7 @@
 
 mod latent;
 mod mixer;
+mod mlp;
 mod per_layer;
 mod recurrent;
 
@@ -19,7 +20,7 @@ pub(super) const F32: Storage = Storage::Dense(Float::F32);
 
 /// Every case.
 pub fn cases() -> Vec<Case> {
-    let dense = [products(), combs(), embeddings(), gates(), projections(), norms(), caps()];
+    let dense = [products(), mlp::cases(), combs(), embeddings(), gates(), projections(), norms(), caps()];
     let others = [latent::cases(), experts::cases(), per_layer::cases(), recurrent::cases(), mixer::cases()];
     [dense.concat(), attentions(), others.concat()].concat()
 }
