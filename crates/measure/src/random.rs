@@ -40,7 +40,7 @@ impl RandomWeights {
             }
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(&work))));
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
         self.made.borrow_mut().extend(made.into_inner().unwrap_or_else(PoisonError::into_inner));
     }
 

@@ -26,7 +26,7 @@ fn sample(sampling: Sampling, position: u64) -> Want {
 fn step(pasts: &[usize]) -> StepInputs {
     let seq = |past: &usize| {
         let pages: Vec<u32> = (0..=*past as u32 / 16).collect();
-        let lists = vec![PageList::from(pages.clone()), PageList { first: past / 16, pages: vec![9] }];
+        let lists = vec![PageList::from(pages), PageList { first: past / 16, pages: vec![9] }];
         SeqStep { rows: 1, past: *past, pages: lists, ..SeqStep::default() }
     };
     let want = |(row, past): (usize, &usize)| Wanted { row, what: sample(Sampling::default(), *past as u64 + 1) };

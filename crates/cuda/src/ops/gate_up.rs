@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::input::Input;
-use super::product::{FEW_ROWS, Few, Handed, Many, bare};
+use super::product::{Around, FEW_ROWS, Few, Handed, Many, bare};
 use super::{ActArgs, NormArgs, Ready, address};
 use crate::CudaError;
 use crate::kernels::{Grid, Kernel, Library, args};
@@ -98,15 +98,9 @@ impl Ready for Rc<GateUp> {
             let up_bias = address(up_bias.as_ref());
             if let Some(few) = self.few.as_ref().filter(|_| rows <= FEW_ROWS) {
                 let parts = [(&**gate, to_gate), (&**up, bare(0, up_bias, up.rows))];
-                return few.launch(
-                    m,
-                    &parts,
-                    m.input(self.input.x, shape),
-                    rows,
-                    NormArgs::of(self.input.norm.as_ref()),
-                    self.act,
-                    Handed { to: self.handed(m, shape, rows), from: 0 },
-                );
+                let handed = Handed { to: self.handed(m, shape, rows), from: 0 };
+                let around = Around { norm: NormArgs::of(self.input.norm.as_ref()), act: self.act, handed };
+                return few.launch(m, &parts, m.input(self.input.x, shape), rows, around);
             }
             second = m.scratch.up.at();
             many_up.launch(m, &self.input, shape, bare(second, up_bias, up.rows))?;

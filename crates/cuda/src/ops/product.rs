@@ -62,6 +62,14 @@ pub(crate) struct Handed {
     pub(crate) from: u64,
 }
 
+/// What a kernel does beside multiplying.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Around {
+    pub(crate) norm: NormArgs,
+    pub(crate) act: ActArgs,
+    pub(crate) handed: Handed,
+}
+
 /// A matrix with its bias, and where the product goes.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -217,11 +225,10 @@ impl Few {
         parts: &[(&Matrix, Output)],
         x: u64,
         rows: usize,
-        norm: NormArgs,
-        act: ActArgs,
-        handed: Handed,
+        around: Around,
     ) -> Result<(), CudaError> {
         let cols = parts[0].0.cols;
+        let Around { norm, act, handed } = around;
         for first in (0..rows).step_by(self.most_rows) {
             let rows = self.most_rows.min(rows - first);
             let mut all = PartsArgs { count: parts.len() as i32, ..PartsArgs::default() };
@@ -393,8 +400,8 @@ impl Ready for Products {
             for (few, group) in &self.few {
                 let parts: Vec<_> = group.iter().map(|i| (&*self.parts[*i].matrix, self.parts[*i].output(m))).collect();
                 let from = self.before.as_ref().map_or(0, |gated| gated.handed(m, shape, rows));
-                let handed = Handed { to: 0, from };
-                few.launch(m, &parts, m.input(self.input.x, shape), rows, norm, ActArgs::none(), handed)?;
+                let around = Around { norm, act: ActArgs::none(), handed: Handed { to: 0, from } };
+                few.launch(m, &parts, m.input(self.input.x, shape), rows, around)?;
             }
             return Ok(());
         }
