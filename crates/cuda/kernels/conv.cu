@@ -63,10 +63,12 @@ extern "C" __global__ void __launch_bounds__(128) conv(const __grid_constant__ C
         window[KERNEL - 1 + r] = r < rows ? x[(u64)(first + r) * op.channels] : 0.0f;
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
+        // One row skips the code of all others.
+        if (r >= rows) break;
         float sum = bias;
 #pragma unroll
         for (int j = 0; j < KERNEL; j++) sum = fmaf(taps[j], window[r + j], sum);
-        if (r < rows) op.out[(u64)(first + r) * op.channels + channel] = op.act.kind == ACT_NONE ? sum : activate(op.act, sum);
+        op.out[(u64)(first + r) * op.channels + channel] = op.act.kind == ACT_NONE ? sum : activate(op.act, sum);
     }
     if (!begins) return;
     // The last inputs of all: each of the sequence's last rows drives out the oldest.

@@ -165,6 +165,15 @@ impl Kernel {
         self.function.set_attribute(attribute, bytes as i32).map_err(CudaError::driver("give a kernel shared memory"))
     }
 
+    /// How many blocks of so many threads, without dynamic shared memory, a multiprocessor runs at once.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) fn resident(&self, threads: usize) -> Result<usize, CudaError> {
+        let blocks = self.function.occupancy_max_active_blocks_per_multiprocessor(threads as u32, 0, None);
+        Ok(blocks.map_err(CudaError::driver("ask how many blocks fit"))? as usize)
+    }
+
     /// Whether blocks may form clusters.
     pub(crate) fn has_clusters(&self) -> bool {
         self.hopper

@@ -30,7 +30,7 @@ const RANGE_KEYS: usize = 64;
 /// Ranges that read each other's results, where the card can: as many blocks as every such card lets form a cluster.
 pub(crate) const CLUSTER: usize = 8;
 /// Keys of a range that are worth a cluster's quick end.
-const CLUSTER_KEYS: usize = 192;
+const CLUSTER_KEYS: usize = 256;
 
 /// The machine that ops run on.
 pub(crate) struct Machine {

@@ -53,6 +53,8 @@ struct ByRows {
     fused: Option<Kernel>,
     /// Query heads that a block of threads takes.
     group: usize,
+    /// Blocks that the card runs at once.
+    places: usize,
 }
 
 /// `Scores` of `attend.cuh`.
@@ -97,7 +99,19 @@ impl ByRows {
                 [("WARPS", WARPS), ("MOST_RANGES", MOST_RANGES), ("CLUSTER", CLUSTER), ("FUSED", usize::from(fused))];
             library.kernel(file, name, &[options, &all.map(|(n, v)| define(n, v))].concat())
         };
-        Ok(ByRows { rows: kernel(false)?, fused: fuses.then(|| kernel(true)).transpose()?, group })
+        let (rows, fused) = (kernel(false)?, fuses.then(|| kernel(true)).transpose()?);
+        let resident = fused.as_ref().unwrap_or(&rows).resident(WARPS * 32)?;
+        Ok(ByRows { rows, fused, group, places: resident * library.card().multiprocessors })
+    }
+
+    /// Ranges of keys. Blocks that find no place begin when others have ended, so there are no more than the card runs at once; and where
+    /// as many form a cluster, some power of two.
+    fn ranges(&self, parts: &Parts, shape: &Shape) -> usize {
+        let room = (self.places / (self.blocks(parts) * shape.rows)).max(1);
+        match shape.ranges.min(room) {
+            few if few <= CLUSTER => 1 << few.ilog2(),
+            many => many,
+        }
     }
 
     /// Blocks of threads for a row and a range.
@@ -158,8 +172,9 @@ impl Attend {
             _ => (RotationArgs::done(m.at(p.q), p.heads), &by.rows),
         };
         let (partials, arrived) = (m.scratch.partials.at(), m.scratch.arrived.at());
-        let grid = Grid { blocks: [by.blocks(p), shape.rows, shape.ranges], ..Grid::new(1, WARPS * 32) };
-        let cluster = if kernel.has_clusters() && shape.ranges <= CLUSTER { shape.ranges } else { 1 };
+        let ranges = by.ranges(p, shape);
+        let grid = Grid { blocks: [by.blocks(p), shape.rows, ranges], ..Grid::new(1, WARPS * 32) };
+        let cluster = if kernel.has_clusters() && ranges <= CLUSTER { ranges } else { 1 };
         // SAFETY: the buffers have the step's rows, the page tables cover every place, and the scratch has room for the ranges of
         // all heads (`Needs`), for a shape has several ranges only for few rows.
         unsafe {

@@ -141,9 +141,9 @@ impl Geometry {
         };
         // Rows that are wide need some for the activations.
         let most = (FLIGHT_REGISTERS / 2 / registers).clamp(1, if share > 8 { 4 } else { 8 });
-        // Every chunk costs about as much as a small tile; a tile that only fills one costs all of a tile, and large ones bandwidth.
+        // Every chunk costs about as much as half a small tile; a tile that only fills one costs all of a tile, and large ones bandwidth.
         let padded = |chunk: usize| share.div_ceil(chunk) * chunk;
-        let overhead = if registers < 8 { 8 } else { 8 * usize::from(registers < 16) / 4 };
+        let overhead = if registers < 8 { 4 } else { 2 * usize::from(registers < 16) };
         let cost = |chunk: usize| padded(chunk) * (8 * chunk + overhead) * 60 / chunk;
         let chunk = (1..=most).rev().min_by_key(|chunk| cost(*chunk)).unwrap_or(1);
         // More than a block has in all would only be more code.
