@@ -18,7 +18,8 @@ pub struct Thresholds {
     pub disagreement: f64,
     /// `||a - b|| / ||b||` over the output of an op.
     pub op_error: f64,
-    /// The greatest difference of one element of an op's output, relative to the root mean square of the output.
+    /// The greatest difference of one element of an op's output, relative to the element, or to the root mean square of the output where
+    /// that is greater.
     pub element_error: f64,
 }
 
@@ -26,7 +27,7 @@ impl Thresholds {
     /// For activations of eight bits ([`ffai_program::Plan::fast`]): half a step is 4e-3 of a group's greatest number, in every product. The
     /// distribution must stay as near as ever.
     pub const FAST: Thresholds =
-        Thresholds { logit_error: 0.1, mean_kl: 1e-2, disagreement: 0.05, op_error: 0.15, element_error: 5.0 };
+        Thresholds { logit_error: 0.1, mean_kl: 1e-2, disagreement: 0.05, op_error: 0.15, element_error: 1.5 };
 }
 
 impl Default for Thresholds {
@@ -98,7 +99,7 @@ pub struct Culprit {
     pub path: Path,
     /// `||a - b|| / ||b||` of its output.
     pub error: f64,
-    /// Its greatest element error relative to the root mean square.
+    /// Its greatest element error, as in [`Thresholds::element_error`].
     pub element_error: f64,
 }
 
@@ -274,10 +275,36 @@ fn first_off(
     Ok(None)
 }
 
-/// `max |a - b| / rms(b)`.
+/// `max |a - b| / max(|b|, rms(b))`: an element that stands out is rounded in proportion to itself.
 fn element_error(a: &[f32], b: &[f32]) -> f64 {
     let square: f64 = b.iter().map(|b| f64::from(*b).powi(2)).sum();
     let rms = (square / b.len().max(1) as f64).sqrt().max(f64::MIN_POSITIVE);
-    let worst = a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
-    worst / rms
+    let error = |(a, b): (&f32, &f32)| f64::from((a - b).abs()) / rms.max(f64::from(b.abs()));
+    // `f64::max` would pass over what is not a number.
+    a.iter()
+        .zip(b)
+        .map(error)
+        .fold(0.0, |most, error| if error.is_nan() || most.is_nan() { f64::NAN } else { most.max(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::element_error;
+
+    #[test]
+    fn an_element_that_stands_out_is_judged_by_its_own_size_and_others_by_the_root_mean_square() {
+        let mut truth = vec![1.0f32; 10_000];
+        truth[7] = 300.0;
+        let rms = (f64::from(300.0f32 * 300.0 + 9_999.0) / 10_000.0).sqrt();
+        let with = |at: usize, value: f32| {
+            let mut got = truth.clone();
+            got[at] = value;
+            element_error(&got, &truth)
+        };
+        assert!((with(7, 299.4) - 0.002).abs() < 1e-6, "rounded");
+        assert!((with(7, 0.0) - 1.0).abs() < 1e-6, "lost");
+        assert!((with(8, 0.0) - 1.0 / rms).abs() < 1e-6, "lost among greater ones");
+        assert!((with(8, 300.0) - 299.0 / rms).abs() < 1e-6, "another's value");
+        assert!(with(8, f32::NAN).is_nan(), "not a number");
+    }
 }
