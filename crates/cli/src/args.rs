@@ -86,8 +86,8 @@ pub(crate) struct LoadArgs {
     /// Give the same bits however prompts are cut and whoever runs beside; models with recurrent layers read prompts more slowly
     #[arg(long)]
     pub(crate) deterministic: bool,
-    /// Round activations that meet quantized weights to eight bits: prompts are read faster on processors with AVX-512 VNNI, and answers
-    /// are a little off (`ffai verify MODEL --fast` says how much)
+    /// Round activations that meet quantized weights to eight bits, and those that meet bf16 weights to bf16: prompts are read faster on
+    /// processors with AVX-512 VNNI or BF16, and answers are a little off (`ffai verify MODEL --fast` says how much)
     #[arg(long)]
     pub(crate) fast: bool,
     #[command(flatten)]

@@ -157,7 +157,7 @@ fn fma_peak(level: Level, threads: usize) -> f64 {
         Level::Avx2 => unsafe { avx2_chains(STEPS) },
         // SAFETY: likewise.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Avx512Vnni => unsafe { avx512_chains(STEPS) },
+        Level::Avx512 | Level::Avx512Vnni | Level::Avx512Bf16 => unsafe { avx512_chains(STEPS) },
         _ => scalar_chains(STEPS),
     };
     let seconds = best(20, || {

@@ -13,11 +13,13 @@ pub enum Level {
     Avx512,
     /// The same with VNNI, VBMI and VBMI2: products of codes in whole numbers, 64 at once.
     Avx512Vnni,
+    /// The same with BF16: products of bf16 weights with activations in two halves, 32 at once.
+    Avx512Bf16,
 }
 
 impl Level {
     /// All levels, slowest first.
-    pub const ALL: [Level; 4] = [Level::Scalar, Level::Avx2, Level::Avx512, Level::Avx512Vnni];
+    pub const ALL: [Level; 5] = [Level::Scalar, Level::Avx2, Level::Avx512, Level::Avx512Vnni, Level::Avx512Bf16];
 
     /// The best level of this machine.
     pub fn best() -> Level {
@@ -48,6 +50,7 @@ impl Level {
             Level::Avx2 => avx2(),
             Level::Avx512 => avx2() && avx512(),
             Level::Avx512Vnni => avx2() && avx512() && vnni(),
+            Level::Avx512Bf16 => avx2() && avx512() && vnni() && std::arch::is_x86_feature_detected!("avx512bf16"),
         }
     }
 
@@ -61,9 +64,9 @@ impl Level {
     /// they say what this machine could do.
     #[cfg(target_arch = "x86_64")]
     pub fn extensions() -> Vec<&'static str> {
-        let used = Level::best() == Level::Avx512Vnni;
+        let used = Level::best() >= Level::Avx512Vnni;
         [
-            ("BF16", std::arch::is_x86_feature_detected!("avx512bf16")),
+            ("BF16", Level::best() < Level::Avx512Bf16 && std::arch::is_x86_feature_detected!("avx512bf16")),
             ("VNNI", !used && std::arch::is_x86_feature_detected!("avx512vnni")),
             ("VBMI", !used && std::arch::is_x86_feature_detected!("avx512vbmi")),
         ]
@@ -86,6 +89,7 @@ impl fmt::Display for Level {
             Level::Avx2 => "AVX2",
             Level::Avx512 => "AVX-512",
             Level::Avx512Vnni => "AVX-512 VNNI",
+            Level::Avx512Bf16 => "AVX-512 VNNI BF16",
         })
     }
 }

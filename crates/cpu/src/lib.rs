@@ -25,6 +25,7 @@ mod cores;
 mod exec;
 mod floats;
 mod grouped;
+mod halves;
 mod kernels;
 mod level;
 mod machine;

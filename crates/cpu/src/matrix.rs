@@ -7,8 +7,10 @@ use ffai_checkpoint::{Comb, Float, Storage, Tensor};
 
 use crate::Level;
 use crate::floats::Floats;
-use crate::grouped::Grouped;
+use crate::grouped::{Grouped, Spread};
+use crate::halves::Halves;
 use crate::kernels::decode::Patch;
+use crate::kernels::dot::Dots;
 use crate::kernels::source::Source;
 use crate::select::StorageKernels;
 use crate::simd::load::Order;
@@ -21,10 +23,16 @@ pub(crate) struct Matrix {
     pub(crate) kernels: StorageKernels,
     /// Kernels for whole numbers, where there are some.
     pub(crate) grouped: Option<Grouped>,
+    /// Kernels for activations in halves, where there are some.
+    pub(crate) halves: Option<Halves>,
 }
 
-fn orders(grouped: Option<&Grouped>, kernels: &StorageKernels) -> [Order; 2] {
-    grouped.map_or([kernels.order; 2], |grouped| [Order::slabs(grouped.group), grouped.one.order])
+fn orders(grouped: Option<&Grouped>, halves: Option<&Halves>, kernels: &StorageKernels) -> [Order; 2] {
+    match (grouped, halves) {
+        (Some(grouped), _) => [Order::slabs(grouped.group), grouped.one.order],
+        (None, Some(_)) => [Order::HighLow; 2],
+        (None, None) => [kernels.order; 2],
+    }
 }
 
 /// Scales, and for some storages biases, that are tensors of their own.
@@ -64,29 +72,41 @@ impl Matrix {
             }),
             Storage::Dense(_) | Storage::Block(_) => None,
         };
-        let grouped = Grouped::new(level, tensor.storage());
-        Some(Matrix { tensor, scales, kernels, grouped })
+        let (grouped, halves) = (Grouped::new(level, tensor.storage()), Halves::new(level, tensor.storage()));
+        Some(Matrix { tensor, scales, kernels, grouped, halves })
     }
 
     /// The same, multiplied in floats.
     pub(crate) fn in_floats(self) -> Matrix {
-        Matrix { grouped: None, ..self }
+        Matrix { grouped: None, halves: None, ..self }
     }
 
     /// The same for inputs that were rounded as [`Plan::fast`](ffai_program::Plan::fast) allows.
     pub(crate) fn fast(self) -> Matrix {
-        Matrix { grouped: self.grouped.map(Grouped::fast), ..self }
+        Matrix { grouped: self.grouped.map(Grouped::fast), halves: self.halves.map(Halves::fast), ..self }
     }
 
     /// The orders that inputs of its products come in: several rows, and one.
     pub(crate) fn orders(&self) -> [Order; 2] {
-        orders(self.grouped.as_ref(), &self.kernels)
+        orders(self.grouped.as_ref(), self.halves.as_ref(), &self.kernels)
+    }
+
+    /// What brings inputs into these orders, where kernels for floats do not.
+    pub(crate) fn spreads(&self) -> Option<[Entry<Spread>; 2]> {
+        let grouped = self.grouped.as_ref().map(|grouped| [grouped.spread, grouped.one.spread]);
+        grouped.or(self.halves.as_ref().map(|halves| [halves.spread; 2]))
+    }
+
+    /// The kernel for one row of activations.
+    pub(crate) fn dot(&self) -> Entry<Dots> {
+        let grouped = self.grouped.as_ref().map(|grouped| grouped.one.dot);
+        grouped.or(self.halves.as_ref().map(|halves| halves.dot)).unwrap_or(self.kernels.dot)
     }
 
     /// [`Matrix::orders`] of a storage, before there is a matrix. None where nothing reads the storage.
     pub(crate) fn orders_of(level: Level, storage: Storage) -> Option<[Order; 2]> {
         let kernels = StorageKernels::new(level, storage)?;
-        Some(orders(Grouped::new(level, storage).as_ref(), &kernels))
+        Some(orders(Grouped::new(level, storage).as_ref(), Halves::new(level, storage).as_ref(), &kernels))
     }
 
     pub(crate) fn rows(&self) -> usize {

@@ -26,8 +26,8 @@ pub struct LoadOptions {
     /// only.
     pub deterministic: bool,
     /// Whether activations that meet quantized weights may be rounded to eight bits, with a scale for each group of weights, as other engines
-    /// always do: prompts are read faster on processors with AVX-512 VNNI, and answers are a little off; `ffai verify MODEL --fast` says how
-    /// much. Other processors and cards go on as they would.
+    /// always do, and those that meet bf16 weights to bf16: prompts are read faster on processors with AVX-512 VNNI or BF16, and answers are a
+    /// little off; `ffai verify MODEL --fast` says how much. Other processors and cards go on as they would.
     pub fast: bool,
     /// Whether requests take over what others have computed of the same first tokens: [`crate::Usage::cached_tokens`] counts them. On the
     /// processor that changes no bit of an answer. Off, nobody can tell from the time it takes what others have asked.

@@ -53,16 +53,21 @@ fn open(folder: &Path) -> Description {
     Description::open(folder.to_str().unwrap(), &mut |_| {}).unwrap()
 }
 
+/// Where as much as this is lost (docs/quantization.md: nothing that makes sense is left), scores of attention are so great that keys in f16 alone
+/// move what it gives by 2.1 %, and 2 % are allowed: such widths are verified with f32 ones, to tell rounding from a fault.
+const LOST: f64 = 5.0;
+
 /// The mean divergence from bf16 in nats of a width, once everything else about it is right.
-fn divergence(truth: &Path, width: Width) -> f64 {
+fn divergence(truth: &Path, (width, bound): Case) -> f64 {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("model");
     let options = Options { width, ..Options::default() };
     convert(truth.to_str().unwrap(), &folder, &options, &mut |_| {}, &mut |_, _| {}).unwrap();
     let (exact, model) = (open(truth), open(&folder));
     let tokens = model.encode(&Prompt::Raw(TEXT.into()), &GenerateOptions::default()).unwrap();
-    let on = |device| backend(&LoadOptions { device, ..LoadOptions::default() }).unwrap();
-    let (cpu, slow) = (on(Device::Cpu), on(Device::Reference));
+    let kv = (bound > LOST).then_some(Float::F32);
+    let cpu = backend(&LoadOptions { device: Device::Cpu, kv, ..LoadOptions::default() }).unwrap();
+    let slow = backend(&LoadOptions { device: Device::Reference, ..LoadOptions::default() }).unwrap();
     let fast =
         Subject { program: &model.program, weights: &model.weights, backend: &*cpu, deterministic: false, fast: false };
     let options = VerifyOptions { decode: 4, ..VerifyOptions::default() };
@@ -88,7 +93,7 @@ fn every_width_stays_as_near_to_bf16_as_it_was() {
     let Some(scratch) = truth() else { return };
     let truth = scratch.path().join("bf16");
     let found: Vec<(Width, f64, f64)> =
-        cases().into_iter().map(|(width, bound)| (width, divergence(&truth, width), bound)).collect();
+        cases().into_iter().map(|case| (case.0, divergence(&truth, case), case.1)).collect();
     let beyond: Vec<_> = found.iter().filter(|(_, kl, bound)| kl > bound).collect();
     assert!(beyond.is_empty(), "further from bf16 than they may be (width, nats, bound): {beyond:#?}");
 }

@@ -26,8 +26,8 @@ pub struct Plan {
     /// backends may take several tokens of a prompt at once in another form, whose results are within 1e-4 (relative, in f32) of that
     /// and may depend on where steps begin and end.
     pub deterministic: bool,
-    /// Whether products with quantized weights may round their inputs to whole numbers of eight bits, with a scale for each group of weights:
-    /// faster where a backend has kernels for it, and a little off. Backends without such kernels go on as they would.
+    /// Whether products with quantized weights may round their inputs to whole numbers of eight bits, with a scale for each group of weights,
+    /// and those with bf16 weights to bf16: faster where a backend has kernels for it, and a little off. Backends without such kernels go on as they would.
     pub fast: bool,
 }
 

@@ -73,7 +73,7 @@ impl Grouped {
     /// None where the level or the storage has none: plain floats and bytes of E4M3.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn new(level: Level, storage: Storage) -> Option<Grouped> {
-        if level == Level::Avx512Vnni { vnni::grouped(storage) } else { None }
+        if level >= Level::Avx512Vnni { vnni::grouped(storage) } else { None }
     }
 
     /// No other processor has them yet.

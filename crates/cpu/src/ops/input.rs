@@ -20,13 +20,13 @@ pub(crate) struct Input {
     pub(crate) norm: Option<Norm>,
     /// Whether a matrix wants the even numbers before the odd ones.
     even_odd: bool,
-    /// The whole numbers that matrices want of several rows, and what makes them.
+    /// The whole numbers or halves that matrices want of several rows, and what makes them.
     many: Slabs,
     /// Of one row.
     one: Slabs,
 }
 
-/// Orders of whole numbers, each with what makes them.
+/// Orders of whole numbers or halves, each with what makes them.
 type Slabs = Vec<(Order, Entry<Spread>)>;
 
 /// How rows are multiplied.
@@ -60,9 +60,9 @@ impl Input {
         for matrix in matrices {
             let [many, one] = matrix.orders();
             input.even_odd |= many == Order::EvenOdd;
-            if let Some(grouped) = &matrix.grouped {
-                add(&mut input.many, many, grouped.spread);
-                add(&mut input.one, one, grouped.one.spread);
+            if let Some(spreads) = matrix.spreads() {
+                add(&mut input.many, many, spreads[0]);
+                add(&mut input.one, one, spreads[1]);
             }
         }
         input

@@ -7,6 +7,7 @@ use super::input::Prepared;
 use super::piece::Piece;
 use crate::floats::Floats;
 use crate::grouped::{self, Grouped, Unpacking, activation_bytes, slabs, weight_bytes};
+use crate::halves::{self, Halves, UNIT_BYTES};
 use crate::kernels::decode::Patch;
 use crate::kernels::dot::{Dots, Stream};
 use crate::kernels::tile::Block;
@@ -33,10 +34,11 @@ pub(crate) fn multiply(
     assert!(batch.len() == 1 || none.is_empty(), "two stretches for many rows");
     let scratch = &machine.scratch[thread];
     let [_, alone] = matrix.orders();
-    match &matrix.grouped {
+    match (&matrix.grouped, &matrix.halves) {
         _ if batch.len() == 1 && x.has(alone) => one(scratch, matrix, &piece.halved(), x.row(batch.start, alone), out),
-        Some(grouped) => many_in_slabs(scratch, matrix, grouped, rows, x, batch, out),
-        None => many(machine, scratch, matrix, rows, x, batch, out),
+        (Some(grouped), _) => many_in_slabs(scratch, matrix, grouped, rows, x, batch, out),
+        (None, Some(halves)) => many_in_halves(scratch, matrix, halves, rows, x, batch, out),
+        (None, None) => many(machine, scratch, matrix, rows, x, batch, out),
     }
 }
 
@@ -58,7 +60,7 @@ fn one(scratch: &Scratch, matrix: &Matrix, piece: &Piece, x: *const f32, out: &F
         let dots = Dots { x, streams: [stream(0), stream(1)] };
         // SAFETY: the sources have that many rows, the second no more than the first; the input is padded (see `Input::prepare`);
         // the room for results was checked and is this thread's.
-        unsafe { matrix.grouped.as_ref().map_or(matrix.kernels.dot, |grouped| grouped.one.dot)(&dots) };
+        unsafe { matrix.dot()(&dots) };
     }
 }
 
@@ -136,5 +138,37 @@ fn many_in_slabs(
             (grouped.unpack)(&unpacking);
             (grouped.tile)(&block);
         }
+    }
+}
+
+/// The same in halves, from where the weights lie.
+fn many_in_halves(
+    scratch: &Scratch,
+    matrix: &Matrix,
+    halves: &Halves,
+    rows: Range<usize>,
+    x: &Prepared,
+    batch: Range<usize>,
+    out: &Floats,
+) {
+    assert!(rows.len() <= PANEL_ROWS && batch.len() <= BATCH);
+    let (source, [order, _]) = (matrix.stored(rows.clone()), matrix.orders());
+    for col in (0..matrix.cols()).step_by(PANEL_COLS) {
+        let cols = PANEL_COLS.min(matrix.cols() - col);
+        let block = halves::Block {
+            matrix: source,
+            rows: rows.len(),
+            col,
+            cols,
+            x: x.row(batch.start, order).cast::<u8>().wrapping_add(col / UNIT * UNIT_BYTES),
+            x_stride: x.stride(order) * size_of::<f32>(),
+            n: batch.len(),
+            sums: scratch.sums.ptr(),
+            out: (col + cols == matrix.cols()).then_some(out.ptr()),
+            out_stride: rows.len(),
+        };
+        // SAFETY: rows and columns lie in the matrix, the input has as many in whole units; the sums have room for a whole panel and
+        // batch, the output for the product (checked by the caller).
+        unsafe { (halves.tile)(&block) };
     }
 }

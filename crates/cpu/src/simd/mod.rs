@@ -53,7 +53,7 @@ pub(crate) fn entry<K: Kernel>(level: Level) -> Entry<K::Args> {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => avx2::Avx2::enter::<K>,
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Avx512Vnni => Avx512::enter::<K>,
+        Level::Avx512 | Level::Avx512Vnni | Level::Avx512Bf16 => Avx512::enter::<K>,
         _ => scalar::Scalar::enter::<K>,
     }
 }

@@ -62,6 +62,11 @@ fn every_case_agrees_with_the_interpreter_in_avx512_vnni() {
 }
 
 #[test]
+fn every_case_agrees_with_the_interpreter_in_avx512_bf16() {
+    check(Level::Avx512Bf16, BOUND_IN_WHOLE_NUMBERS);
+}
+
+#[test]
 fn attention_agrees_with_the_interpreter_where_keys_and_values_are_halves() {
     for level in crate::levels() {
         for (kv, bound) in [(Float::F16, BOUND_IN_F16), (Float::BF16, BOUND_IN_BF16)] {

@@ -40,6 +40,8 @@ pub(crate) enum Order {
     Natural,
     /// The 16 even ones, then the 16 odd ones: the low and the high halves of bytes.
     EvenOdd,
+    /// Two bf16 for each number, unit by unit: see [`crate::halves`].
+    HighLow,
     /// Whole numbers in slabs of groups of 16: see [`crate::grouped`].
     Sixteens,
     /// The same of groups of 32.
@@ -64,12 +66,13 @@ pub(crate) enum Order {
 
 impl Order {
     /// How many there are.
-    pub(crate) const COUNT: usize = 12;
+    pub(crate) const COUNT: usize = 13;
 
     /// All of them; their numbers are their places here.
     pub(crate) const ALL: [Order; Order::COUNT] = [
         Order::Natural,
         Order::EvenOdd,
+        Order::HighLow,
         Order::Sixteens,
         Order::ThirtyTwos,
         Order::SixtyFours,
@@ -94,7 +97,7 @@ impl Order {
     /// Numbers in a group, where the order is one of slabs.
     pub(crate) fn group(self) -> Option<usize> {
         match self {
-            Order::Natural | Order::EvenOdd => None,
+            Order::Natural | Order::EvenOdd | Order::HighLow => None,
             Order::Sixteens | Order::EvenOdd16 => Some(16),
             Order::ThirtyTwos | Order::InOrder32 | Order::EvenOdd32 | Order::Halves32 | Order::Chunks32 => Some(32),
             Order::SixtyFours | Order::InOrder64 | Order::EvenOdd64 => Some(64),
