@@ -29,9 +29,9 @@ pub(super) unsafe fn spread(a: &Spread) {
         let x = [_mm512_loadu_ps(x), _mm512_loadu_ps(x.add(MOST_LANES))];
         let high = [_mm512_cvtneps_pbh(x[0]), _mm512_cvtneps_pbh(x[1])];
         for half in 0..2 {
-            let high: __m256i = transmute(high[half]);
+            let high = transmute::<__m256bh, __m256i>(high[half]);
             let there = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high)));
-            let low: __m256i = transmute(_mm512_cvtneps_pbh(_mm512_sub_ps(x[half], there)));
+            let low = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(_mm512_sub_ps(x[half], there)));
             let low = if a.fast { _mm256_setzero_si256() } else { low };
             _mm256_storeu_si256(out.add(half * VECTOR / 2).cast(), high);
             _mm256_storeu_si256(out.add(VECTOR + half * VECTOR / 2).cast(), low);
@@ -192,10 +192,13 @@ unsafe fn rows_from(matrix: &Source, row: usize, col: usize) -> *const u8 {
 #[inline(always)]
 unsafe fn weights(row: *const u8, unit: usize, cols: usize) -> __m512bh {
     let (at, left) = (row.add(unit * VECTOR), cols - unit * UNIT);
-    if left >= UNIT { load(at) } else { transmute(_mm512_maskz_loadu_epi16((1 << left) - 1, at.cast())) }
+    if left >= UNIT {
+        return load(at);
+    }
+    transmute::<__m512i, __m512bh>(_mm512_maskz_loadu_epi16((1 << left) - 1, at.cast()))
 }
 
 #[inline(always)]
 unsafe fn load(p: *const u8) -> __m512bh {
-    transmute(_mm512_loadu_si512(p.cast()))
+    transmute::<__m512i, __m512bh>(_mm512_loadu_si512(p.cast()))
 }
