@@ -86,6 +86,11 @@ pub(crate) fn outputs(spec: &Spec, weights: &Weights, checkpoint: &Checkpoint) -
     }
     let read = Names::of(checkpoint.layout(), family, has);
     let write = Names::to_write(family, read.is_wrapped());
+    // Norms that are kept minus one are written as they multiply, as mlx-lm saves them: it would not add the one to a checkpoint whose
+    // experts are stacked. The shape of taps says which of the two a file has, so without any nothing changes.
+    let taps = checkpoint.entries().any(|entry| entry.name.ends_with(".conv1d.weight"));
+    let centred = |source: &Source| taps && matches!(source, Source::Centred(_)) && !families::is_folded(checkpoint);
+    let fold = spec.weights().iter().any(|decl| read.find(&decl.role, has).is_some_and(|found| centred(&found.source)));
     let (mut outputs, mut index): (Vec<Output>, HashMap<String, usize>) = Default::default();
     for decl in spec.weights() {
         let role = decl.role;
@@ -106,14 +111,19 @@ pub(crate) fn outputs(spec: &Spec, weights: &Weights, checkpoint: &Checkpoint) -
         }
         let part = if whole { stored(checkpoint, &from, tensor)? } else { placed(spec, &role, &from, &to, tensor)? };
         index.insert(to.tensor.clone(), outputs.len());
+        let (mut shape, storage) = (part.shape().to_vec(), part.storage());
+        if let (true, Source::Squeezed(..), [_, 1, _]) = (fold, to.source, &*shape) {
+            shape.swap(1, 2);
+        }
+        let part = if centred(&to.source) { Part::changed(&part, |value| 1.0 + value) } else { Part::new(part) };
         outputs.push(Output {
             module: matches!(decl.shape, Shape::Matrix { .. }) && to.tensor.ends_with(".weight"),
-            shape: part.shape().to_vec(),
+            shape,
             own: family.own_width(&role),
-            storage: part.storage(),
+            storage,
             from_gguf: false,
             name: to.tensor,
-            parts: vec![Part::new(part)],
+            parts: vec![part],
             role,
         });
     }
