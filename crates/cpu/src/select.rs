@@ -11,7 +11,7 @@ use crate::kernels::conv::{Conv, ConvRows};
 use crate::kernels::decode::{Decode, Patch};
 use crate::kernels::delta::{Delta, DeltaRows};
 use crate::kernels::dot::{Dot, Dots};
-use crate::kernels::finish::{Finish, FinishRow};
+use crate::kernels::finish::{Finish, FinishRows};
 use crate::kernels::gate::{Activate, Cap, Gate, Sigmoid, SigmoidGate, SoftCap};
 use crate::kernels::lru::{Lru, LruRows};
 use crate::kernels::prepare::{NormKernel, NormRow, Prepare, PrepareRow};
@@ -53,7 +53,7 @@ impl Kernels {
         Kernels {
             prepare: entry::<PrepareRow>(level),
             tile: entry::<Tile>(level),
-            finish: entry::<FinishRow>(level),
+            finish: entry::<FinishRows>(level),
             gate: entry::<Activate>(level),
             cap: entry::<SoftCap>(level),
             sigmoid: entry::<SigmoidGate>(level),

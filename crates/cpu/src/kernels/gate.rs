@@ -9,13 +9,19 @@ use crate::simd::{Kernel, Simd};
 /// `sqrt(2 / pi)`.
 const SQRT_2_OVER_PI: f32 = 0.797_884_6;
 
-/// `gate = act(gate) * up`, or `act(gate)` alone.
+/// `out = act(gate + gate_bias) * (up + up_bias)`, or without the second factor.
 pub(crate) struct Gate {
     pub(crate) act: Activation,
     /// `[len]`.
-    pub(crate) gate: *mut f32,
+    pub(crate) gate: *const f32,
+    /// `[len]` or null.
+    pub(crate) gate_bias: *const f32,
     /// `[len]` or null.
     pub(crate) up: *const f32,
+    /// `[len]` or null.
+    pub(crate) up_bias: *const f32,
+    /// `[len]`; may be `gate` or `up`.
+    pub(crate) out: *mut f32,
     pub(crate) len: usize,
 }
 
@@ -28,17 +34,21 @@ impl Kernel for Activate {
     #[inline(always)]
     unsafe fn run<S: Simd>(a: &Gate) {
         let mut at = 0;
-        while at + S::LANES <= a.len {
-            let up = if a.up.is_null() { None } else { Some(S::load(a.up.add(at))) };
-            S::store(a.gate.add(at), activate::<S>(a.act, S::load(a.gate.add(at)), up));
+        while at < a.len {
+            let width = (a.len - at).min(S::LANES);
+            let gate = biased::<S>(a.gate, a.gate_bias, at, width);
+            let up = if a.up.is_null() { None } else { Some(biased::<S>(a.up, a.up_bias, at, width)) };
+            S::store_some(a.out.add(at), width, activate::<S>(a.act, gate, up));
             at += S::LANES;
         }
-        if at < a.len {
-            let rest = a.len - at;
-            let up = if a.up.is_null() { None } else { Some(S::load_first(a.up.add(at), rest)) };
-            S::store_first(a.gate.add(at), rest, activate::<S>(a.act, S::load_first(a.gate.add(at), rest), up));
-        }
     }
+}
+
+/// `width` numbers from `at` on, with a bias where it is not null.
+#[inline(always)]
+unsafe fn biased<S: Simd>(x: *const f32, bias: *const f32, at: usize, width: usize) -> S::V {
+    let x = S::load_some(x.add(at), width);
+    if bias.is_null() { x } else { S::add(x, S::load_some(bias.add(at), width)) }
 }
 
 /// `x = sigmoid(gate) * x`, or with another function of the gate.

@@ -112,7 +112,6 @@ unsafe fn save<S: Simd, const M: usize>(sums: *mut f32, block: &[[S::V; ROWS]; M
 #[inline(always)]
 unsafe fn finish<S: Simd, const M: usize>(a: &Block, out: *mut f32, rows: usize, block: &[[S::V; ROWS]; M]) {
     for m in 0..M {
-        let sums = S::sum4(block[m]);
-        std::ptr::copy_nonoverlapping(sums.as_ptr(), out.add(m * a.out_stride), rows);
+        S::store_sums(out.add(m * a.out_stride), rows, block[m]);
     }
 }

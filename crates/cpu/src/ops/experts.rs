@@ -182,10 +182,13 @@ impl ExpertsDown {
                 let out = machine.ptr(self.out).wrapping_add(row * machine.buf(self.out).width + rows.start);
                 let finish = Finish {
                     product: product.ptr().wrapping_add(i * piece.len() + before),
+                    product_stride: 0,
                     bias: bias_of(expert.bias.as_deref(), &rows),
                     scale: self.scale * routes[(2 * row + 1) * self.slots + slot],
                     add: out,
                     out,
+                    stride: 0,
+                    rows: 1,
                     len: rows.len(),
                 };
                 // SAFETY: `begin` saw that the rows lie in the output; no other thread has these columns.

@@ -11,7 +11,6 @@ use super::input::{Input, Prepared};
 use super::linear::bias_of;
 use super::multiply::multiply;
 use super::piece::{Cut, Piece};
-use crate::kernels::finish::Finish;
 use crate::kernels::gate::Gate;
 use crate::machine::{BATCH, Machine};
 use crate::matrix::Matrix;
@@ -75,33 +74,20 @@ impl First {
                 for (before, rows) in piece.stretches() {
                     let at = to(row) * self.gate.rows() + rows.start;
                     assert!(at + rows.len() <= machine.buf(out).floats.len(), "room for the product");
-                    let out = machine.ptr(out).wrapping_add(at);
-                    self.combine(machine, thread, i * piece.len() + before, &rows, out);
+                    let place = i * piece.len() + before;
+                    let gate = Gate {
+                        act: self.act,
+                        gate: scratch.product.ptr().wrapping_add(place),
+                        gate_bias: bias_of(self.gate_bias.as_deref(), &rows),
+                        up: self.up.as_ref().map_or(std::ptr::null(), |_| scratch.up.ptr().wrapping_add(place)),
+                        up_bias: bias_of(self.up_bias.as_deref(), &rows),
+                        out: machine.ptr(out).wrapping_add(at),
+                        len: rows.len(),
+                    };
+                    // SAFETY: products and biases have that many floats; no other thread writes these columns of the output.
+                    unsafe { (machine.kernels.gate)(&gate) };
                 }
             }
         }
-    }
-
-    /// Part of a row of the output from place `at` of the products on.
-    fn combine(&self, machine: &Machine, thread: usize, at: usize, rows: &Range<usize>, out: *mut f32) {
-        let scratch = &machine.scratch[thread];
-        let len = rows.len();
-        let up = scratch.up.ptr().wrapping_add(at);
-        let finish = |product: *const f32, bias: &Option<Vec<f32>>, out: *mut f32| {
-            let bias = bias_of(bias.as_deref(), rows);
-            let finish = Finish { product, bias, scale: 1.0, add: std::ptr::null(), out, len };
-            // SAFETY: products and biases have that many floats; no other thread writes these columns of the output.
-            unsafe { (machine.kernels.finish)(&finish) };
-        };
-        finish(scratch.product.ptr().wrapping_add(at), &self.gate_bias, out);
-        let up = match &self.up {
-            Some(_) => {
-                finish(up, &self.up_bias, up);
-                up.cast_const()
-            }
-            None => std::ptr::null(),
-        };
-        // SAFETY: as above.
-        unsafe { (machine.kernels.gate)(&Gate { act: self.act, gate: out, up, len }) };
     }
 }

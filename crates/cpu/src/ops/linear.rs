@@ -55,15 +55,17 @@ impl Part {
         for first in (0..x.n).step_by(BATCH) {
             let batch = first..(first + BATCH).min(x.n);
             multiply(machine, thread, &self.matrix, piece, x, batch.clone(), product);
-            let rows_and_stretches = batch.enumerate().flat_map(|at| piece.stretches().map(|stretch| (at, stretch)));
-            for ((i, row), (before, rows)) in rows_and_stretches {
-                let at = row * width + rows.start;
+            for (before, rows) in piece.stretches() {
+                let at = batch.start * width + rows.start;
                 let finish = Finish {
-                    product: product.ptr().wrapping_add(i * piece.len() + before),
+                    product: product.ptr().wrapping_add(before),
+                    product_stride: piece.len(),
                     bias: bias_of(self.bias.as_deref(), &rows),
                     scale: self.scale,
                     add: self.add.map_or(std::ptr::null(), |add| machine.ptr(add).wrapping_add(at)),
                     out: machine.ptr(self.out).wrapping_add(at),
+                    stride: width,
+                    rows: batch.len(),
                     len: rows.len(),
                 };
                 // SAFETY: buffers are as wide as the matrix has rows (the program's builder saw to it) and hold `x.n` rows;

@@ -89,6 +89,16 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn store(p: *mut f32, v: Self::V);
     /// Writes the first `n < LANES` floats.
     unsafe fn store_first(p: *mut f32, n: usize, v: Self::V);
+    /// Reads `n <= LANES` floats; the others are 0.
+    #[inline(always)]
+    unsafe fn load_some(p: *const f32, n: usize) -> Self::V {
+        if n == Self::LANES { Self::load(p) } else { Self::load_first(p, n) }
+    }
+    /// Writes the first `n <= LANES` floats.
+    #[inline(always)]
+    unsafe fn store_some(p: *mut f32, n: usize, v: Self::V) {
+        if n == Self::LANES { Self::store(p, v) } else { Self::store_first(p, n, v) }
+    }
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
@@ -108,6 +118,18 @@ pub(crate) trait Simd: Copy + 'static {
     #[inline(always)]
     unsafe fn sum4(v: [Self::V; 4]) -> [f32; 4] {
         [Self::sum(v[0]), Self::sum(v[1]), Self::sum(v[2]), Self::sum(v[3])]
+    }
+
+    /// Writes the first `n` of the sums of four vectors.
+    #[inline(always)]
+    unsafe fn store_sums(p: *mut f32, n: usize, v: [Self::V; 4]) {
+        let sums = Self::sum4(v);
+        // A copy of a length that is not known is a call.
+        if n == sums.len() {
+            p.cast::<[f32; 4]>().write_unaligned(sums);
+        } else {
+            std::ptr::copy_nonoverlapping(sums.as_ptr(), p, n);
+        }
     }
 
     /// Vector `i` of a unit.

@@ -84,9 +84,7 @@ unsafe fn column<const GROUP: usize, const HALVES: usize, const M: usize>(a: &Bl
         }
         for m in 0..M {
             if let Some(out) = a.out {
-                let sums = Avx512::sum4(block[m]);
-                let out = out.add((i + m) * a.out_stride + row);
-                std::ptr::copy_nonoverlapping(sums.as_ptr(), out, (a.rows - row).min(ROWS));
+                Avx512::store_sums(out.add((i + m) * a.out_stride + row), (a.rows - row).min(ROWS), block[m]);
                 continue;
             }
             for r in 0..ROWS {

@@ -241,9 +241,3 @@ unsafe fn ask<S: Simd>(from: *const u8, bytes: usize) {
         S::prefetch(from.wrapping_add(line));
     }
 }
-
-/// `width` floats, at most a vector.
-#[inline(always)]
-unsafe fn load<S: Simd>(p: *const f32, width: usize) -> S::V {
-    if width == S::LANES { S::load(p) } else { S::load_first(p, width) }
-}

@@ -1,6 +1,6 @@
 //! Scores, and their softening into weights.
 
-use super::{Attention, Kept, ask, load, offset};
+use super::{Attention, Kept, ask, offset};
 use crate::simd::Simd;
 use crate::simd::math::exp;
 
@@ -65,7 +65,7 @@ unsafe fn four_scores<S: Simd, K: Kept, const N: usize>(
             key[t] = K::load::<S>(keys.add((t * a.dim + at) * size_of::<K>()), width);
         }
         for i in 0..N {
-            let q = load::<S>(q[i].add(at), width);
+            let q = S::load_some(q[i].add(at), width);
             for t in 0..4 {
                 sums[i][t] = S::fma(key[t], q, sums[i][t]);
             }
@@ -86,7 +86,7 @@ unsafe fn one_score<S: Simd, K: Kept>(a: &Attention, q: *const f32, key: *const 
     let (mut sum, mut at) = (S::splat(0.0), 0);
     while at < a.dim {
         let width = (a.dim - at).min(S::LANES);
-        sum = S::fma(K::load::<S>(key.add(at * size_of::<K>()), width), load::<S>(q.add(at), width), sum);
+        sum = S::fma(K::load::<S>(key.add(at * size_of::<K>()), width), S::load_some(q.add(at), width), sum);
         at += S::LANES;
     }
     S::sum(sum) * a.scale

@@ -1,6 +1,6 @@
 //! The weighted sum of values.
 
-use super::{Attention, Kept, ask, load, out_offset};
+use super::{Attention, Kept, ask, out_offset};
 use crate::simd::Simd;
 
 /// `out[i] = shrink[i] * out[i] + weights[i] . values`, as many vectors of the head at a time as registers hold sums for;
@@ -97,13 +97,9 @@ unsafe fn sum_part<S: Simd, K: Kept>(
     weights: *const f32,
     shrink: f32,
 ) {
-    let mut sum = S::mul(load::<S>(out, width), S::splat(shrink));
+    let mut sum = S::mul(S::load_some(out, width), S::splat(shrink));
     for t in 0..tokens {
         sum = S::fma(S::splat(*weights.add(t)), K::load::<S>(values.add(t * a.dim * size_of::<K>()), width), sum);
     }
-    if width == S::LANES {
-        S::store(out, sum);
-    } else {
-        S::store_first(out, width, sum);
-    }
+    S::store_some(out, width, sum);
 }
