@@ -90,6 +90,9 @@ pub(crate) struct LoadArgs {
     /// processors with AVX-512 VNNI or BF16, and answers are a little off (`ffai verify MODEL --fast` says how much)
     #[arg(long)]
     pub(crate) fast: bool,
+    /// Do not even round activations to bf16 in MLPs with bf16 weights, as processors with AVX-512 BF16 do unless a model has experts
+    #[arg(long, conflicts_with = "fast")]
+    pub(crate) exact: bool,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
 }
@@ -194,7 +197,7 @@ pub(crate) struct LogitsArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Run the reference interpreter: slow, and right by definition
-    #[arg(long, conflicts_with_all = ["threads", "device", "kv", "deterministic", "fast"])]
+    #[arg(long, conflicts_with_all = ["threads", "device", "kv", "deterministic", "fast", "exact"])]
     pub(crate) reference: bool,
     #[command(flatten)]
     pub(crate) load: LoadArgs,

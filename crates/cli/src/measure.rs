@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use ffai::{
-    Capability, Description, Device, GenerateOptions, LoadOptions, Program, Prompt,
+    Capability, Description, Device, GenerateOptions, LoadOptions, Program, Prompt, Rounding,
     measure::{
         self, Affine, Agreement, Backend, Bench, BenchReport, Comparison, Float, Perplexity, RandomModel, Spread,
         Storage, Subject, Thresholds, Verification, VerifyOptions, WeightSource, Window,
@@ -129,7 +129,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     let (fast, slow) = (backend(&options)?, backend(&LoadOptions { device: Device::Reference, ..options.clone() })?);
     let subject = |backend| subject(&model.program, &model.weights, backend, &options);
     let mut bar = Bar::new("verifying");
-    let thresholds = if options.fast { Thresholds::FAST } else { Thresholds::default() };
+    let thresholds = if options.rounding == Some(Rounding::Int8) { Thresholds::FAST } else { Thresholds::default() };
     let how = VerifyOptions { thresholds, ..VerifyOptions::default() };
     let result = measure::verify(subject(&*fast), subject(&*slow), &tokens, &how, &mut |d, t| {
         bar.at(d, t);
@@ -140,9 +140,9 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode> {
         || json!({"model": args.name.model, "backend": fast.name(), "result": &result}),
         || {
             let text = verify_text(&args.name.model, &fast.name(), &result);
-            let rounded = fast.name().starts_with("cpu") && options.kv != Some(Float::F32);
-            let hint =
-                "Keys and values may have been rounded: if it passes with --kv f32, that is all that is wrong.\n";
+            let kept = options.kv == Some(Float::F32) && options.rounding == Some(Rounding::Exact);
+            let rounded = fast.name().starts_with("cpu") && !kept;
+            let hint = "Keys, values and activations may have been rounded: if it passes with --exact --kv f32, that is all that is wrong.\n";
             if rounded && !result.passed { text + hint } else { text }
         },
     )?;
@@ -287,8 +287,7 @@ fn subject<'a>(
     backend: &'a dyn Backend,
     options: &LoadOptions,
 ) -> Subject<'a> {
-    let (deterministic, fast) = (options.deterministic, options.fast);
-    Subject { program, weights, backend, deterministic, fast }
+    Subject { program, weights, backend, deterministic: options.deterministic, rounding: options.rounding }
 }
 
 /// The backend for a device; says on standard error what was passed over.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use ffai::{Capability, Device, Float, GenerateOptions, LoadOptions};
+use ffai::{Capability, Device, Float, GenerateOptions, LoadOptions, Rounding};
 
 use crate::args::{DeviceArgs, InspectArgs, Kv, LoadArgs, LogitsArgs, RunArgs};
 
@@ -168,8 +168,13 @@ pub(crate) fn load(args: &LoadArgs) -> Result<LoadOptions> {
         "--fast has no effect on --device {}: leave one of them out",
         args.device.device
     );
-    let (memory_limit, deterministic, fast) = (args.memory_limit, args.deterministic, args.fast);
-    Ok(LoadOptions { memory_limit, deterministic, fast, ..device(&args.device)? })
+    let rounding = match (args.exact, args.fast) {
+        (true, _) => Some(Rounding::Exact),
+        (false, true) => Some(Rounding::Int8),
+        (false, false) => None,
+    };
+    let (memory_limit, deterministic) = (args.memory_limit, args.deterministic);
+    Ok(LoadOptions { memory_limit, deterministic, rounding, ..device(&args.device)? })
 }
 
 pub(crate) fn device(args: &DeviceArgs) -> Result<LoadOptions> {

@@ -13,7 +13,7 @@ use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 use ffai_cpu::{Cpu, CpuOptions, Level};
 use ffai_model::{Shape, WeightDecl};
 use ffai_program::conform::{Bag, Rng, random_tensor};
-use ffai_program::{Backend, Builder, Op, Plan, Proj, Rows, StepInputs};
+use ffai_program::{Backend, Builder, Op, Plan, Proj, Rounding, Rows, StepInputs};
 
 const BUSY: &str = "--busy";
 const FAST: &str = "--fast";
@@ -93,7 +93,8 @@ fn seconds(cpu: &Cpu, bag: &Bag, count: usize, rows: usize, times: usize) -> f64
         b.push(format!("linear {i}"), Op::Linear { x, norm: None, proj, scale: 1.0, add: None });
     }
     let program = b.finish(out, 8, rows);
-    let plan = Plan { fast: asked(FAST), ..Plan::for_tokens(&program, rows) };
+    let rounding = if asked(FAST) { Rounding::Int8 } else { Rounding::Exact };
+    let plan = Plan { rounding, ..Plan::for_tokens(&program, rows) };
     let mut model = cpu.compile(&program, bag, &plan, &mut |_| {}).expect("a program");
     let tokens: Vec<u32> = (0..rows as u32).map(|t| t % 8).collect();
     let mut inputs = StepInputs::prompt(&program, &plan, &tokens);

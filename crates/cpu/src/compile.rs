@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ffai_checkpoint::Tensor;
 use ffai_model::Activation;
 use ffai_program::{
-    CompileError, ExpertDown, ExpertUp, NormW, NormWKind, Op, Plan, Program, Progress, Proj, W, WeightSource,
+    CompileError, ExpertDown, ExpertUp, NormW, NormWKind, Op, Plan, Program, Progress, Proj, Rounding, W, WeightSource,
 };
 
 use crate::exec::{Exec, Step};
@@ -42,9 +42,19 @@ pub(crate) fn compile(
         tensors.push(CompileError::check(decl, weights.weight(&decl.role))?);
         progress(Progress { done: tensors.len(), total });
     }
-    let mut compiler = Compiler { cpu, tensors, fast: plan.fast, needs: Needs::default() };
+    let mut compiler = Compiler { cpu, tensors, rounding: plan.rounding, in_mlp: false, needs: Needs::default() };
     let mut steps = Vec::with_capacity(program.ops.len());
+    let mut inner = None;
     for tagged in &program.ops {
+        // What a gated product writes is the inner of an MLP until the next one writes, and what reads it is the MLP's last product.
+        if let Op::GateUp { out, .. } = &tagged.op {
+            inner = Some(*out);
+        }
+        compiler.in_mlp = match &tagged.op {
+            Op::GateUp { .. } => true,
+            Op::Linear { x, .. } => inner == Some(*x),
+            _ => false,
+        };
         let ready = compiler.op(program, &tagged.tag, &tagged.op)?;
         steps.push(Step { tag: tagged.tag.clone(), outputs: tagged.op.outputs(), ready });
     }
@@ -57,7 +67,9 @@ pub(crate) fn compile(
 struct Compiler<'a> {
     cpu: &'a Cpu,
     tensors: Vec<Tensor>,
-    fast: bool,
+    rounding: Rounding,
+    /// Whether the op is of an MLP.
+    in_mlp: bool,
     needs: Needs,
 }
 
@@ -220,7 +232,10 @@ impl Compiler<'_> {
             tag: tag.to_owned(),
             problem: format!("no kernel reads {storage} weights"),
         })?;
-        let matrix = if self.fast { matrix.fast() } else { matrix };
+        let matrix = match self.rounding {
+            Rounding::Bf16 if !self.in_mlp => matrix,
+            rounding => matrix.rounded(rounding),
+        };
         self.needs.scales = self.needs.scales.max(matrix.scratch(PANEL_ROWS));
         matrix.orders().iter().for_each(|order| self.needs.orders[*order as usize] = true);
         Ok(matrix)

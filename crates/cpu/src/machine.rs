@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ffai_checkpoint::Float;
-use ffai_program::{Buf, KvLayout, Op, Plan, Program, Rows, StepInputs, Tagged};
+use ffai_program::{Buf, KvLayout, Op, Plan, Program, Rounding, Rows, StepInputs, Tagged};
 
 use crate::floats::Floats;
 use crate::kernels::{attend, chunk, tile};
@@ -37,7 +37,7 @@ pub(crate) struct Machine {
     pub(crate) slots: Slots,
     /// Whether recurrences may take prompts in chunks.
     pub(crate) chunked: bool,
-    /// As [`Plan::fast`].
+    /// Whether inputs of products with quantized weights have eight bits.
     pub(crate) fast: bool,
     /// Angles of the step's rows.
     pub(crate) turns: Turns,
@@ -124,7 +124,7 @@ impl Machine {
             layouts,
             slots: Slots::new(program, plan.slots),
             chunked: chunked(plan),
-            fast: plan.fast,
+            fast: plan.rounding == Rounding::Int8,
             turns: Turns::new(&program.ropes, plan.rows),
             inputs: Order::ALL.map(input),
             pairs: Mutex::new(Pairs::new(plan.rows * slots(program), needs.experts)),

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use ffai_checkpoint::{Comb, Float, Storage, Tensor};
+use ffai_program::Rounding;
 
 use crate::Level;
 use crate::floats::Floats;
@@ -81,9 +82,11 @@ impl Matrix {
         Matrix { grouped: None, halves: None, ..self }
     }
 
-    /// The same for inputs that were rounded as [`Plan::fast`](ffai_program::Plan::fast) allows.
-    pub(crate) fn fast(self) -> Matrix {
-        Matrix { grouped: self.grouped.map(Grouped::fast), halves: self.halves.map(Halves::fast), ..self }
+    /// The same for inputs that were rounded as a plan allows.
+    pub(crate) fn rounded(self, rounding: Rounding) -> Matrix {
+        let grouped = if rounding == Rounding::Int8 { self.grouped.map(Grouped::fast) } else { self.grouped };
+        let halves = if rounding == Rounding::Exact { self.halves } else { self.halves.map(Halves::high) };
+        Matrix { grouped, halves, ..self }
     }
 
     /// The orders that inputs of its products come in: several rows, and one.

@@ -64,7 +64,7 @@ pub use error::Error;
 pub use ffai_checkpoint::{FetchEvent, Float};
 pub use ffai_engine::Usage;
 pub use ffai_model::{Fate, Spec};
-pub use ffai_program::{Footprint, Program};
+pub use ffai_program::{Footprint, Program, Rounding};
 pub use ffai_text::Message;
 pub use generate::{Completion, Event, Finish, Generation, Timing};
 pub use model::Model;

@@ -10,7 +10,7 @@
 //! let slow = measure::backend(&LoadOptions { device: Device::Reference, ..LoadOptions::default() })?;
 //! let tokens: Vec<u32> = (1..100).collect();
 //! let subject =
-//!     |backend| measure::Subject { program: &model.program, weights: &model.weights, backend, deterministic: false, fast: false };
+//!     |backend| measure::Subject { program: &model.program, weights: &model.weights, backend, deterministic: false, rounding: None };
 //! let options = measure::VerifyOptions::default();
 //! let result = measure::verify(subject(&*fast), subject(&*slow), &tokens, &options, &mut |_, _| {})?;
 //! assert!(result.passed);

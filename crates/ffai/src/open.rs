@@ -2,7 +2,7 @@
 
 use ffai_checkpoint::{CacheDirs, Checkpoint, FetchEvent, resolve};
 use ffai_model::{Spec, Weights};
-use ffai_program::{Backend, Executable, Output, Plan, Program, Progress, StepInputs, lower};
+use ffai_program::{Backend, Executable, Output, Plan, Program, Progress, Rounding, StepInputs, lower};
 
 use ffai_text::{Declared, Text};
 
@@ -98,7 +98,7 @@ impl Description {
         let chunk = options.chunk.unwrap_or_else(|| backend.prompt_rows()).min(context);
         let snapshots = options.snapshots.unwrap_or(options.parallel.saturating_add(1));
         let plan = Plan::new(&self.program, options.parallel, context, chunk).with_snapshots(snapshots);
-        Plan { deterministic: options.deterministic, fast: options.fast, ..plan }
+        Plan { deterministic: options.deterministic, rounding: self.rounding(options), ..plan }
     }
 
     /// One forward pass over `tokens`, away from any engine: logits f32, row after row of `spec.vocab`.
@@ -119,12 +119,16 @@ impl Description {
         options: &LoadOptions,
         on: &mut dyn FnMut(LoadEvent),
     ) -> Result<Vec<f32>, Error> {
-        let (deterministic, fast) = (options.deterministic, options.fast);
-        let plan = Plan { deterministic, fast, ..Plan::for_tokens(&self.program, tokens.len()) };
+        let (deterministic, rounding) = (options.deterministic, self.rounding(options));
+        let plan = Plan { deterministic, rounding, ..Plan::for_tokens(&self.program, tokens.len()) };
         let (mut executable, _) = devices::first(options, on, |backend, on| self.compile(backend, &plan, on))?;
         let outputs = executable.step(&StepInputs::prompt(&self.program, &plan, tokens))?;
         let rows = outputs.into_iter().filter_map(|o| if let Output::Logits(row) = o { Some(row) } else { None });
         Ok(rows.flatten().collect())
+    }
+
+    fn rounding(&self, options: &LoadOptions) -> Rounding {
+        options.rounding.unwrap_or_else(|| Rounding::usual(&self.program))
     }
 
     pub(crate) fn compile(

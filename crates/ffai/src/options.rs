@@ -1,6 +1,7 @@
 //! How to load, and how to generate.
 
 use ffai_checkpoint::Float;
+use ffai_program::Rounding;
 use serde_json::{Map, Value};
 
 use crate::{Capability, Device};
@@ -25,10 +26,12 @@ pub struct LoadOptions {
     /// on a chunk of less than 64 and on what of a [`crate::Session`] was generated; other layers are the same bits anyway. On the processor
     /// only.
     pub deterministic: bool,
-    /// Whether activations that meet quantized weights may be rounded to eight bits, with a scale for each group of weights, as other engines
-    /// always do, and those that meet bf16 weights to bf16: prompts are read faster on processors with AVX-512 VNNI or BF16, and answers are a
-    /// little off; `ffai verify MODEL --fast` says how much. Other processors and cards go on as they would.
-    pub fast: bool,
+    /// How activations may be rounded where they meet weights, for prompts that are read faster. None means to bf16 in MLPs with bf16
+    /// weights (other engines do so everywhere), but not in models that choose experts, where a number that is a little off may choose others.
+    /// [`Rounding::Int8`] rounds to bf16 wherever weights are bf16, and to eight bits, with a scale for each group of weights, where they are
+    /// quantized: answers are a little off, and `ffai verify MODEL --fast` says how much. On processors with AVX-512 BF16 and VNNI; others,
+    /// and cards, go on as they would.
+    pub rounding: Option<Rounding>,
     /// Whether requests take over what others have computed of the same first tokens: [`crate::Usage::cached_tokens`] counts them. On the
     /// processor that changes no bit of an answer. Off, nobody can tell from the time it takes what others have asked.
     pub prefix_cache: bool,
@@ -60,7 +63,7 @@ impl Default for LoadOptions {
             parallel: 4,
             chunk: None,
             deterministic: false,
-            fast: false,
+            rounding: None,
             prefix_cache: true,
             snapshots: None,
             kv: None,

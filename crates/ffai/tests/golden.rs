@@ -9,12 +9,16 @@ use std::path::Path;
 
 use ffai_checkpoint::Float;
 use ffai_cpu::{Cpu, CpuOptions};
-use ffai_program::Reference;
+use ffai_program::{Program, Reference, Rounding, lower};
 use goldens::compare_all;
+
+fn exact(_: &Program) -> Rounding {
+    Rounding::Exact
+}
 
 #[test]
 fn the_interpreter_agrees_with_transformers_on_every_golden() {
-    assert_eq!(compare_all(&Reference, |_, _| 1e-4), [""; 0]);
+    assert_eq!(compare_all(&Reference, exact, |_, _| 1e-4), [""; 0]);
 }
 
 /// One token of this golden lies so near the threshold at which the router drops its second expert that the least rounding pushes it over,
@@ -33,11 +37,22 @@ fn bound(folder: &Path, plain: bool) -> f64 {
 #[test]
 fn the_cpu_backend_agrees_with_transformers_on_every_golden() {
     let cpu = Cpu::new(CpuOptions { kv: Some(Float::F32), ..CpuOptions::default() }).unwrap();
-    assert_eq!(compare_all(&cpu, bound), [""; 0]);
+    assert_eq!(compare_all(&cpu, exact, bound), [""; 0]);
 }
 
-/// Keys and values are f16 unless all weights are f32.
+/// Keys and values are f16 unless all weights are f32, and activations that meet bf16 weights bf16 where no experts are chosen.
 #[test]
 fn the_cpu_backend_agrees_with_transformers_as_it_comes() {
-    assert_eq!(compare_all(&Cpu::new(CpuOptions::default()).unwrap(), bound), [""; 0]);
+    assert_eq!(compare_all(&Cpu::new(CpuOptions::default()).unwrap(), Rounding::usual, bound), [""; 0]);
+}
+
+#[test]
+fn activations_are_rounded_in_mlps_unless_experts_are_chosen() {
+    let usual = |case: &str| {
+        let checkpoint =
+            goldens::checkpoint(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(case));
+        Rounding::usual(&lower(&ffai_model::spec(&checkpoint).unwrap()))
+    };
+    assert_eq!(["llama/bf16", "qwen3_5/bf16", "gemma4_text/bf16"].map(usual), [Rounding::Bf16; 3]);
+    assert_eq!(["mixtral/bf16", "qwen3_5_moe/bf16", "deepseek_v3/bf16"].map(usual), [Rounding::Exact; 3]);
 }

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use ffai::{
-    Description, Device, Error, GenerateOptions, LoadOptions, Model, Prompt,
+    Description, Device, Error, GenerateOptions, LoadOptions, Model, Prompt, Rounding,
     convert::{Options, Recipe, Width, convert},
     measure::{Float, Microscaled, Subject, VerifyOptions, Window, backend, compare, verify},
 };
@@ -68,13 +68,23 @@ fn divergence(truth: &Path, (width, bound): Case) -> f64 {
     let kv = (bound > LOST).then_some(Float::F32);
     let cpu = backend(&LoadOptions { device: Device::Cpu, kv, ..LoadOptions::default() }).unwrap();
     let slow = backend(&LoadOptions { device: Device::Reference, ..LoadOptions::default() }).unwrap();
-    let fast =
-        Subject { program: &model.program, weights: &model.weights, backend: &*cpu, deterministic: false, fast: false };
+    let fast = Subject {
+        program: &model.program,
+        weights: &model.weights,
+        backend: &*cpu,
+        deterministic: false,
+        rounding: Some(Rounding::Exact),
+    };
     let options = VerifyOptions { decode: 4, ..VerifyOptions::default() };
     let verified = verify(fast, Subject { backend: &*slow, ..fast }, &tokens[..24], &options, &mut |_, _| {}).unwrap();
     assert!(verified.passed, "{width:?}: {verified:?}");
-    let exact =
-        Subject { program: &exact.program, weights: &exact.weights, backend: &*cpu, deterministic: false, fast: false };
+    let exact = Subject {
+        program: &exact.program,
+        weights: &exact.weights,
+        backend: &*cpu,
+        deterministic: false,
+        rounding: Some(Rounding::Exact),
+    };
     let window = Window { context: 512, stride: 512 };
     let compared = compare(exact, fast, &tokens, window, &mut |_, _| {}).unwrap();
     let model = Model::load(folder.to_str().unwrap()).unwrap();

@@ -1,8 +1,8 @@
 //! A model on a backend, without an engine: one sequence or several, step by step.
 
 use ffai_program::{
-    Backend, Executable, Output, PageList, Plan, Program, SampleInputs, Sampling, SeqStep, SlotUse, StateGroup,
-    StepInputs, Traced, Want, Wanted, WeightSource,
+    Backend, Executable, Output, PageList, Plan, Program, Rounding, SampleInputs, Sampling, SeqStep, SlotUse,
+    StateGroup, StepInputs, Traced, Want, Wanted, WeightSource,
 };
 
 use crate::{Error, Result};
@@ -18,15 +18,16 @@ pub struct Subject<'a> {
     pub backend: &'a dyn Backend,
     /// As [`Plan::deterministic`].
     pub deterministic: bool,
-    /// As [`Plan::fast`].
-    pub fast: bool,
+    /// As [`Plan::rounding`]; none leaves it to the program ([`Rounding::usual`]).
+    pub rounding: Option<Rounding>,
 }
 
 impl Subject<'_> {
     /// Ready to run `seqs` sequences of at most `context` tokens, in steps of at most `rows` rows.
     pub(crate) fn start(&self, seqs: usize, context: usize, rows: usize) -> Result<Runner> {
-        let (wanted, deterministic, fast) = (rows.max(seqs), self.deterministic, self.fast);
-        let plan = Plan { wanted, deterministic, fast, ..Plan::new(self.program, seqs, context, rows) };
+        let (wanted, deterministic) = (rows.max(seqs), self.deterministic);
+        let rounding = self.rounding.unwrap_or_else(|| Rounding::usual(self.program));
+        let plan = Plan { wanted, deterministic, rounding, ..Plan::new(self.program, seqs, context, rows) };
         let executable = self.backend.compile(self.program, self.weights, &plan, &mut |_| {})?;
         Ok(Runner {
             executable,

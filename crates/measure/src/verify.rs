@@ -24,7 +24,7 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// For activations of eight bits ([`ffai_program::Plan::fast`]): half a step is 4e-3 of a group's greatest number, in every product. The
+    /// For activations of eight bits ([`ffai_program::Rounding::Int8`]): half a step is 4e-3 of a group's greatest number, in every product. The
     /// distribution must stay as near as ever.
     pub const FAST: Thresholds =
         Thresholds { logit_error: 0.1, mean_kl: 1e-2, disagreement: 0.05, op_error: 0.15, element_error: 1.5 };

@@ -99,7 +99,7 @@ fn check(fault: Fault) -> Verification {
     let weights = RandomWeights::new(spec.weights(), storage, 1);
     let (broken, truth) = (Faulty(fault), Reference);
     let subject =
-        |backend| Subject { program: &program, weights: &weights, backend, deterministic: false, fast: false };
+        |backend| Subject { program: &program, weights: &weights, backend, deterministic: false, rounding: None };
     verify(subject(&broken), subject(&truth), &tokens(), &VerifyOptions::default(), &mut |_, _| {}).unwrap()
 }
 

@@ -37,7 +37,7 @@ pub use op::{
     Buf, BufDecl, DeltaHeads, ExpertDown, ExpertUp, Gating, HeadMatrices, Heads, KvRef, NormW, NormWKind, Op, Program,
     Proj, RopeRef, Rows, SlotPart, SlotRef, SsdHeads, StateGroup, Tagged, Values, W,
 };
-pub use plan::{Footprint, KvLayout, Plan};
+pub use plan::{Footprint, KvLayout, Plan, Rounding};
 pub use reference::Reference;
 pub use sample::{Sampling, Seen};
 pub use step::{Output, PageList, SampleInputs, SeqStep, SlotUse, StepInputs, Want, Wanted};

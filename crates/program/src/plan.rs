@@ -2,7 +2,7 @@
 
 use ffai_checkpoint::{Float, Storage};
 
-use crate::{Program, Rows, StateGroup, Values};
+use crate::{Op, Program, Rows, StateGroup, Values};
 
 /// Capacities of a compiled program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +26,29 @@ pub struct Plan {
     /// backends may take several tokens of a prompt at once in another form, whose results are within 1e-4 (relative, in f32) of that
     /// and may depend on where steps begin and end.
     pub deterministic: bool,
-    /// Whether products with quantized weights may round their inputs to whole numbers of eight bits, with a scale for each group of weights,
-    /// and those with bf16 weights to bf16: faster where a backend has kernels for it, and a little off. Backends without such kernels go on as they would.
-    pub fast: bool,
+    /// How products may round their inputs, where a backend has kernels that are faster for it; others go on as they would.
+    pub rounding: Rounding,
+}
+
+/// How products may round their inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rounding {
+    /// To no fewer than 16 bits.
+    #[default]
+    Exact,
+    /// To bf16 in MLPs with bf16 weights.
+    Bf16,
+    /// To bf16 wherever weights are bf16, and to whole numbers of eight bits, with a scale for each group of weights, where they are quantized.
+    Int8,
+}
+
+impl Rounding {
+    /// What programs run with unless somebody decides otherwise: [`Rounding::Bf16`], but [`Rounding::Exact`] where a router chooses experts, for
+    /// a number that is a little off may choose others.
+    pub fn usual(program: &Program) -> Rounding {
+        let routes = program.ops.iter().any(|tagged| matches!(tagged.op, Op::Route { .. }));
+        if routes { Rounding::Exact } else { Rounding::Bf16 }
+    }
 }
 
 /// Bytes that a program needs under a plan.
@@ -72,7 +92,7 @@ impl Plan {
             pages: Vec::new(),
             slots: if program.slots.is_empty() { 0 } else { seqs + 1 },
             deterministic: false,
-            fast: false,
+            rounding: Rounding::default(),
         };
         plan.pages = program.states.iter().map(|group| seqs * plan.pages_of(group, context)).collect();
         plan

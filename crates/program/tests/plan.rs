@@ -17,7 +17,7 @@ fn a_window_counts_what_it_can_hold_at_once_and_never_more_than_the_sequence() {
         pages: Vec::new(),
         slots: 0,
         deterministic: false,
-        fast: false,
+        rounding: ffai_program::Rounding::Exact,
     };
     assert_eq!(plan.pages_of(&group(None), 32_768), 1024);
     // 767 places from the middle of a page on.

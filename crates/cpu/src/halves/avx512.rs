@@ -18,12 +18,12 @@ use crate::simd::{Avx512, MOST_LANES, Simd, UNIT};
 /// Bytes of a vector.
 const VECTOR: usize = 64;
 
-/// A row of floats, padded to whole units, as halves.
+/// A row of floats, padded to whole units, as `HALVES` halves; one that is left out is 0.
 ///
 /// # Safety
 /// The machine has the instructions; the row is there, padded with zeros, and has room.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")]
-pub(super) unsafe fn spread(a: &Spread) {
+pub(super) unsafe fn spread<const HALVES: usize>(a: &Spread) {
     for unit in 0..a.cols.div_ceil(UNIT) {
         let (x, out) = (a.x.add(unit * UNIT), a.out.add(unit * UNIT_BYTES));
         let x = [_mm512_loadu_ps(x), _mm512_loadu_ps(x.add(MOST_LANES))];
@@ -32,7 +32,7 @@ pub(super) unsafe fn spread(a: &Spread) {
             let high = transmute::<__m256bh, __m256i>(high[half]);
             let there = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high)));
             let low = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(_mm512_sub_ps(x[half], there)));
-            let low = if a.fast { _mm256_setzero_si256() } else { low };
+            let low = if HALVES == 1 { _mm256_setzero_si256() } else { low };
             _mm256_storeu_si256(out.add(half * VECTOR / 2).cast(), high);
             _mm256_storeu_si256(out.add(VECTOR + half * VECTOR / 2).cast(), low);
         }

@@ -37,8 +37,6 @@ pub(crate) struct Halves {
     pub(crate) dot: Entry<Dots>,
     /// Many.
     pub(crate) tile: Entry<Block>,
-    /// The same where the low halves are 0.
-    fast_tile: Entry<Block>,
 }
 
 impl Halves {
@@ -46,12 +44,7 @@ impl Halves {
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn new(level: Level, storage: Storage) -> Option<Halves> {
         let there = level == Level::Avx512Bf16 && storage == Storage::Dense(Float::BF16);
-        there.then_some(Halves {
-            spread: avx512::spread,
-            dot: avx512::dot,
-            tile: avx512::tile::<2, 3>,
-            fast_tile: avx512::tile::<1, 6>,
-        })
+        there.then_some(Halves { spread: avx512::spread::<2>, dot: avx512::dot, tile: avx512::tile::<2, 3> })
     }
 
     /// No other processor has them yet.
@@ -60,9 +53,16 @@ impl Halves {
         None
     }
 
-    /// The same where the low halves are 0.
-    pub(crate) fn fast(self) -> Halves {
-        Halves { tile: self.fast_tile, ..self }
+    /// The same without the low halves.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn high(self) -> Halves {
+        Halves { spread: avx512::spread::<1>, tile: avx512::tile::<1, 6>, ..self }
+    }
+
+    /// There are none.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn high(self) -> Halves {
+        self
     }
 }
 

@@ -2,8 +2,8 @@
 
 use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 use ffai_cpu::{Cpu, Level};
-use ffai_program::Executable;
 use ffai_program::conform::{Rng, relative_error};
+use ffai_program::{Executable, Rounding};
 use proptest::prelude::*;
 
 use crate::model::{CONTEXT, Model, tokens};
@@ -57,12 +57,14 @@ fn a_prompt_gives_the_same_bits_token_by_token_in_each_storage() {
     }
 }
 
-/// Many rows leave out the low bytes of activations, which are 0; one row does not.
+/// Many rows leave out the low bytes or halves of activations, which are 0; one row does not.
 #[test]
-fn a_fast_prompt_gives_the_same_bits_token_by_token_in_each_storage() {
+fn a_rounded_prompt_gives_the_same_bits_token_by_token_in_each_storage() {
     let tokens = tokens(41, &mut Rng(8));
     for storage in storages() {
-        token_by_token(&Model::new(storage).fast(), Level::best(), &tokens);
+        for rounding in [Rounding::Bf16, Rounding::Int8] {
+            token_by_token(&Model::new(storage).rounded(rounding), Level::best(), &tokens);
+        }
     }
 }
 
@@ -73,7 +75,7 @@ fn only_the_levels_with_whole_numbers_or_halves_have_anything_faster() {
         for level in levels() {
             let model = Model::new(storage);
             let exact = floats(&alone(&model, level, &tokens));
-            let fast = floats(&alone(&model.fast(), level, &tokens));
+            let fast = floats(&alone(&model.rounded(Rounding::Int8), level, &tokens));
             let rounded = match storage {
                 Storage::Dense(float) => level == Level::Avx512Bf16 && float == Float::BF16,
                 _ => level >= Level::Avx512Vnni,
@@ -81,6 +83,21 @@ fn only_the_levels_with_whole_numbers_or_halves_have_anything_faster() {
             let error = relative_error(&fast, &exact);
             assert_eq!(error > 0.0, rounded, "{storage} {level}: {error:e}");
             assert!(error < 5e-2, "{storage} {level}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn without_being_asked_only_inputs_of_mlps_with_bf16_weights_are_rounded() {
+    let tokens = tokens(41, &mut Rng(9));
+    for storage in storages() {
+        for level in levels() {
+            let run = |rounding| floats(&alone(&Model::new(storage).rounded(rounding), level, &tokens));
+            let exact = run(Rounding::Exact);
+            let [some, all] = [Rounding::Bf16, Rounding::Int8].map(|rounding| relative_error(&run(rounding), &exact));
+            let bf16 = level == Level::Avx512Bf16 && storage == Storage::Dense(Float::BF16);
+            assert_eq!(some > 0.0, bf16, "{storage} {level}: {some:e}");
+            assert!(!bf16 || some < all, "{storage} {level}: {some:e} and {all:e}");
         }
     }
 }

@@ -9,7 +9,9 @@ use ffai_model::{
     ShortConv, Spec, StateNorm,
 };
 use ffai_program::conform::{Bag, Rng, random_tensor};
-use ffai_program::{Backend, Executable, Output, Plan, Program, SeqStep, SlotUse, StepInputs, Want, Wanted, lower};
+use ffai_program::{
+    Backend, Executable, Output, Plan, Program, Rounding, SeqStep, SlotUse, StepInputs, Want, Wanted, lower,
+};
 
 pub(crate) const VOCAB: usize = 97;
 /// Tokens of the longest sequence.
@@ -77,9 +79,9 @@ impl Model {
         self
     }
 
-    /// The same with activations of eight bits where there are kernels for them.
-    pub(crate) fn fast(mut self) -> Model {
-        self.plan.fast = true;
+    /// The same with activations rounded where there are kernels for it.
+    pub(crate) fn rounded(mut self, rounding: Rounding) -> Model {
+        self.plan.rounding = rounding;
         self
     }
 

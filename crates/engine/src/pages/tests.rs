@@ -151,7 +151,7 @@ fn pages(counts: &[usize], window: usize) -> Pages {
         pages: counts.to_vec(),
         slots: 0,
         deterministic: false,
-        fast: false,
+        rounding: ffai_program::Rounding::Exact,
     };
     let group = |i: usize| StateGroup {
         kv_heads: 1,

@@ -58,7 +58,7 @@ pub(crate) fn plan() -> Plan {
         pages: vec![40, 40],
         slots: 0,
         deterministic: false,
-        fast: false,
+        rounding: ffai_program::Rounding::Exact,
     }
 }
 

@@ -88,7 +88,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
         ],
         slots: 0,
         deterministic: false,
-        fast: false,
+        rounding: ffai_program::Rounding::Exact,
     })
 }
 

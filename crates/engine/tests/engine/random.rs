@@ -80,7 +80,7 @@ fn plan(groups: usize, slots: bool) -> impl Strategy<Value = Plan> {
             pages,
             slots: if slots { seqs + 1 + snapshots } else { 0 },
             deterministic: false,
-            fast: false,
+            rounding: ffai_program::Rounding::Exact,
         },
     )
 }

@@ -7,7 +7,9 @@ use std::{
 
 use ffai_checkpoint::{Checkpoint, Float, Storage};
 use ffai_model::Weights;
-use ffai_program::{Backend, CompileError, Output, Plan, StepInputs, conform::relative_error, lower};
+use ffai_program::{
+    Backend, CompileError, Output, Plan, Program, Rounding, StepInputs, conform::relative_error, lower,
+};
 
 struct Golden {
     tokens: Vec<u32>,
@@ -26,7 +28,7 @@ fn folders() -> Vec<PathBuf> {
     children(&root).iter().flat_map(|f| children(f)).filter(|f| f.join("golden.safetensors").exists()).collect()
 }
 
-fn checkpoint(folder: &Path) -> Checkpoint {
+pub(crate) fn checkpoint(folder: &Path) -> Checkpoint {
     let gguf = folder.join("model.gguf");
     Checkpoint::open(if gguf.exists() { &gguf } else { folder }).unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
 }
@@ -45,13 +47,18 @@ fn golden(folder: &Path) -> Golden {
 }
 
 /// Logits of all tokens in one step, and whether all matrices are plain f32; or why the backend refuses the model.
-fn logits(folder: &Path, backend: &dyn Backend, tokens: &[u32]) -> Result<(Vec<f32>, bool), CompileError> {
+fn logits(
+    folder: &Path,
+    backend: &dyn Backend,
+    rounding: fn(&Program) -> Rounding,
+    tokens: &[u32],
+) -> Result<(Vec<f32>, bool), CompileError> {
     let fail = |e: &dyn std::error::Error| -> ! { panic!("{}: {e}", folder.display()) };
     let checkpoint = checkpoint(folder);
     let spec = ffai_model::spec(&checkpoint).unwrap_or_else(|e| fail(&e));
     let weights = Weights::bind(&spec, &checkpoint).unwrap_or_else(|e| fail(&e));
     let program = lower(&spec);
-    let plan = Plan::for_tokens(&program, tokens.len());
+    let plan = Plan { rounding: rounding(&program), ..Plan::for_tokens(&program, tokens.len()) };
     let mut executable = backend.compile(&program, &weights, &plan, &mut |_| {})?;
     let outputs = executable.step(&StepInputs::prompt(&program, &plan, tokens)).unwrap_or_else(|e| fail(&e));
     let rows = outputs.into_iter().flat_map(|o| match o {
@@ -81,13 +88,17 @@ fn agreement(a: &[f32], b: &[f32], vocab: usize) -> f64 {
 
 /// Compares every golden; collects all failures so that one look shows them. Gives the models that the backend refuses, with reasons:
 /// it names an op that it lacks. `bound` is told the end of the golden's folder, as in `llama/bf16`, and whether all its weights are f32.
-pub(crate) fn compare_all(backend: &dyn Backend, bound: impl Fn(&Path, bool) -> f64) -> Vec<String> {
+pub(crate) fn compare_all(
+    backend: &dyn Backend,
+    rounding: fn(&Program) -> Rounding,
+    bound: impl Fn(&Path, bool) -> f64,
+) -> Vec<String> {
     let folders = folders();
     assert!(folders.len() > 60, "only {} goldens were found", folders.len());
     let (mut failures, mut refused) = (Vec::new(), Vec::new());
     for folder in folders {
         let golden = golden(&folder);
-        let (got, plain) = match logits(&folder, backend, &golden.tokens) {
+        let (got, plain) = match logits(&folder, backend, rounding, &golden.tokens) {
             Ok(got) => got,
             Err(error @ CompileError::Unsupported { .. }) => {
                 refused.push(format!("{}: {error}", folder.display()));
