@@ -8,6 +8,7 @@ use ffai_program::{Buf, KvLayout, Op, Plan, Program, Rounding, Rows, StepInputs,
 use crate::floats::Floats;
 use crate::kernels::{attend, chunk, tile};
 use crate::ops::experts::Pairs;
+use crate::ops::multiply::FEW;
 use crate::pages::Pages;
 use crate::pool::Pool;
 use crate::rope::Turns;
@@ -201,7 +202,8 @@ fn inputs(program: &Program, plan: &Plan, order: Order) -> usize {
         _ => 0,
     };
     let mixtures = program.ops.iter().map(|t| mixture(&t.op)).max().unwrap_or(0);
-    let rows = if order.is_of_one_row() { 1 } else { plan.rows.max(plan.wanted) };
+    let rows = plan.rows.max(plan.wanted);
+    let rows = if order.is_of_few_rows() { rows.min(FEW) } else { rows };
     (rows * row).max(plan.rows * mixtures)
 }
 

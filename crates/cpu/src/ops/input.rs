@@ -4,6 +4,7 @@
 use ffai_program::{Buf, StepInputs};
 
 use super::Norm;
+use super::multiply::FEW;
 use crate::grouped::Spread;
 use crate::kernels::prepare::Prepare;
 use crate::machine::Machine;
@@ -75,7 +76,11 @@ impl Input {
         if n == 1 && self.norm.is_none() && !ordered && cols.is_multiple_of(UNIT) {
             return Prepared::new(n, cols, machine.ptr(self.x), std::ptr::null());
         }
-        let company = if n == 1 { Company::Alone } else { Company::Together };
+        let company = match n {
+            1 => Company::Alone,
+            2..=FEW => Company::Both,
+            _ => Company::Together,
+        };
         self.gather(machine, n, cols, company, |row| row)
     }
 

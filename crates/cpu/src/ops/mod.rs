@@ -10,7 +10,7 @@ pub(crate) mod head_project;
 pub(crate) mod input;
 pub(crate) mod latent_append;
 pub(crate) mod linear;
-mod multiply;
+pub(crate) mod multiply;
 mod piece;
 pub(crate) mod recurrent;
 pub(crate) mod rotate_append;

@@ -15,8 +15,11 @@ use crate::machine::{BATCH, Machine, PANEL_COLS, PANEL_ROWS, Scratch};
 use crate::matrix::Matrix;
 use crate::simd::UNIT;
 
-/// `out[i, j] = x[batch.start + i] . matrix[row j of the piece]`, `[batch, piece]` without gaps. For several rows of activations the
-/// piece has one stretch.
+/// Most rows of activations that go through whole numbers one by one: measured.
+pub(crate) const FEW: usize = 4;
+
+/// `out[i, j] = x[batch.start + i] . matrix[row j of the piece]`, `[batch, piece]` without gaps. A piece for rows that do not go
+/// [one by one](one_by_one) has one stretch.
 ///
 /// # Panics
 /// Where the batch, the rows or the scratch do not fit.
@@ -31,19 +34,32 @@ pub(crate) fn multiply(
 ) {
     assert!(batch.end <= x.n && piece.len() * batch.len() <= out.len());
     let [(_, rows), (_, none)] = piece.stretches();
-    assert!(batch.len() == 1 || none.is_empty(), "two stretches for many rows");
     let scratch = &machine.scratch[thread];
     let [_, alone] = matrix.orders();
+    if one_by_one(matrix, batch.len()) && x.has(alone) {
+        for (i, row) in batch.enumerate() {
+            let out = out.ptr().wrapping_add(i * piece.len());
+            one(scratch, matrix, &piece.halved(), x.row(row, alone), out);
+        }
+        return;
+    }
+    assert!(none.is_empty(), "two stretches for many rows");
     match (&matrix.grouped, &matrix.halves) {
-        _ if batch.len() == 1 && x.has(alone) => one(scratch, matrix, &piece.halved(), x.row(batch.start, alone), out),
         (Some(grouped), _) => many_in_slabs(scratch, matrix, grouped, rows, x, batch, out),
         (None, Some(halves)) => many_in_halves(scratch, matrix, halves, rows, x, batch, out),
         (None, None) => many(machine, scratch, matrix, rows, x, batch, out),
     }
 }
 
+/// Whether so many rows are multiplied one after the other, from weights that the first brought near: codes that are brought into columns
+/// for all at once cost more than that, the less so the more scales they have.
+pub(crate) fn one_by_one(matrix: &Matrix, rows: usize) -> bool {
+    let most = |grouped: &Grouped| if grouped.group == 64 { FEW } else { FEW - 1 };
+    rows <= matrix.grouped.as_ref().map_or(1, most)
+}
+
 /// A panel of each stretch at a time, for the sake of their scales.
-fn one(scratch: &Scratch, matrix: &Matrix, piece: &Piece, x: *const f32, out: &Floats) {
+fn one(scratch: &Scratch, matrix: &Matrix, piece: &Piece, x: *const f32, out: *mut f32) {
     let stretches = piece.stretches();
     let stored = matrix.grouped.as_ref().is_some_and(|grouped| grouped.one.stored_scales);
     // Where nothing is decoded for them, all at once.
@@ -53,7 +69,7 @@ fn one(scratch: &Scratch, matrix: &Matrix, piece: &Piece, x: *const f32, out: &F
         let stream = |i: usize| {
             let (before, rows) = &stretches[i];
             let panel = (rows.start + done).min(rows.end)..(rows.start + done + at_once).min(rows.end);
-            let (rows, out) = (panel.len(), out.ptr().wrapping_add(before + done));
+            let (rows, out) = (panel.len(), out.wrapping_add(before + done));
             let matrix = if stored { matrix.stored(panel) } else { matrix.source(panel, &scratch.scales[i]) };
             Stream { rows, out, matrix }
         };

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::multiply::one_by_one;
 use crate::machine::{BATCH, PANEL_ROWS};
 use crate::matrix::Matrix;
 
@@ -55,13 +56,13 @@ pub(crate) struct Cut {
 impl Cut {
     /// For `n` rows of input; `beside` matrices are read at once.
     pub(crate) fn new(matrix: &Matrix, beside: usize, n: usize, threads: usize) -> Cut {
-        if n > 1 {
+        if !one_by_one(matrix, n) {
             return Cut::in_panels(matrix);
         }
         let rows = matrix.rows();
         let by_bytes = PIECE_BYTES / (2 * matrix.row_bytes() * beside);
         let by_share = rows / (8 * threads);
-        let size = by_bytes.min(by_share).clamp(1, PANEL_ROWS * BATCH / 2);
+        let size = by_bytes.min(by_share).clamp(1, PANEL_ROWS * BATCH / (2 * n));
         Cut { rows, size, half: rows.div_ceil(2) }
     }
 

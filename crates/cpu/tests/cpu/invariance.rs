@@ -57,6 +57,22 @@ fn a_prompt_gives_the_same_bits_token_by_token_in_each_storage() {
     }
 }
 
+/// A few rows go one by one, more together.
+#[test]
+fn a_prompt_gives_the_same_bits_in_steps_of_a_few_rows_in_each_storage() {
+    let tokens = tokens(14, &mut Rng(6));
+    for storage in storages() {
+        let model = Model::new(storage);
+        let expected = alone(&model, Level::best(), &tokens);
+        let mut run = model.compile(&cpu(Level::best(), 2));
+        let (mut seq, mut got) = (model.sequence(1, tokens.clone()), Vec::new());
+        for rows in 2..=5 {
+            got.extend(model.step(&mut *run, &mut [(&mut seq, rows)]).remove(0));
+        }
+        assert_eq!(got, expected, "{storage}");
+    }
+}
+
 /// Many rows leave out the low bytes or halves of activations, which are 0; one row does not.
 #[test]
 fn a_rounded_prompt_gives_the_same_bits_token_by_token_in_each_storage() {

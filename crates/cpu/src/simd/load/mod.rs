@@ -104,8 +104,8 @@ impl Order {
         }
     }
 
-    /// Whether only rows that run alone are in this order.
-    pub(crate) fn is_of_one_row(self) -> bool {
+    /// Whether only rows that run one by one are in this order.
+    pub(crate) fn is_of_few_rows(self) -> bool {
         self as usize > Order::SixtyFours as usize
     }
 
