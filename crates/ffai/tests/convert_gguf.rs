@@ -4,11 +4,14 @@
 
 mod conversion;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use conversion::{golden, goldens, to, tokens};
 use ffai_checkpoint::{Affine, Block, Checkpoint, Float, Storage};
-use ffai_convert::{Change, Options, Width};
+use ffai_convert::{Change, Error, Options, Width};
 use ffai_model::families;
 use ffai_program::conform::relative_error;
 use ffai_text::Text;
@@ -100,6 +103,22 @@ fn the_files_of_a_tokenizer_say_what_the_metadata_say() {
             assert_eq!(written.encode_prompt(text).unwrap(), own.encode_prompt(text).unwrap(), "{case} {text:?}");
         }
     }
+}
+
+#[test]
+fn a_decay_that_is_none_is_refused_by_name() {
+    let case = golden("mamba/gguf_q8_0").join("model.gguf");
+    let mut file = fs::read(&case).unwrap();
+    let decays = Checkpoint::open(&case).unwrap().entry("blk.0.ssm_a").unwrap().bytes.to_vec();
+    let at = file.windows(decays.len()).position(|bytes| bytes == decays).unwrap();
+    // The sign of the first one.
+    file[at + 3] ^= 0x80;
+    let scratch = tempfile::tempdir().unwrap();
+    let (broken, out) = (scratch.path().join("model.gguf"), scratch.path().join("out"));
+    fs::write(&broken, file).unwrap();
+    let error = to(&broken, &Options::default(), &out).unwrap_err();
+    assert!(matches!(&error, Error::NotFinite { tensor, .. } if tensor == "blk.0.ssm_a"), "{error}");
+    assert!(!out.exists());
 }
 
 #[test]

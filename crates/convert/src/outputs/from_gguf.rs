@@ -15,7 +15,7 @@ use ffai_model::{
 
 use super::{Output, unplaced};
 use crate::{
-    Result,
+    Error, Result,
     part::{Order, Part},
 };
 
@@ -106,6 +106,10 @@ impl Places<'_> {
             (_, Source::PlusOne(_)) => Ok(Part::changed(tensor, |value| value - 1.0)),
             (_, Source::MinusExp(_)) => {
                 let part = Part::changed(tensor, |value| (-value).ln());
+                if part.tensor.to_f32().iter().any(|value| !value.is_finite()) {
+                    let (file, tensor) = (tensor.file().to_owned(), tensor.name().to_owned());
+                    return Err(Error::NotFinite { file, tensor, dtype: "a logarithm of a decay".to_owned() });
+                }
                 Ok(Part::ordered(part.tensor, self.heads(&decl.role, to), vector))
             }
             (_, Source::Rows(..) | Source::Grouped(..)) if vector => refuse(),
