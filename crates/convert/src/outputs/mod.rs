@@ -89,8 +89,10 @@ pub(crate) fn outputs(spec: &Spec, weights: &Weights, checkpoint: &Checkpoint) -
     // Norms that are kept minus one are written as they multiply, as mlx-lm saves them: it would not add the one to a checkpoint whose
     // experts are stacked. The shape of taps says which of the two a file has, so without any nothing changes.
     let taps = checkpoint.entries().any(|entry| entry.name.ends_with(".conv1d.weight"));
-    let centred = |source: &Source| taps && matches!(source, Source::Centred(_)) && !families::is_folded(checkpoint);
-    let fold = spec.weights().iter().any(|decl| read.find(&decl.role, has).is_some_and(|found| centred(&found.source)));
+    let raw = taps && !families::is_folded(checkpoint);
+    let centred = |source: &Source| raw && matches!(source, Source::Centred(_));
+    let fold =
+        raw && spec.weights().iter().any(|decl| read.find(&decl.role, has).is_some_and(|found| centred(&found.source)));
     let (mut outputs, mut index): (Vec<Output>, HashMap<String, usize>) = Default::default();
     for decl in spec.weights() {
         let role = decl.role;

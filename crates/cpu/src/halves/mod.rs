@@ -4,7 +4,7 @@
 //! 32 pairs and adds them to 16 sums, so both halves take as many instructions as multiply-adds in f32 would, and weights need not be
 //! decoded for them: they are multiplied where they lie in the file.
 //!
-//! Under a plan that is `fast`, the low halves are 0, and the kernel for many rows leaves them out: that is the product of two bf16, twice as
+//! Where inputs may be [rounded](ffai_program::Rounding), the low halves are 0, and the kernel for many rows leaves them out: that is the product of two bf16, twice as
 //! fast. Both kernels give the same bits then too.
 //!
 //! As for all products, one row of activations and many give the same bits. Over [`PANEL_COLS`] columns the high halves go on from the sums so
