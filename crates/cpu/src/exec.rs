@@ -27,10 +27,12 @@ impl Exec {
         Exec { program, plan, steps, machine }
     }
 
-    fn show(&self, step: &Step, inputs: &StepInputs, trace: &mut dyn FnMut(Traced<'_>)) {
+    fn show(&mut self, at: usize, inputs: &StepInputs, trace: &mut dyn FnMut(Traced<'_>)) {
+        let step = &self.steps[at];
         for &buf in &step.outputs {
             let decl = self.program.buf(buf);
-            let data = self.machine.buf(buf).floats.slice(self.machine.rows(buf, inputs) * decl.width);
+            let rows = self.machine.rows(buf, inputs);
+            let data = &mut self.machine.bufs[buf.0 as usize].floats.slice_mut()[..rows * decl.width];
             trace(Traced { tag: &step.tag, buf: decl.name, width: decl.width, data });
         }
     }
@@ -57,10 +59,10 @@ impl Executable for Exec {
         inputs.check(&self.program, &self.plan)?;
         self.machine.turns.set(inputs);
         self.machine.slots.begin(&inputs.seqs);
-        for step in &self.steps {
-            step.ready.run(&self.machine, inputs);
+        for at in 0..self.steps.len() {
+            self.steps[at].ready.run(&self.machine, inputs);
             if let Some(trace) = trace.as_mut() {
-                self.show(step, inputs, trace);
+                self.show(at, inputs, trace);
             }
         }
         Ok(inputs.want.iter().enumerate().map(|(i, wanted)| self.output(i, wanted)).collect())

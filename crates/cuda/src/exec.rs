@@ -137,8 +137,13 @@ impl Exec {
     fn show(&self, step: &Step, shape: &Shape, trace: &mut dyn FnMut(Traced<'_>)) -> Result<(), CudaError> {
         for &buf in &step.outputs {
             let decl = self.program.buf(buf);
-            let data = self.rows(buf, 0, self.machine.rows(buf, shape))?;
-            trace(Traced { tag: &step.tag, buf: decl.name, width: decl.width, data: &data });
+            let written = self.rows(buf, 0, self.machine.rows(buf, shape))?;
+            let mut data = written.clone();
+            trace(Traced { tag: &step.tag, buf: decl.name, width: decl.width, data: &mut data });
+            if data != written {
+                let bytes: Vec<u8> = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+                self.machine.buf(buf).memory.write(0, &bytes)?;
+            }
         }
         Ok(())
     }

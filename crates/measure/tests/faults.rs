@@ -34,6 +34,8 @@ enum Fault {
     Program(fn(&mut Program)),
     /// Changes each step's inputs.
     Step(fn(&mut StepInputs)),
+    /// Changes what each op wrote.
+    Output(fn(&mut Traced<'_>)),
 }
 
 /// The interpreter with a fault before it.
@@ -78,11 +80,21 @@ impl Executable for FaultySteps {
     fn step_traced(
         &mut self,
         inputs: &StepInputs,
-        trace: Option<&mut dyn FnMut(Traced<'_>)>,
+        mut trace: Option<&mut dyn FnMut(Traced<'_>)>,
     ) -> Result<Vec<Output>, StepError> {
         let mut inputs = inputs.clone();
-        if let Fault::Step(change) = &self.1 {
-            change(&mut inputs);
+        match &self.1 {
+            Fault::Step(change) => change(&mut inputs),
+            Fault::Output(change) => {
+                let mut spoil = |mut written: Traced<'_>| {
+                    change(&mut written);
+                    if let Some(trace) = trace.as_mut() {
+                        trace(written);
+                    }
+                };
+                return self.0.step_traced(&inputs, Some(&mut spoil));
+            }
+            _ => {}
         }
         self.0.step_traced(&inputs, trace)
     }
@@ -189,6 +201,20 @@ fn a_fault_of_decoding_alone_is_found_on_that_path() {
     let failed: Vec<Path> = result.agreements.iter().filter(|a| !a.passed).map(|a| a.path).collect();
     assert_eq!(failed, [Path::Decode]);
     assert_eq!(result.culprit.unwrap().tag, "L0.attn.append");
+}
+
+/// Every op of the stream a little too large, as rounding might have it, and one more so.
+fn swell(written: &mut Traced<'_>, most: f32) {
+    let factor = if written.tag == "L1.mlp.down" { most } else { 1.01 };
+    written.data.iter_mut().for_each(|value| *value *= factor);
+}
+
+#[test]
+fn an_op_is_judged_by_its_own_inputs_and_what_all_add_up_to_by_the_logits() {
+    let spoilt = check(Fault::Output(|written| swell(written, 1.03)));
+    assert_eq!(spoilt.culprit.map(|culprit| culprit.tag).as_deref(), Some("L1.mlp.down"));
+    let rounded = check(Fault::Output(|written| swell(written, 1.01)));
+    assert_eq!((rounded.passed, rounded.culprit), (false, None));
 }
 
 #[test]

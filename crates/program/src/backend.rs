@@ -100,7 +100,7 @@ pub trait Executable: Send {
 }
 
 /// What an op wrote.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Traced<'a> {
     /// The op's tag.
     pub tag: &'a str,
@@ -108,8 +108,8 @@ pub struct Traced<'a> {
     pub buf: &'static str,
     /// Elements in a row.
     pub width: usize,
-    /// `[rows, width]`.
-    pub data: &'a [f32],
+    /// `[rows, width]`. What is written here is what the ops after it read.
+    pub data: &'a mut [f32],
 }
 
 /// Why a program cannot be compiled.

@@ -2,11 +2,11 @@
 
 use ffai_checkpoint::{Float, Storage, Tensor};
 use ffai_cpu::{Cpu, CpuError, CpuOptions, Level};
-use ffai_program::conform::Rng;
-use ffai_program::{Backend, Output, SampleInputs, Sampling, SlotUse, StepError, StepInputs, Want};
+use ffai_program::conform::{Rng, relative_error};
+use ffai_program::{Backend, Output, Reference, SampleInputs, Sampling, SlotUse, StepError, StepInputs, Traced, Want};
 
 use crate::model::{Model, tokens};
-use crate::{cpu, levels};
+use crate::{cpu, cpu_with, levels};
 
 const F32: Storage = Storage::Dense(Float::F32);
 
@@ -125,4 +125,23 @@ fn a_number_of_threads_that_makes_no_sense_is_an_error() {
         let result = Cpu::new(CpuOptions { threads: Some(threads), ..CpuOptions::default() });
         assert!(matches!(result, Err(CpuError::Threads { .. })));
     }
+}
+
+#[test]
+fn what_is_written_in_a_trace_is_what_the_ops_after_it_read() {
+    let model = Model::new(F32);
+    let logits = |backend: &dyn Backend, factor: f32| {
+        let mut run = backend.compile(&model.program, &model.weights, &model.plan, &mut |_| {}).unwrap();
+        let mut inputs = StepInputs::prompt(&model.program, &model.plan, &[1, 2, 3]);
+        inputs.want = vec![ffai_program::Wanted { row: 2, what: Want::Logits }];
+        let mut change = |written: Traced<'_>| written.data.iter_mut().for_each(|value| *value *= factor);
+        match run.step_traced(&inputs, Some(&mut change)).unwrap().remove(0) {
+            Output::Logits(logits) => logits,
+            other => panic!("logits were wanted, not {other:?}"),
+        }
+    };
+    let cpu = cpu_with(Level::best(), 2, Some(Float::F32));
+    let (as_it_is, changed) = (logits(&Reference, 1.0), logits(&Reference, 0.7));
+    assert!(relative_error(&changed, &as_it_is) > 0.1);
+    assert!(relative_error(&logits(&cpu, 0.7), &changed) < 1e-3);
 }

@@ -81,7 +81,8 @@ impl Executable for Interpreter {
             if let Some(trace) = trace.as_mut() {
                 for buf in tagged.op.outputs() {
                     let decl = self.program.buf(buf);
-                    trace(Traced { tag: &tagged.tag, buf: decl.name, width: decl.width, data: self.get(buf) });
+                    let data = &mut self.bufs[buf.0 as usize][..];
+                    trace(Traced { tag: &tagged.tag, buf: decl.name, width: decl.width, data });
                 }
             }
         }
