@@ -12,17 +12,18 @@
 //
 // Shared memory: the parts of the activations, [2 * rows][STRIDE]; their sums by group; results, [slot][warp][16][4].
 #include "epilogue.cuh"
+#include "multiply.cuh"
 #include "norm.cuh"
-#include "weights.cuh"
 
 #define THREADS (WARPS * 32)
-#define MOST_ROWS 4
 #define TILES ((COLS + 63) / 64)
 #define PER ((TILES + WARPS - 1) / WARPS)
 #define CHUNKS ((PER + CHUNK - 1) / CHUNK)
-// A warp's tiles with those that fill its last chunk: their activations are zeros.
+// A warp's tiles with those that fill its last chunk: tiles again that it or another has had, whose activations are zeros here.
 #define SHARE (CHUNKS * CHUNK)
 #define EVEN (WARPS * SHARE == TILES)
+// A ring is whole rows of a warp's chunks.
+#define WHOLE (RING % CHUNKS == 0)
 // Eight halves more than whole lines, so that high and low parts lie in different banks.
 #define STRIDE (WARPS * SHARE * 64 + 8)
 // Pieces of four columns that a lane splits of a row of activations.
@@ -32,24 +33,6 @@
 // Few enough to keep the norm's weights of all pieces.
 #define KEEPS_NORM (NORM == NORM_RMS && PIECES <= 4)
 
-// f16 ends at 65504, activations need not: they are multiplied by INPUT_FACTOR. Low parts are as large as high ones. bf16 has the
-// range of f32.
-#if DENSE && BRAIN
-#define LOW_FACTOR 1.0f
-#define INPUT_FACTOR 1.0f
-#else
-#define LOW_FACTOR 2048.0f
-#define INPUT_FACTOR 0.00390625f
-#endif
-#if DENSE
-#define GROUPS 1
-#define NEEDS_SUMS 0
-#else
-#define GROUPS (GROUP >= 64 ? 1 : 64 / GROUP)
-#define NEEDS_SUMS (HAS_BIAS || !FLOATS)
-#endif
-// Products of a group.
-#define STEPS (4 / GROUPS)
 #define SUMS (WARPS * SHARE * GROUPS)
 // Only byte scales have a factor of the whole matrix.
 #define SCALED (!DENSE && (SCALES == BYTE_E8M0 || SCALES == BYTE_E4M3))
@@ -59,14 +42,6 @@ struct Part {
     Output to;
     // Blocks of 16 rows before those of this part.
     int first;
-};
-
-// A tile on its way.
-struct Flight {
-    Codes codes;
-#if !DENSE
-    RawPair scales[GROUPS];
-#endif
 };
 
 struct Input {
@@ -112,96 +87,26 @@ INLINE Row row_of(const Tiles &m, int block, int lane) {
     Row r;
     r.codes = m.codes + (u64)block * TILES * TILE_BYTES;
 #if !DENSE
-    r.scales = scales_of_lane(m.scales, block, lane >> 2);
+    r.scales = scales_for(m.scales, block, lane);
 #endif
     return r;
 }
 
-INLINE Flight begin_flight(const Row &r, int tile, int lane) {
+// The first tile of a chunk of a warp.
+INLINE int start_of(int warp, int chunk) {
+    int start = warp * PER + chunk * CHUNK;
+    return EVEN ? start : min(start, TILES - CHUNK);
+}
+
+// Tile `first + i`, where `i` is a constant.
+INLINE Flight begin_flight(const Row &r, int first, int i, int lane) {
     Flight f;
-    f.codes = load_codes(r.codes + tile * TILE_BYTES, lane);
+    f.codes = load_codes(r.codes + first * TILE_BYTES + i * TILE_BYTES, lane);
 #if !DENSE
-#pragma unroll
-    for (int i = 0; i < GROUPS; i++) f.scales[i] = load_scales(r.scales, GROUP >= 64 ? tile / (GROUP / 64) : tile * GROUPS + i);
+    f.scales = load_scales(r.scales, first, i);
 #endif
     return f;
 }
-
-// Sums of rows g and g + 8 of a block: of a dense matrix for the high and low parts of sequence t, in two chains of products; else of
-// codes times scales, and of biases, before factors that all tiles share.
-struct Sums {
-#if DENSE
-    float d[2][4];
-#else
-    float codes[2], biases[2];
-#endif
-};
-
-// `x` are the parts of the tile's activations for this lane's column, `sums` theirs by group for sequence t.
-INLINE void multiply(Sums &to, const Flight &f, const u16 *x, const float *sums, const Masks &masks) {
-    uint4 first = *(const uint4 *)x, second = *(const uint4 *)(x + 8);
-    u32 b[8] = {first.x, first.y, first.z, first.w, second.x, second.y, second.z, second.w};
-#if DENSE
-#pragma unroll
-    for (int j = 0; j < 4; j++) {
-        uint4 a = f.codes.words[j];
-#if BRAIN
-        mma_bf16(to.d[j & 1], a.x, a.y, a.z, a.w, b[2 * j], b[2 * j + 1]);
-#else
-        mma_f16(to.d[j & 1], a.x, a.y, a.z, a.w, b[2 * j], b[2 * j + 1]);
-#endif
-    }
-#else
-#pragma unroll
-    for (int i = 0; i < GROUPS; i++) {
-        float d[4] = {};
-#pragma unroll
-        for (int j = i * STEPS; j < (i + 1) * STEPS; j++) {
-            u32 a[4];
-            fragments(f.codes, masks, j, a);
-            mma_f16(d, a[0], a[1], a[2], a[3], b[2 * j], b[2 * j + 1]);
-        }
-        float sum = NEEDS_SUMS ? sums[i] : 0.0f;
-#pragma unroll
-        for (int high = 0; high < 2; high++) {
-            // What every code is too large by; where biases are a multiple of the scale, they are in it.
-            const float offset = FLOATS ? 0.0f : OFFSET_F16 + (HAS_BIAS ? 0.0f : (float)CENTER) * (high ? ROW8 : 1.0f);
-            Affine a = decode_scale(raw_of(f.scales[i], high), 1.0f);
-            float product = d[2 * high] + d[2 * high + 1] * (1.0f / LOW_FACTOR) - offset * sum;
-            to.codes[high] += a.scale * product;
-            if (HAS_BIAS) to.biases[high] += a.bias * sum;
-        }
-    }
-#endif
-}
-
-// The sum of row g or g + 8; `factor` is the whole matrix's.
-INLINE float total_of(const Sums &s, int high, float factor) {
-#if DENSE
-    float low = s.d[0][2 * high + 1] + s.d[1][2 * high + 1];
-    return s.d[0][2 * high] + s.d[1][2 * high] + low * (1.0f / LOW_FACTOR);
-#else
-    return s.codes[high] * (factor * FLOAT_FACTOR / (high ? ROW8 : 1.0f)) + s.biases[high];
-#endif
-}
-
-// The two parts of a value, as halves of the storage's kind; gives what they stand for together.
-INLINE float split(float value, u32 &high, u32 &low) {
-#if DENSE && BRAIN
-    high = f32_to_bf16(value);
-    float rest = value - bf16_to_f32(high);
-    low = f32_to_bf16(rest);
-    return bf16_to_f32(high) + bf16_to_f32(low);
-#else
-    high = f32_to_f16(value);
-    float rest = value - f16_to_f32(high);
-    low = f32_to_f16(rest * LOW_FACTOR);
-    return f16_to_f32(high) + f16_to_f32(low) * (1.0f / LOW_FACTOR);
-#endif
-}
-
-// Where column `at` of a tile is among its halves: piece 4 j + t of four columns is the operand of product j for the lanes t.
-INLINE int place_of_column(int at) { return (at >> 2 & 3) * 16 + (at >> 4) * 4 + (at & 3); }
 
 INLINE float4 four_at(const float *x, int at) {
 #if COLS % 4 == 0
@@ -212,10 +117,17 @@ INLINE float4 four_at(const float *x, int at) {
 #endif
 }
 
+// Which tile is the n-th of a warp; past the end where it only fills a chunk.
+INLINE int tile_of(int warp, int n) {
+    if (EVEN) return n < SHARE ? warp * PER + n : TILES;
+    int chunk = n / CHUNK, tile = start_of(warp, chunk) + n % CHUNK;
+    return tile >= warp * PER + chunk * CHUNK && tile < (warp + 1) * PER ? tile : TILES;
+}
+
 // The column of a lane's piece in a row of activations; past the end where the piece only fills a chunk.
 INLINE int column_of(int warp, int lane, int piece) {
-    int i = lane + piece * 32, tile = i >> 4;
-    return tile < PER ? (warp * PER + tile) * 64 + (i & 15) * 4 : COLS;
+    int i = lane + piece * 32;
+    return tile_of(warp, i >> 4) * 64 + (i & 15) * 4;
 }
 
 // Splits a warp's columns of a row of activations into shared memory, in the order in which `multiply` wants them; gives the lane's
@@ -274,24 +186,24 @@ INLINE void take(const u16 *from, int row, int rows, const Input &to, int warp, 
     const float *sums = (const float *)(from + 2 * rows * COLS) + row * (COLS / 16);
 #pragma unroll
     for (int part = 0; part < 2; part++) {
-        const u16 *own = from + (2 * row + part) * COLS + warp * PER * 64;
+        const u16 *own = from + (2 * row + part) * COLS;
         u16 *parts = to.parts + (2 * row + part) * STRIDE + warp * SHARE * 64;
 #pragma unroll
         for (int i = lane; i < SHARE * 8; i += 32) {
-            int tile = i >> 3;
-            bool there = tile < PER && warp * PER + tile < TILES;
-            copy_async(shared_address(parts + i * 8), there ? own + i * 8 : from, there);
+            int tile = tile_of(warp, i >> 3);
+            bool there = tile < TILES;
+            copy_async(shared_address(parts + i * 8), there ? own + tile * 64 + (i & 7) * 8 : from, there);
         }
     }
     commit_copies();
 #if NEEDS_SUMS
 #pragma unroll
     for (int i = lane; i < SHARE * GROUPS; i += 32) {
-        int tile = i / GROUPS;
+        int tile = tile_of(warp, i / GROUPS);
         float sum = 0.0f;
-        if (tile < PER && warp * PER + tile < TILES)
+        if (tile < TILES)
 #pragma unroll
-            for (int j = 0; j < STEPS; j++) sum += sums[(warp * PER * GROUPS + i) * STEPS + j];
+            for (int j = 0; j < STEPS; j++) sum += sums[tile * 4 + i % GROUPS * STEPS + j];
         to.sums[row * SUMS + warp * SHARE * GROUPS + i] = sum;
     }
 #endif
@@ -372,19 +284,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
     const Part &m = part_of(parts, block);
 #endif
     Flight ring[RING][CHUNK];
-    int next_slot = 0, next_chunk = 0;
+    int next_slot = 0, next_chunk = 0, slot = 0, chunk = 0;
     Row next;
     {
         PLACE(0, m, block)
         next = row_of(m.matrix, chosen.block + block, lane);
     }
-    auto take_off = [&](Flight *chunk) {
+    // Ring r is always the same chunk of a row where a ring is whole rows, and the compiler knows which.
+    auto take_off = [&](int r) {
         if (next_slot >= have) return;
+        if (WHOLE) next_chunk = r % CHUNKS;
+        const int start = start_of(warp, next_chunk);
 #pragma unroll
-        for (int i = 0; i < CHUNK; i++) {
-            int tile = warp * PER + next_chunk * CHUNK + i;
-            chunk[i] = begin_flight(next, EVEN ? tile : min(tile, TILES - 1), lane);
-        }
+        for (int i = 0; i < CHUNK; i++) ring[r][i] = begin_flight(next, start, i, lane);
         if (++next_chunk < CHUNKS) return;
         next_chunk = 0;
         if (++next_slot >= have) return;
@@ -392,7 +304,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
         next = row_of(m.matrix, chosen.block + block, lane);
     };
 #pragma unroll
-    for (int r = 0; r < RING; r++) take_off(ring[r]);
+    for (int r = 0; r < RING; r++) take_off(r);
     float4 kept[PIECES];
 #if KEEPS_NORM
 #pragma unroll
@@ -418,18 +330,35 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
         if (lane == 0) warp_squares[row][warp] = squares;
 #endif
     }
+#if GROUPS > 1
+    // Every warp writes all of it, so that none waits for another.
+    __shared__ uint4 zeros[CHUNK * 8];
+    for (int i = lane; i < CHUNK * 8; i += 32) zeros[i] = make_uint4(0, 0, 0, 0);
+#endif
     __syncwarp();
     const Masks masks = masks_of_codes();
     // Columns and sequences that do not exist repeat others, and are not looked at.
-    const u16 *parts_of_lane = input.parts + (lane >> 2) % (2 * rows) * STRIDE + warp * SHARE * 64 + (lane & 3) * 16;
-    const float *sums_of_lane = input.sums + min(lane & 3, rows - 1) * SUMS + warp * SHARE * GROUPS;
-    int slot = 0, chunk = 0;
+    const int column = lane >> 3, t = lane & 3;
+    const u16 *lines[GROUPS], *own_line = input.parts + (column / GROUPS % rows * 2 + (lane >> 2 & 1)) * STRIDE + warp * SHARE * 64 + t * 16;
+    int steps[GROUPS];
+#pragma unroll
+    for (int i = 0; i < GROUPS; i++) {
+        lines[i] = own_line + i * (16 / GROUPS), steps[i] = CHUNK * 64;
+#if GROUPS > 1
+        if (column % GROUPS != i) lines[i] = (const u16 *)zeros, steps[i] = 0;
+#endif
+    }
+    const float *sums_of_lane = input.sums + min(t / GROUPS, rows - 1) * SUMS + warp * SHARE * GROUPS + t % GROUPS;
     Sums sums = {};
-    auto work = [&](const Flight *flights) {
+    auto work = [&](int r) {
+        if (WHOLE) chunk = r % CHUNKS;
+        const u16 *x[GROUPS];
+#pragma unroll
+        for (int i = 0; i < GROUPS; i++) x[i] = lines[i] + chunk * steps[i];
 #pragma unroll
         for (int i = 0; i < CHUNK; i++) {
-            int tile = chunk * CHUNK + i;
-            multiply(sums, flights[i], parts_of_lane + tile * 64, sums_of_lane + tile * GROUPS, masks);
+            float sum = NEEDS_SUMS ? sums_of_lane[(chunk * CHUNK + i) * GROUPS] : 0.0f;
+            multiply(sums, ring[r][i], operand_at(x, i * 64), sum, masks);
         }
         if (++chunk < CHUNKS) return;
         float factor = 1.0f;
@@ -447,9 +376,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
     while (slot < have) {
 #pragma unroll
         for (int r = 0; r < RING; r++) {
-            work(ring[r]);
+            work(r);
             if (slot >= have) break;
-            take_off(ring[r]);
+            take_off(r);
         }
     }
     __syncthreads();
@@ -470,7 +399,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
         for (int p = 0; p < per; p++) {
 #pragma unroll
             for (int w = 0; w < WARPS; w++)
-                value[p] += results[((own.slot + p) * WARPS + w) * 64 + own.lane_row * 4 + own.seq];
+                value[p] += results[((own.slot + p) * WARPS + w) * 64 + own.lane_row * 4 + own.seq * GROUPS];
             value[p] = value[p] * rms + own.bias[p];
         }
         if (!own.to) continue;

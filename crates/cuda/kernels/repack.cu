@@ -34,8 +34,8 @@ extern "C" __global__ void repack_codes(From from, u8 *tiles, int tiles_per_row,
     store_codes(tiles + tile * TILE_BYTES, lane, words);
 }
 
-// One thread a scale of the padded matrix.
-extern "C" __global__ void repack_scales(From from, Stored *to, u32 *supers, int blocks, int groups) {
+// One thread a scale of the padded matrix. Bytes that stand for NaN raise `odd`.
+extern "C" __global__ void repack_scales(From from, Stored *to, u32 *supers, int blocks, int groups, u32 *odd) {
     u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (u64)blocks * groups * 16) return;
     int row = row_at_place((int)(i % 16)), group = (int)(i / 16 % groups), block = (int)(i / 16 / groups);
@@ -43,7 +43,13 @@ extern "C" __global__ void repack_scales(From from, Stored *to, u32 *supers, int
     bool there = at < from.rows && group * GROUP < from.cols;
     const u8 *data = from.data + at * from.row_bytes;
     Stored zero = {};
-    to[i] = there ? raw_scale(data, from.scales + at * from.scale_bytes, from.biases + at * from.bias_bytes, group) : zero;
+    Stored stored = there ? raw_scale(data, from.scales + at * from.scale_bytes, from.biases + at * from.bias_bytes, group) : zero;
+#if SCALES == BYTE_E8M0
+    if (stored == 0xff) *odd = 1;
+#elif SCALES == BYTE_E4M3
+    if ((stored & 0x7f) == 0x7f) *odd = 1;
+#endif
+    to[i] = stored;
 #if HAS_SUPERS
     const int per = 256 / GROUP;
     if (group % per == 0) {

@@ -228,9 +228,9 @@ impl Matrix {
         let (blocks, groups) = (self.blocks() as i32, self.groups as i32);
         let grid = Grid::new((self.blocks() * self.groups * TILE_ROWS).div_ceil(256), 256);
         // SAFETY: as above; there is room for the scales of all blocks and groups.
-        unsafe { kernel.launch(stream, grid, args![from, to, more, blocks, groups])? };
+        unsafe { kernel.launch(stream, grid, args![from, to, more, blocks, groups, flag])? };
         if raised(&odd, stream)? {
-            return Err(Trouble::Odd(format!("`{}` holds codes that are not numbers (NaN)", tensor.name())));
+            return Err(Trouble::Odd(format!("`{}` holds codes or scales that are not numbers (NaN)", tensor.name())));
         }
         Ok(())
     }

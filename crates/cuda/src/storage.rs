@@ -3,6 +3,7 @@
 use ffai_checkpoint::{Affine, Block, Float, Microscaled, Storage};
 
 use crate::kernels::define;
+use crate::matrix::TILE_COLS;
 
 /// The layout of a matrix on the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,6 +122,11 @@ impl Codes {
         let mut options = Layout::Codes(self).options();
         options.push(define("RAW", self.raw));
         options
+    }
+
+    /// Groups that a tile's columns belong to.
+    pub(crate) fn groups_of_tile(self) -> usize {
+        (TILE_COLS / self.group).max(1)
     }
 
     fn affine(a: Affine) -> Codes {

@@ -1,21 +1,14 @@
 // Integer codes of 2, 3, 4, 5, 6 or 8 bits, and floats of 4 or 8, in tiles for the tensor cores.
 //
 // A tile is 16 rows by 64 columns, 32 lanes of 32 codes: lane 4 g + t holds rows g and g + 8 at the columns 16 j + 4 t + s, where
-// j < 4 is the product and s < 4 the place in it. BITS words a lane hold them, as planes: 3 bits are a plane of 2 and one of 1, 5
-// bits 4 and 1, 6 bits 4 and 2. A plane of a tile is one vector load of the warp.
+// j < 4 is the product and s < 4 the place in it. BITS words a lane hold them; pairs of neighbours (s even and odd) lie in the lower
+// and the upper half of a word, at the same place. Words are fetched by as few vector loads as there can be.
 //
 // `fragments` makes the operand of product j: integers as the f16 number 1024 + code (the exponent is an OR away), those of row
-// g + 8 times ROW8, for that saves shifts; e2m1 and e4m3 as f16 numbers too small by the factor in FLOAT_FACTOR.
+// g + 8 times ROW8, for that saves shifts; e2m1 and e4m3 as f16 numbers too small by the factor in FLOAT_FACTOR. Where codes lie
+// within words is chosen so that few shifts bring them there: see `storage/pieces.cuh`.
 #pragma once
-#include "common.cuh"
-
-#if BITS == 4 || BITS == 5 || BITS == 6
-#define PLANE4 1
-#else
-#define PLANE4 0
-#endif
-#define PLANE2 (BITS == 2 || BITS == 3 || BITS == 6)
-#define PLANE1 (BITS == 3 || BITS == 5)
+#include "storage/pieces.cuh"
 
 #define TILE_BYTES (BITS * 128)
 
@@ -25,9 +18,14 @@
 #define FLOAT_FACTOR (BITS == 4 ? 16384.0f : 256.0f)
 #else
 #define OFFSET_F16 1024.0f
-#define ROW8 (BITS == 8 ? 1.0f : PLANE4 ? 16.0f : 4.0f)
+#define ROW8 ((float)(1 << ROW8_BITS))
 #define FLOAT_FACTOR 1.0f
 #endif
+
+// How a lane's words are fetched: eight as two loads, or four, two and one.
+#define FOUR (BITS >= 4 && BITS < 8)
+#define TWO (BITS == 2 || BITS == 3 || BITS == 6)
+#define ONE (BITS == 3 || BITS == 5)
 
 struct Codes {
     u32 words[BITS];
@@ -40,98 +38,92 @@ INLINE Codes load_codes(const u8 *tile, int lane) {
     c.words[0] = low.x, c.words[1] = low.y, c.words[2] = low.z, c.words[3] = low.w;
     c.words[4] = high.x, c.words[5] = high.y, c.words[6] = high.z, c.words[7] = high.w;
 #else
-#if PLANE4
+#if FOUR
     uint4 four = load_once((const uint4 *)tile + lane);
     c.words[0] = four.x, c.words[1] = four.y, c.words[2] = four.z, c.words[3] = four.w;
 #endif
-#if PLANE2
-    uint2 two = load_once((const uint2 *)(tile + PLANE4 * 512) + lane);
-    c.words[PLANE4 * 4] = two.x, c.words[PLANE4 * 4 + 1] = two.y;
+#if TWO
+    uint2 two = load_once((const uint2 *)(tile + FOUR * 512) + lane);
+    c.words[FOUR * 4] = two.x, c.words[FOUR * 4 + 1] = two.y;
 #endif
-#if PLANE1
+#if ONE
     c.words[BITS - 1] = load_once((const u32 *)(tile + (BITS - 1) * 128) + lane);
 #endif
 #endif
     return c;
 }
 
-#define EXPONENT 0x64006400u
+INLINE void store_codes(u8 *tile, int lane, const u32 words[BITS]) {
+#if BITS == 8
+    ((uint4 *)tile)[lane] = make_uint4(words[0], words[1], words[2], words[3]);
+    ((uint4 *)tile)[32 + lane] = make_uint4(words[4], words[5], words[6], words[7]);
+#else
+#if FOUR
+    ((uint4 *)tile)[lane] = make_uint4(words[0], words[1], words[2], words[3]);
+#endif
+#if TWO
+    ((uint2 *)(tile + FOUR * 512))[lane] = make_uint2(words[FOUR * 4], words[FOUR * 4 + 1]);
+#endif
+#if ONE
+    ((u32 *)(tile + (BITS - 1) * 128))[lane] = words[BITS - 1];
+#endif
+#endif
+}
 
-// Masks of the largest plane, in registers: an instruction takes one constant beside its operands, and that is the exponent.
+// The exponent of 1024 in a register: an instruction takes one constant beside its operands, and that is a mask.
 struct Masks {
-    u32 low, high;
+    u32 exponent;
 };
 
 INLINE Masks masks_of_codes() {
     Masks m;
     // The compiler must not see through it, or it makes two instructions of each use.
-    asm volatile("mov.u32 %0, %1;" : "=r"(m.low) : "n"(PLANE4 ? 0x000f000f : 0x00030003));
-    asm volatile("mov.u32 %0, %1;" : "=r"(m.high) : "n"(PLANE4 ? 0x00f000f0 : 0x000c000c));
+    asm volatile("mov.u32 %0, %1;" : "=r"(m.exponent) : "n"(0x64006400));
     return m;
 }
 
-// (w & mask) | EXPONENT in one instruction.
-INLINE u32 with_exponent(u32 w, u32 mask) {
-    u32 pair;
-    asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(pair) : "r"(w), "r"(mask), "n"(EXPONENT));
-    return pair;
+// (w & mask) | rest in one instruction.
+INLINE u32 with_bits(u32 rest, u32 w, u32 mask) {
+    u32 all;
+    asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(all) : "r"(w), "r"(mask), "r"(rest));
+    return all;
 }
 
 INLINE void fragments(const Codes &c, const Masks &m, int j, u32 a[4]) {
 #if FLOATS && BITS == 4
     u32 w = c.words[j];
-    a[0] = ((w << 12) & 0x80008000u) | ((w << 9) & 0x0e000e00u);
-    a[1] = ((w << 8) & 0x80008000u) | ((w << 5) & 0x0e000e00u);
-    a[2] = ((w << 4) & 0x80008000u) | ((w << 1) & 0x0e000e00u);
-    a[3] = (w & 0x80008000u) | ((w >> 3) & 0x0e000e00u);
+    // The signs of the last two, to where a shift brings them together with the rest.
+    u32 other;
+    asm("lop3.b32 %0, %1, %2, 0x04040404, 0xd8;" : "=r"(other) : "r"(w), "r"(w << 2));
+    a[0] = w & 0x8e008e00u;
+    a[1] = (w << 8) & 0x8e008e00u;
+    a[2] = (other << 5) & 0x8e008e00u;
+    a[3] = __funnelshift_r(other, other, 3) & 0x8e008e00u;
 #elif FLOATS
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        u32 pair = __byte_perm(c.words[2 * j + (i & 1)], 0, i < 2 ? 0x1404 : 0x3424);
-        a[i] = (pair & 0x80008000u) | ((pair & 0x7f007f00u) >> 1);
+    for (int i = 0; i < 2; i++) {
+        u32 w = c.words[2 * j + i];
+        a[i] = w & 0xbf80bf80u;
+        a[2 + i] = ((w << 7) & 0x3f803f80u) | ((w << 1) & 0x80008000u);
     }
 #elif BITS == 8
-    a[0] = __byte_perm(c.words[2 * j], 0x64646464u, 0x4140);
-    a[1] = __byte_perm(c.words[2 * j + 1], 0x64646464u, 0x4140);
-    a[2] = __byte_perm(c.words[2 * j], 0x64646464u, 0x4342);
-    a[3] = __byte_perm(c.words[2 * j + 1], 0x64646464u, 0x4342);
+    a[0] = __byte_perm(c.words[2 * j], 0x64646464u, 0x4240);
+    a[1] = __byte_perm(c.words[2 * j + 1], 0x64646464u, 0x4240);
+    a[2] = __byte_perm(c.words[2 * j], 0x64646464u, 0x4341);
+    a[3] = __byte_perm(c.words[2 * j + 1], 0x64646464u, 0x4341);
 #else
-#if PLANE4
-    u32 four = c.words[j], next = four >> 8;
-    a[0] = with_exponent(four, m.low);
-    a[1] = with_exponent(four, m.high);
-    a[2] = with_exponent(next, m.low);
-    a[3] = with_exponent(next, m.high);
-#endif
-#if PLANE2
-    u32 two = c.words[PLANE4 * 4 + (j >> 1)] >> (8 * (j & 1));
-#if PLANE4
-    a[0] |= (two << 4) & 0x00300030u;
-    a[1] |= (two << 6) & 0x03000300u;
-    a[2] |= two & 0x00300030u;
-    a[3] |= (two << 2) & 0x03000300u;
-#else
-    u32 next = two >> 4;
-    a[0] = with_exponent(two, m.low);
-    a[1] = with_exponent(two, m.high);
-    a[2] = with_exponent(next, m.low);
-    a[3] = with_exponent(next, m.high);
-#endif
-#endif
-#if PLANE1
-    u32 one = c.words[BITS - 1] >> (4 * j);
-#if PLANE4
-    a[0] |= (one << 4) & 0x00100010u;
-    a[1] |= (one << 7) & 0x01000100u;
-    a[2] |= (one << 2) & 0x00100010u;
-    a[3] |= (one << 5) & 0x01000100u;
-#else
-    a[0] |= (one << 2) & 0x00040004u;
-    a[1] |= (one << 3) & 0x00100010u;
-    a[2] |= one & 0x00040004u;
-    a[3] |= (one << 1) & 0x00100010u;
-#endif
-#endif
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        a[i] = m.exponent;
+#pragma unroll
+        for (int p = 0; p < MOST_PIECES; p++) {
+            const Piece piece = piece_of(4 * j + i, p);
+            if (piece.count == 0) continue;
+            const int to = piece.from + (i & 1) * ROW8_BITS, shift = piece.at - to;
+            u32 w = c.words[piece.word];
+            a[i] = with_bits(a[i], shift < 0 ? w << -shift : w >> shift, (((1u << piece.count) - 1) << to) * 0x10001u);
+        }
+    }
 #endif
 }
 
@@ -149,62 +141,23 @@ INLINE Place place_in_tile(int row, int col) {
 
 // Puts a code into the words of its lane, which begin as zeros.
 INLINE void put_code(u32 words[BITS], int j, int s, int high, u32 code) {
-#if BITS == 8
-    words[2 * j + high] |= code << (8 * s);
-#else
-    int half = (s & 1) * 16;
-    u32 rest = code;
-#if PLANE4
-    words[j] |= (rest & 15) << ((s >> 1) * 8 + high * 4 + half);
-    rest >>= 4;
-#endif
-#if PLANE2
-    words[PLANE4 * 4 + (j >> 1)] |= (rest & 3) << (8 * (j & 1) + (s >> 1) * 4 + high * 2 + half);
-    rest >>= 2;
-#endif
-#if PLANE1
-    words[BITS - 1] |= (rest & 1) << (4 * j + (s >> 1) * 2 + high + half);
-#endif
-#endif
+#pragma unroll
+    for (int p = 0; p < MOST_PIECES; p++) {
+        const Piece piece = piece_of(4 * j + 2 * (s >> 1) + high, p);
+        u32 part = (code >> piece.from) & ((1u << piece.count) - 1);
+        words[piece.word] |= part << (piece.at + ((s & 1) ^ piece.crossed) * 16);
+    }
 }
 
 INLINE u32 get_code(const u32 words[BITS], int j, int s, int high) {
-#if BITS == 8
-    return (words[2 * j + high] >> (8 * s)) & 255;
-#else
-    int half = (s & 1) * 16;
     u32 code = 0;
-    int at = 0;
-#if PLANE4
-    code |= (words[j] >> ((s >> 1) * 8 + high * 4 + half)) & 15;
-    at += 4;
-#endif
-#if PLANE2
-    code |= ((words[PLANE4 * 4 + (j >> 1)] >> (8 * (j & 1) + (s >> 1) * 4 + high * 2 + half)) & 3) << at;
-    at += 2;
-#endif
-#if PLANE1
-    code |= ((words[BITS - 1] >> (4 * j + (s >> 1) * 2 + high + half)) & 1) << at;
-#endif
+#pragma unroll
+    for (int p = 0; p < MOST_PIECES; p++) {
+        const Piece piece = piece_of(4 * j + 2 * (s >> 1) + high, p);
+        u32 part = words[piece.word] >> (piece.at + ((s & 1) ^ piece.crossed) * 16);
+        code |= (part & ((1u << piece.count) - 1)) << piece.from;
+    }
     return code;
-#endif
-}
-
-INLINE void store_codes(u8 *tile, int lane, const u32 words[BITS]) {
-#if BITS == 8
-    ((uint4 *)tile)[lane] = make_uint4(words[0], words[1], words[2], words[3]);
-    ((uint4 *)tile)[32 + lane] = make_uint4(words[4], words[5], words[6], words[7]);
-#else
-#if PLANE4
-    ((uint4 *)tile)[lane] = make_uint4(words[0], words[1], words[2], words[3]);
-#endif
-#if PLANE2
-    ((uint2 *)(tile + PLANE4 * 512))[lane] = make_uint2(words[PLANE4 * 4], words[PLANE4 * 4 + 1]);
-#endif
-#if PLANE1
-    ((u32 *)(tile + (BITS - 1) * 128))[lane] = words[BITS - 1];
-#endif
-#endif
 }
 
 // The number that a code stands for, before scale and bias.

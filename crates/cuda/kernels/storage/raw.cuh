@@ -118,14 +118,14 @@ INLINE Stored raw_scale(const u8 *row, const u8 *scales, const u8 *biases, int g
 #elif RAW == Q3_K
     const u8 *s = b + 96;
     u32 low = g < 8 ? s[g] & 15 : s[g - 8] >> 4, high = (s[8 + g % 4] >> (2 * (g / 4))) & 3;
-    return (i8)((int)(low | high << 4) - 32);
+    return (u8)((low | high << 4) - 32 + 128);
 #elif RAW == Q4_K || RAW == Q5_K
     const u8 *s = b + 4;
     u32 scale = g < 4 ? s[g] & 63 : (s[g + 4] & 15) | (s[g - 4] >> 6) << 4;
     u32 minimum = g < 4 ? s[g + 4] & 63 : s[g + 4] >> 4 | (s[g] >> 6) << 4;
     return (u16)(scale | minimum << 8);
 #else
-    return (i8)b[192 + g];
+    return (u8)(b[192 + g] ^ 0x80);
 #endif
 #endif
 #endif

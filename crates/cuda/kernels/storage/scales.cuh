@@ -6,7 +6,7 @@
 //   BYTE_E8M0, BYTE_E4M3           a byte, no bias (mxfp4, mxfp8, MXFP4; nvfp4), times a factor of the whole matrix
 //   HALF                           an f16 scale, bias = -CENTER * scale (Q4_0, Q5_0, Q8_0)
 //   K_MIN                          two bytes, and two f16 for 256 columns: scale = d sc, bias = -dmin m (Q2_K, Q4_K, Q5_K)
-//   K_SIGNED                       a signed byte, and an f16 for 256 columns: scale = d sc, bias = -CENTER * scale (Q3_K, Q6_K)
+//   K_SIGNED                       sc + 128, and an f16 for 256 columns: scale = d sc, bias = -CENTER * scale (Q3_K, Q6_K)
 #pragma once
 #include "common.cuh"
 
@@ -26,20 +26,21 @@ typedef uint2 StoredPair;
 #elif SCALES == PAIR_F32
 typedef float2 Stored;
 typedef float4 StoredPair;
-#elif SCALES == BYTE_E8M0 || SCALES == BYTE_E4M3
-typedef u8 Stored;
-typedef u16 StoredPair;
 #elif SCALES == HALF || SCALES == K_MIN
 typedef u16 Stored;
 typedef u32 StoredPair;
 #else
-typedef i8 Stored;
+typedef u8 Stored;
 typedef u16 StoredPair;
 #endif
 
 // Whether biases are more than a multiple of the scale.
 #define HAS_BIAS (SCALES <= PAIR_F32 || SCALES == K_MIN)
 #define HAS_SUPERS (SCALES == K_MIN || SCALES == K_SIGNED)
+// Groups of a tile. Of several each is the business of other lanes: lane 4 g + t decodes group t % GROUPS.
+#define GROUPS (GROUP >= 64 ? 1 : 64 / GROUP)
+// What scales of rows g and g + 8 are too small by, as `decode_pair` gives them.
+#define SCALE_FACTOR (SCALES == BYTE_E4M3 ? 256.0f : 1.0f)
 
 // Scales of a matrix of `groups` groups a row.
 struct Scales {
@@ -54,9 +55,10 @@ struct Scales {
 INLINE int place_of_row(int row) { return (row & 7) * 2 + (row >> 3); }
 INLINE int row_at_place(int place) { return (place >> 1) + (place & 1) * 8; }
 
-// The scales of rows g and g + 8 of one block: the first groups.
-INLINE Scales scales_of_lane(Scales s, int block, int g) {
-    s.groups_of += (u64)block * s.groups * 16 + 2 * g;
+// The scales of a lane: of rows g and g + 8 of one block, for its group of the first tile.
+INLINE Scales scales_for(Scales s, int block, int lane) {
+    int g = lane >> 2;
+    s.groups_of += (u64)block * s.groups * 16 + 2 * g + lane % GROUPS * 16;
 #if HAS_SUPERS
     s.supers += (u64)block * (s.groups / (256 / GROUP)) * 16 + 2 * g;
 #endif
@@ -86,7 +88,7 @@ INLINE Raw load_scale(const Scales &s, int block, int group, int row) {
     return raw;
 }
 
-// The same for rows g and g + 8, as `scales_of_lane` gave them.
+// The same for rows g and g + 8, as `scales_for` found them.
 struct RawPair {
     StoredPair own;
 #if HAS_SUPERS
@@ -94,28 +96,18 @@ struct RawPair {
 #endif
 };
 
-INLINE RawPair load_scales(const Scales &s, int group) {
+// Of tile `first + i`, where `i` is a constant: the address is found once for all that follow `first`.
+INLINE RawPair load_scales(const Scales &s, int first, int i) {
     RawPair pair;
-    pair.own = *(const StoredPair *)(s.groups_of + group * 16);
+#if GROUP > 64
+    pair.own = *(const StoredPair *)(s.groups_of + (first + i) / (GROUP / 64) * 16);
+#else
+    pair.own = *(const StoredPair *)(s.groups_of + first * (GROUPS * 16) + i * (GROUPS * 16));
+#endif
 #if HAS_SUPERS
-    pair.super = *(const uint2 *)(s.supers + group / (256 / GROUP) * 16);
+    pair.super = *(const uint2 *)(s.supers + ((first + i) >> 2) * 16);
 #endif
     return pair;
-}
-
-INLINE Raw raw_of(const RawPair &pair, int high) {
-    Raw raw;
-#if SCALES == PAIR_BF16 || SCALES == PAIR_F16
-    raw.own = high ? pair.own.y : pair.own.x;
-#elif SCALES == PAIR_F32
-    raw.own = high ? make_float2(pair.own.z, pair.own.w) : make_float2(pair.own.x, pair.own.y);
-#else
-    raw.own = (Stored)(pair.own >> (high * 8 * sizeof(Stored)));
-#endif
-#if HAS_SUPERS
-    raw.super = high ? pair.super.y : pair.super.x;
-#endif
-    return raw;
 }
 
 INLINE Affine decode_scale(const Raw &raw, float factor) {
@@ -136,7 +128,49 @@ INLINE Affine decode_scale(const Raw &raw, float factor) {
     a.scale = f16_to_f32(raw.super & 0xffff) * (float)(raw.own & 0xff);
     a.bias = -f16_to_f32(raw.super >> 16) * (float)(raw.own >> 8);
 #else
-    a.scale = f16_to_f32(raw.super & 0xffff) * (float)raw.own, a.bias = -(float)CENTER * a.scale;
+    a.scale = f16_to_f32(raw.super & 0xffff) * ((float)raw.own - 128.0f), a.bias = -(float)CENTER * a.scale;
+#endif
+    return a;
+}
+
+struct AffinePair {
+    float scale[2], bias[2];
+};
+
+// A byte of `bytes` less `less`, by the number that is 2^23 and has it as its lowest bits.
+INLINE float byte_to_f32(u32 bytes, int i, float less) {
+    return __uint_as_float(__byte_perm(bytes, 0x4b000000u, 0x7440 + i)) - (8388608.0f + less);
+}
+
+// Both rows in as few instructions as there can be, before the factor of the matrix and SCALE_FACTOR; biases only where there are such
+// that are more than a multiple of the scale. Bytes that stand for NaN `repack_scales` has refused.
+INLINE AffinePair decode_pair(const RawPair &raw) {
+    AffinePair a = {};
+#if SCALES == PAIR_BF16
+    a.scale[0] = __uint_as_float(raw.own.x << 16), a.bias[0] = __uint_as_float(raw.own.x & 0xffff0000u);
+    a.scale[1] = __uint_as_float(raw.own.y << 16), a.bias[1] = __uint_as_float(raw.own.y & 0xffff0000u);
+#elif SCALES == PAIR_F16
+    a.scale[0] = f16_to_f32(raw.own.x), a.bias[0] = f16_to_f32(raw.own.x >> 16);
+    a.scale[1] = f16_to_f32(raw.own.y), a.bias[1] = f16_to_f32(raw.own.y >> 16);
+#elif SCALES == PAIR_F32
+    a.scale[0] = raw.own.x, a.bias[0] = raw.own.y, a.scale[1] = raw.own.z, a.bias[1] = raw.own.w;
+#elif SCALES == BYTE_E8M0
+    // 0 stands for 2^-127, which has another form than the rest.
+    a.scale[0] = fmaxf(__uint_as_float(((u32)raw.own << 23) & 0x7f800000u), __uint_as_float(0x00400000));
+    a.scale[1] = fmaxf(__uint_as_float(((u32)raw.own << 15) & 0x7f800000u), __uint_as_float(0x00400000));
+#elif SCALES == BYTE_E4M3
+    u32 wide = __byte_perm(raw.own, 0, 0x1404), halves = (wide & 0x80008000u) | ((wide >> 1) & 0x3f803f80u);
+    a.scale[0] = f16_to_f32(halves), a.scale[1] = f16_to_f32(halves >> 16);
+#elif SCALES == HALF
+    a.scale[0] = f16_to_f32(raw.own), a.scale[1] = f16_to_f32(raw.own >> 16);
+#elif SCALES == K_MIN
+    a.scale[0] = f16_to_f32(raw.super.x) * byte_to_f32(raw.own, 0, 0.0f);
+    a.bias[0] = -f16_to_f32(raw.super.x >> 16) * byte_to_f32(raw.own, 1, 0.0f);
+    a.scale[1] = f16_to_f32(raw.super.y) * byte_to_f32(raw.own, 2, 0.0f);
+    a.bias[1] = -f16_to_f32(raw.super.y >> 16) * byte_to_f32(raw.own, 3, 0.0f);
+#else
+    a.scale[0] = f16_to_f32(raw.super.x) * byte_to_f32(raw.own, 0, 128.0f);
+    a.scale[1] = f16_to_f32(raw.super.y) * byte_to_f32(raw.own, 1, 128.0f);
 #endif
     return a;
 }

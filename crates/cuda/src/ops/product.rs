@@ -14,7 +14,7 @@ use crate::memory::Memory;
 use crate::storage::Layout;
 use ffai_program::Buf;
 
-/// Most rows that `product.cu` takes: two columns of the tensor cores' operand each.
+/// Most rows that go through `product.cu`: two columns of the tensor cores' operand each.
 pub(crate) const FEW_ROWS: usize = 4;
 const GEMM_STAGES: usize = 3;
 /// Columns of a block of `gemm.cu`.
@@ -112,8 +112,10 @@ pub(super) struct Geometry {
     ring: usize,
     /// Tiles of all warps of a row, with those that fill chunks.
     tiles: usize,
-    /// Bytes of the sums of a row of activations.
+    /// Bytes of the sums of all rows of activations.
     sums: usize,
+    /// Most rows of activations: each group of a tile takes columns of the tensor cores' operand for itself.
+    most_rows: usize,
     /// Blocks of threads.
     pub(super) grid: usize,
     /// Blocks of rows, or pairs of them, that each takes one after the other ...
@@ -133,26 +135,36 @@ impl Geometry {
         let share = matrix.tiles_per_row().div_ceil(warps);
         let (registers, groups) = match matrix.layout {
             Layout::Codes(codes) => {
-                let groups = (TILE_COLS / codes.group.min(TILE_COLS)).max(1);
                 let supers = if codes.scales.has_supers() { 2 } else { 0 };
-                (codes.bits + groups * ((2 * codes.scales.size()).div_ceil(4) + supers), groups)
+                (codes.bits + (2 * codes.scales.size()).div_ceil(4) + supers, codes.groups_of_tile())
             }
-            _ => (16, 0),
+            _ => (16, 1),
         };
         // Rows that are wide need some for the activations.
-        let most = (FLIGHT_REGISTERS / 2 / registers).clamp(1, if share > 8 { 4 } else { 8 });
-        // Every chunk costs about as much as half a small tile; a tile that only fills one costs all of a tile, and large ones bandwidth.
-        let padded = |chunk: usize| share.div_ceil(chunk) * chunk;
-        let overhead = if registers < 8 { 4 } else { 2 * usize::from(registers < 16) };
-        let cost = |chunk: usize| padded(chunk) * (8 * chunk + overhead) * 60 / chunk;
+        let most = (FLIGHT_REGISTERS / 2 / registers).clamp(1, share.min(if share > 8 { 4 } else { 8 }));
+        let chunks = |chunk: usize| share.div_ceil(chunk);
+        let ring = |chunk: usize| {
+            // More than a block has in all would only be more code.
+            let all = (units.div_ceil(grid) * per * chunks(chunk)).max(2);
+            let ring = (FLIGHT_REGISTERS / (registers * chunk)).clamp(2, MOST_RING.min(all));
+            // Of whole rows, if it can be.
+            if ring >= chunks(chunk) { ring / chunks(chunk) * chunks(chunk) } else { ring }
+        };
+        // Every chunk costs about as much as half a small tile, but where rings are whole rows: then what is to be done is known without
+        // asking. A tile that only fills a chunk costs all of a tile, and large ones bandwidth.
+        let overhead = |chunk: usize| match registers {
+            _ if ring(chunk).is_multiple_of(chunks(chunk)) => 1,
+            0..8 => 4,
+            8..16 => 2,
+            _ => 0,
+        };
+        let cost = |chunk: usize| chunks(chunk) * (8 * chunk + overhead(chunk));
         let chunk = (1..=most).rev().min_by_key(|chunk| cost(*chunk)).unwrap_or(1);
-        // More than a block has in all would only be more code.
-        let all = (units.div_ceil(grid) * per * padded(chunk) / chunk).max(2);
-        let ring = (FLIGHT_REGISTERS / (registers * chunk)).clamp(2, MOST_RING.min(all));
-        let tiles = warps * padded(chunk);
-        let sums = FEW_ROWS * tiles * groups * 4;
+        let tiles = warps * chunks(chunk) * chunk;
+        let most_rows = FEW_ROWS / groups;
+        let sums = FEW_ROWS * tiles * 4;
         let (each, more) = ((units / grid) as i32, (units % grid) as i32);
-        Geometry { warps, chunk, ring, tiles, sums, grid, each, more, per }
+        Geometry { warps, chunk, ring: ring(chunk), tiles, sums, grid, each, more, per, most_rows }
     }
 
     /// For a matrix or several that are read once each, on all of a card.
@@ -201,7 +213,7 @@ impl Few {
         let card = library.card();
         let geometry = Geometry::of_card(matrix, blocks, gated, card.multiprocessors);
         let fits = |rows: &usize| geometry.shared(*rows) + 1024 <= card.shared_memory;
-        let Some(most_rows) = (1..=FEW_ROWS).rev().find(fits) else { return Ok(None) };
+        let Some(most_rows) = (1..=geometry.most_rows).rev().find(fits) else { return Ok(None) };
         let kernel = library.kernel("product.cu", "product", &geometry.options(matrix, norm, false))?;
         kernel.allow_shared(geometry.shared(most_rows))?;
         Ok(Some(Few { kernel, geometry, most_rows }))
