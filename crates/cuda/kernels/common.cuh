@@ -75,6 +75,9 @@ INLINE u32 load_once(const u32 *at) {
     return v;
 }
 
+// What another kernel may have written after this one's multiprocessor last read it.
+INLINE float read_fresh(const float *at) { return *(const volatile float *)at; }
+
 // Brings `count` floats into the first cache, for a block that reads them later.
 INLINE void prefetch_lines(const float *at, int count) {
     for (int i = threadIdx.x * 32; i < count; i += blockDim.x * 32) asm volatile("prefetch.global.L1 [%0];" ::"l"(at + i));

@@ -27,8 +27,9 @@ struct Experts {
     const int *places;
     // Of each place the factor of its scales, for each of two matrices.
     const float *factors[2];
-    // Experts of a row; those that share a row of activations; blocks of rows of one expert's matrix.
-    int per_row, per_input, blocks;
+    // Experts of a row; those that share a row of activations; blocks of rows of one expert's matrix; whether routes were written before
+    // the kernel before this one began.
+    int per_row, per_input, blocks, early;
 };
 
 // Where the expert of a (row, slot) lies in the stacks. Read after the wait: an earlier kernel writes routes.

@@ -8,7 +8,9 @@
 // norms, biases) is read before the kernel waits, and the residual while the activations are on their way.
 //
 // With EXPERTS a row of threads' blocks takes one row of activations and one expert that it goes to: matrices are stacks of those of
-// all experts, each padded to whole blocks of rows. Which expert that is an earlier kernel wrote, so nothing is read before the wait.
+// all experts, each padded to whole blocks of rows. Which expert that is an earlier kernel wrote, so nothing is read before the wait. With
+// SLOTS a row of threads' blocks takes a row of activations of all experts that a row goes to, side by side and times their gates, and
+// the rows of their matrices, side by side as well: the sum over experts is part of the product. As many warps work for each expert.
 //
 // Shared memory: the parts of the activations, [2 * rows][STRIDE]; their sums by group; results, [slot][warp][16][4].
 #include "epilogue.cuh"
@@ -28,6 +30,12 @@
 #define STRIDE (WARPS * SHARE * 64 + 8)
 // Pieces of four columns that a lane splits of a row of activations.
 #define PIECES ((SHARE * 16 + 31) / 32)
+#if SLOTS
+// Tiles of a row of one expert.
+#define ROW_TILES (TILES / SLOTS)
+#else
+#define ROW_TILES TILES
+#endif
 // As many as are fetched before the first is split: registers are few.
 #define AT_ONCE (PIECES < 6 ? PIECES : (PIECES + 1) / 2 < 6 ? (PIECES + 1) / 2 : 5)
 // Few enough to keep the norm's weights of all pieces.
@@ -62,9 +70,11 @@ struct Handed {
 };
 #define MAY_TAKE (NORM == NORM_NONE && COLS % 64 == 0 && !EXPERTS)
 
-// Where the work of a block of threads lies in stacks and outputs; all of it is 0 without EXPERTS.
+// Where the work of a block of threads, or of a warp, lies in stacks and outputs; all of it is 0 without EXPERTS. With SLOTS: the warp's
+// first tile among those of all slots, and what the row was told.
 struct Chosen {
-    int place, block, pair;
+    int place, block, pair, tile;
+    const float *routes;
 };
 
 // The part that a block of rows belongs to; `block` becomes its place there.
@@ -83,11 +93,12 @@ struct Row {
 #endif
 };
 
-INLINE Row row_of(const Tiles &m, int block, int lane) {
+INLINE Row row_of(const Tiles &m, int block, int lane, const Chosen &chosen) {
     Row r;
-    r.codes = m.codes + (u64)block * TILES * TILE_BYTES;
+    block += chosen.block;
+    r.codes = m.codes + ((u64)block * ROW_TILES - chosen.tile) * TILE_BYTES;
 #if !DENSE
-    r.scales = scales_for(m.scales, block, lane);
+    r.scales = scales_for(m.scales, block, lane, chosen.tile);
 #endif
     return r;
 }
@@ -132,7 +143,7 @@ INLINE int column_of(int warp, int lane, int piece) {
 
 // Splits a warp's columns of a row of activations into shared memory, in the order in which `multiply` wants them; gives the lane's
 // share of its sum of squares (for NORM_RMS).
-INLINE float stage(const float *x, const Norm &norm, const float4 *kept, int row, const Input &to, int warp, int lane) {
+INLINE float stage(const float *x, const Norm &norm, const float4 *kept, float by, int row, const Input &to, int warp, int lane) {
     float squares = 0.0f;
 #if NORM == NORM_LAYER
     Scale scale = scale_of(norm, x, COLS);
@@ -163,7 +174,7 @@ INLINE float stage(const float *x, const Norm &norm, const float4 *kept, int row
 #elif NORM == NORM_LAYER
             if (at + k < COLS) v[k] = (v[k] - scale.mean) * scale.factor * w[k] + (norm.bias ? norm.bias[at + k] : 0.0f);
 #endif
-            sum += split(v[k] * INPUT_FACTOR, h[k], l[k]);
+            sum += split(v[k] * by, h[k], l[k]);
         }
         int place = (i >> 4) * 64 + place_of_column((i & 15) * 4);
         bool inside = (p + 1) * 32 <= SHARE * 16 || i < SHARE * 16;
@@ -220,7 +231,7 @@ struct Finish {
 
 INLINE float bias_at(const Output &o, int row) { return o.bias ? o.bias[row] : 0.0f; }
 
-INLINE Finish place_output(const Parts &parts, int i, int outputs, int rows, int first, int per, const Chosen &chosen) {
+INLINE Finish place_output(const Parts &parts, int i, int outputs, int rows, int first, int per, const Chosen &chosen, const Experts &experts) {
     Finish f = {};
     if (i >= outputs) return f;
     f.lane_row = i & 15, f.seq = (i >> 4) % rows, f.slot = (i >> 4) / rows * per;
@@ -238,8 +249,13 @@ INLINE Finish place_output(const Parts &parts, int i, int outputs, int rows, int
     f.add = m.to.add ? m.to.add + at : nullptr;
     f.scale = m.to.scale;
     // Each expert has its own biases.
+#if SLOTS
+    for (int slot = 0; slot < SLOTS && m.to.bias; slot++)
+        f.bias[0] += read_fresh(chosen.routes + SLOTS + slot) * bias_at(m.to, experts.places[(int)read_fresh(chosen.routes + slot)] * m.to.rows + row);
+#else
     row += chosen.place * m.to.rows;
     f.bias[0] = bias_at(m.to, row);
+#endif
 #if GATED
     f.bias[1] = bias_at(parts.part[1].to, row);
 #endif
@@ -256,19 +272,35 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
     ) {
     extern __shared__ uint4 shared[];
     __shared__ float warp_squares[MOST_ROWS][WARPS];
-    let_next_begin();
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     Input input = {(u16 *)shared, (float *)((u16 *)shared + 2 * rows * STRIDE)};
     float *results = input.sums + NEEDS_SUMS * MOST_ROWS * SUMS;
     Chosen chosen = {};
-#if EXPERTS
+    float by = INPUT_FACTOR;
+#if !EXPERTS
+    const Experts experts = {};
+    let_next_begin();
+#elif SLOTS
+    let_next_begin();
+    if (!experts.early) wait_for_previous();
+    const int slot_of_warp = warp / (WARPS / SLOTS);
+    chosen.routes = experts.routes + (u64)blockIdx.y * 2 * SLOTS;
+    chosen.pair = blockIdx.y;
+    chosen.tile = slot_of_warp * ROW_TILES;
+    chosen.place = experts.places[(int)read_fresh(chosen.routes + slot_of_warp)];
+    chosen.block = chosen.place * experts.blocks;
+    by *= read_fresh(chosen.routes + SLOTS + slot_of_warp);
+    x += (u64)blockIdx.y * COLS;
+#else
+    // Those that come next may read routes as soon as they begin: that is why they begin only now.
     wait_for_previous();
+    let_next_begin();
     chosen.pair = blockIdx.y;
     chosen.place = place_of_pair(experts, chosen.pair);
     if (chosen.place < 0) return;
     chosen.block = chosen.place * experts.blocks;
     x += (u64)(chosen.pair / experts.per_input) * COLS;
 #endif
-    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     // The first blocks of threads take one block of rows, or pair of them, more.
     const int per = GATED ? 2 : 1;
     int block_index = blockIdx.x, extra = min(block_index, more);
@@ -288,7 +320,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
     Row next;
     {
         PLACE(0, m, block)
-        next = row_of(m.matrix, chosen.block + block, lane);
+        next = row_of(m.matrix, block, lane, chosen);
     }
     // Ring r is always the same chunk of a row where a ring is whole rows, and the compiler knows which.
     auto take_off = [&](int r) {
@@ -301,7 +333,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
         next_chunk = 0;
         if (++next_slot >= have) return;
         PLACE(next_slot, m, block)
-        next = row_of(m.matrix, chosen.block + block, lane);
+        next = row_of(m.matrix, block, lane, chosen);
     };
 #pragma unroll
     for (int r = 0; r < RING; r++) take_off(r);
@@ -312,8 +344,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
 #endif
     // The output that this thread will finish first: most threads have no other.
     int outputs = have / per * 16 * rows;
-    Finish own = place_output(parts, threadIdx.x, outputs, rows, first, per, chosen);
-    if (!EXPERTS) wait_for_previous();
+    Finish own = place_output(parts, threadIdx.x, outputs, rows, first, per, chosen, experts);
+    if (!EXPERTS || SLOTS) wait_for_previous();
     read_residual(own);
 #if MAY_TAKE
     if (handed.from) {
@@ -324,7 +356,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
 #pragma unroll
     for (int row = 0; row < MOST_ROWS; row++) {
         if (row >= rows || (MAY_TAKE && handed.from)) break;
-        float squares = stage(x + (u64)row * COLS, norm, kept, row, input, warp, lane);
+        float squares = stage(x + (u64)row * COLS, norm, kept, by, row, input, warp, lane);
 #if NORM == NORM_RMS
         squares = warp_sum(squares);
         if (lane == 0) warp_squares[row][warp] = squares;
@@ -384,7 +416,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 512 / THREADS)
     __syncthreads();
     for (int i = threadIdx.x; i < outputs; i += THREADS) {
         if (i >= THREADS) {
-            own = place_output(parts, i, outputs, rows, first, per, chosen);
+            own = place_output(parts, i, outputs, rows, first, per, chosen, experts);
             read_residual(own);
         }
         float value[2] = {};

@@ -28,12 +28,10 @@ INLINE int take(float *ranks, int n, int lane) {
     float rank = TAKEN;
     for (int i = lane; i < n; i += 32)
         if (ranks[i] > rank) best = i, rank = ranks[i];
-#pragma unroll
-    for (int step = 16; step > 0; step >>= 1) {
-        int other = __shfl_xor_sync(FULL, best, step);
-        float its = __shfl_xor_sync(FULL, rank, step);
-        if (its > rank || (its == rank && other < best)) best = other, rank = its;
-    }
+    // Whole numbers in the order of the ranks; both zeros are one.
+    int bits = __float_as_int(rank + 0.0f);
+    u32 key = bits < 0 ? ~(u32)bits : (u32)bits | 0x80000000u, most = __reduce_max_sync(FULL, key);
+    best = (int)__reduce_min_sync(FULL, key == most ? (u32)best : 0x7fffffffu);
     __syncwarp();
     if (lane == 0) ranks[best] = TAKEN;
     __syncwarp();

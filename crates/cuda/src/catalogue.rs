@@ -68,12 +68,14 @@ fn is_kind(layout: Layout) -> bool {
     kinds().into_iter().any(|kind| Layout::new(kind) == layout)
 }
 
-/// A product of wide rows, one behind a norm, and a gated one; a width that is no multiple of a warp's share; those of experts.
+/// A product of wide rows, one behind a norm, and a gated one; a width that is no multiple of a warp's share; those of an expert, and of
+/// eight side by side.
 fn products(layout: Layout, chunk: usize) -> Vec<Entry> {
     let product = |(cols, warps, norm, gated, experts): (usize, usize, u8, u8, u8)| {
         let mut options = layout.options();
         options.extend([define("COLS", cols), define("WARPS", warps), define("CHUNK", chunk), define("RING", 2)]);
-        options.extend([define("NORM", norm), define("GATED", gated), define("EXPERTS", experts)]);
+        options.extend([define("NORM", norm), define("GATED", gated), define("EXPERTS", experts.min(1))]);
+        options.push(define("SLOTS", if experts > 1 { experts } else { 0 }));
         ("product.cu", options)
     };
     let all = [
@@ -83,6 +85,7 @@ fn products(layout: Layout, chunk: usize) -> Vec<Entry> {
         (2048, 8, 2, 0, 0),
         (2048, 8, 1, 1, 1),
         (768, 4, 0, 0, 1),
+        (8 * 768, 16, 0, 0, 8),
     ];
     all[..if is_kind(layout) { all.len() } else { 1 }].iter().copied().map(product).collect()
 }

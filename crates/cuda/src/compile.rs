@@ -39,6 +39,8 @@ pub(crate) struct Compiler<'a> {
     pub(crate) gather: Gather,
     pub(crate) kv_f32: bool,
     before: Option<Before>,
+    /// Routes whose first products of experts are all tiled: what comes after these need not wait for the routes.
+    pub(crate) routed: Cell<Option<Buf>>,
 }
 
 impl<'a> Compiler<'a> {
@@ -65,6 +67,7 @@ impl<'a> Compiler<'a> {
             gather: Gather::default(),
             kv_f32,
             before: None,
+            routed: Cell::new(None),
         })
     }
 

@@ -55,12 +55,12 @@ struct Scales {
 INLINE int place_of_row(int row) { return (row & 7) * 2 + (row >> 3); }
 INLINE int row_at_place(int place) { return (place >> 1) + (place & 1) * 8; }
 
-// The scales of a lane: of rows g and g + 8 of one block, for its group of the first tile.
-INLINE Scales scales_for(Scales s, int block, int lane) {
+// The scales of a lane: of rows g and g + 8 of one block, for its group of the first tile, which has the number `tile`.
+INLINE Scales scales_for(Scales s, int block, int lane, int tile) {
     int g = lane >> 2;
-    s.groups_of += (u64)block * s.groups * 16 + 2 * g + lane % GROUPS * 16;
+    s.groups_of += ((u64)block * s.groups - tile * 64 / GROUP) * 16 + 2 * g + lane % GROUPS * 16;
 #if HAS_SUPERS
-    s.supers += (u64)block * (s.groups / (256 / GROUP)) * 16 + 2 * g;
+    s.supers += ((u64)block * (s.groups / (256 / GROUP)) - tile / 4) * 16 + 2 * g;
 #endif
     return s;
 }

@@ -48,11 +48,19 @@ pub(crate) struct Experts {
     groups: Vec<Group>,
 }
 
-/// A kernel for the rows of a (row, slot).
+/// A kernel for the rows of a (row, slot), or of all slots of a row.
 struct Product {
     kernel: Kernel,
     /// None for f32.
     tiled: Option<Geometry>,
+}
+
+/// The product with all experts of a row at once, and their sum.
+struct Joined {
+    kernel: Kernel,
+    geometry: Geometry,
+    /// Whether routes are known before the kernel before it ends.
+    early: bool,
 }
 
 /// `Experts` of `epilogue.cuh`.
@@ -65,6 +73,7 @@ struct ExpertsArgs {
     per_row: i32,
     per_input: i32,
     blocks: i32,
+    early: i32,
 }
 
 /// What a launch works on.
@@ -112,7 +121,9 @@ impl Product {
             return Ok(Product { kernel: library.kernel("plain.cu", "plain_experts", &[])?, tiled: None });
         }
         let (card, per) = (library.card(), if gated { 2 } else { 1 });
-        let warps = if matrix.tiles_per_row() <= 16 { 4 } else { 8 };
+        // All blocks of threads of a row run at once, if they can: four of 4 warps a multiprocessor, or two of 8.
+        let once = (2 * card.multiprocessors..=4 * card.multiprocessors).contains(&(matrix.blocks() * per_row));
+        let warps = if once || matrix.tiles_per_row() <= 16 { 4 } else { 8 };
         // As many blocks of threads as may run at once when a step has one row.
         let places = (3 * card.multiprocessors / per_row).max(1);
         let geometry = Geometry::new(matrix, per * matrix.blocks(), gated, warps, places);
@@ -143,6 +154,7 @@ impl Product {
             per_row: experts.per_row as i32,
             per_input: w.per_input as i32,
             blocks: first.matrix.blocks() as i32,
+            early: 0,
         };
         let Some(tiled) = self.tiled else {
             let (matrix, to, cols) = (first.matrix.tiles().codes, first.output(*out), first.matrix.cols as i32);
@@ -164,7 +176,55 @@ impl Product {
     }
 }
 
+impl Joined {
+    /// Where experts are stored alike and their rows are whole tiles, of which each warp gets as many as the others.
+    fn new(c: &Compiler<'_>, experts: &Experts) -> Result<Option<Joined>, CudaError> {
+        let [group] = &experts.groups[..] else { return Ok(None) };
+        let [stack] = &group.stacks[..] else { return Ok(None) };
+        let (library, matrix) = (c.library, &stack.matrix);
+        if matrix.layout == Layout::Plain {
+            return Ok(None);
+        }
+        let card = library.card();
+        let geometry = Geometry::joined(matrix, experts.per_row, card.multiprocessors);
+        let Some(geometry) = geometry.filter(|g| g.shared(1) + 1024 <= card.shared_memory) else { return Ok(None) };
+        let kernel = library.kernel("product.cu", "product", &geometry.options(matrix, NormArgs::default(), true))?;
+        kernel.allow_shared(geometry.shared(1))?;
+        Ok(Some(Joined { kernel, geometry, early: c.routed.get() == Some(experts.routes) }))
+    }
+
+    /// Multiplies so many rows.
+    fn launch(&self, m: &Machine, experts: &Experts, to: Output, [x, routes]: [u64; 2], rows: usize) -> Result<(), CudaError> {
+        for (group, stack) in experts.groups.iter().flat_map(|g| g.stacks.iter().map(move |s| (g, s))) {
+            let chosen = ExpertsArgs {
+                routes,
+                places: group.places.at(),
+                factors: [stack.factors.at(), 0],
+                per_row: experts.per_row as i32,
+                per_input: 1,
+                blocks: stack.matrix.blocks() as i32,
+                early: i32::from(self.early),
+            };
+            let mut parts = PartsArgs { count: 1, ..PartsArgs::default() };
+            parts.part[0] = PartArgs { matrix: stack.matrix.tiles(), to: Output { bias: address(stack.bias.as_ref()), ..to }, first: 0 };
+            let g = self.geometry;
+            let (one, norm, each, more, act) = (1i32, NormArgs::default(), g.each, g.more, ActArgs::none());
+            let handed = Handed::default();
+            let grid = Grid { blocks: [g.grid, rows, 1], threads: g.warps * 32, shared: g.shared(1) };
+            // SAFETY: the stack holds whole blocks of tiles of all experts, `Op::Route` writes only ids of experts, and x has a row of
+            // all slots for each row; the block has its shared memory.
+            unsafe { self.kernel.launch(&m.stream, grid, args![parts, x, one, norm, each, more, act, handed, chosen])? };
+        }
+        Ok(())
+    }
+}
+
 impl Experts {
+    /// Whether all products are tiled: then routes were written before the last of them began.
+    fn all_tiled(&self) -> bool {
+        self.groups.iter().flat_map(|g| &g.products).all(|p| p.tiled.is_some())
+    }
+
     /// Brings all experts to the card. Where `gated`, two roles are multiplied in one kernel if both are stored alike everywhere.
     fn new(
         c: &Compiler<'_>,
@@ -239,6 +299,7 @@ impl ExpertsUp {
         let (cols, width) = (c.program.buf(input.x).width, c.program.buf(out).width);
         c.gather.need(|n| if fused { n.input = n.input.max(cols * 4) } else { n.experts_up(cols, width) });
         let combine = c.library.kernel("elementwise.cu", "gate", &[])?;
+        c.routed.set(experts.all_tiled().then_some(routes));
         Ok(ExpertsUp { input, experts, fused, act, out, combine })
     }
 
@@ -290,6 +351,7 @@ pub(crate) struct ExpertsDown {
     scale: f32,
     add: Option<Buf>,
     out: Buf,
+    joined: Option<Joined>,
     sum: Kernel,
 }
 
@@ -303,15 +365,23 @@ impl ExpertsDown {
     ) -> Result<ExpertsDown, Trouble> {
         let (experts, _) = Experts::new(c, routes, &[role], NormArgs::default(), false)?;
         let width = c.program.buf(out).width;
-        c.gather.need(|n| n.experts_down(experts.per_row, width));
+        let joined = Joined::new(c, &experts)?;
+        if joined.is_none() {
+            c.gather.need(|n| n.experts_down(experts.per_row, width));
+        }
         let sum = c.library.kernel("route.cu", "sum_experts", &[])?;
-        Ok(ExpertsDown { x, experts, scale, add, out, sum })
+        Ok(ExpertsDown { x, experts, scale, add, out, joined, sum })
     }
 
     fn part(&self, m: &Machine, first: usize, rows: usize) -> Result<(), CudaError> {
         let (products, routes) = (m.scratch.products.at(), self.experts.routes(m, first));
         let at = |buf: Buf| m.at(buf) + (first * m.buf(buf).width * 4) as u64;
         let x = at(self.x);
+        if let Some(joined) = &self.joined {
+            let rows_of = m.buf(self.out).width as i32;
+            let to = Output { bias: 0, out: at(self.out), add: self.add.map_or(0, at), scale: self.scale, rows: rows_of };
+            return joined.launch(m, &self.experts, to, [x, routes], rows);
+        }
         let w = Work {
             x,
             plain_x: x,

@@ -31,11 +31,11 @@ const MOST_RING: usize = 5;
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub(crate) struct Output {
-    bias: u64,
-    out: u64,
-    add: u64,
-    scale: f32,
-    rows: i32,
+    pub(super) bias: u64,
+    pub(super) out: u64,
+    pub(super) add: u64,
+    pub(super) scale: f32,
+    pub(super) rows: i32,
 }
 
 /// `Part` of `product.cu`.
@@ -114,6 +114,8 @@ pub(super) struct Geometry {
     tiles: usize,
     /// Bytes of the sums of all rows of activations.
     sums: usize,
+    /// Experts whose rows lie side by side, if they do.
+    slots: Option<usize>,
     /// Most rows of activations: each group of a tile takes columns of the tensor cores' operand for itself.
     most_rows: usize,
     /// Blocks of threads.
@@ -129,10 +131,35 @@ pub(super) struct Geometry {
 impl Geometry {
     /// For `blocks` blocks of rows on a card that runs `places` blocks of threads at once; two of rows are one `gated` pair.
     pub(super) fn new(matrix: &Matrix, blocks: usize, gated: bool, warps: usize, places: usize) -> Geometry {
+        Geometry::of_slots(matrix, None, blocks, gated, warps, places)
+    }
+
+    /// For a product with rows of so many experts side by side, of which each has as many of the warps. None where they have no equal
+    /// shares.
+    pub(super) fn joined(matrix: &Matrix, slots: usize, multiprocessors: usize) -> Option<Geometry> {
+        let (tiles, blocks) = (matrix.tiles_per_row(), matrix.blocks());
+        let most = if blocks <= multiprocessors { 16 } else { 8 };
+        let shares = |warps: &usize| warps.is_multiple_of(slots) && tiles.is_multiple_of(warps / slots);
+        let warps = (slots..=most).rev().find(shares)?;
+        let places = (16 / warps).max(1) * multiprocessors;
+        matrix
+            .cols
+            .is_multiple_of(TILE_COLS)
+            .then(|| Geometry::of_slots(matrix, Some(slots), blocks, false, warps, places))
+    }
+
+    fn of_slots(
+        matrix: &Matrix,
+        slots: Option<usize>,
+        blocks: usize,
+        gated: bool,
+        warps: usize,
+        places: usize,
+    ) -> Geometry {
         let per = if gated { 2 } else { 1 };
         let units = blocks / per;
         let grid = places.clamp(1, units.max(1));
-        let share = matrix.tiles_per_row().div_ceil(warps);
+        let share = (slots.unwrap_or(1) * matrix.tiles_per_row()).div_ceil(warps);
         let (registers, groups) = match matrix.layout {
             Layout::Codes(codes) => {
                 let supers = if codes.scales.has_supers() { 2 } else { 0 };
@@ -159,12 +186,14 @@ impl Geometry {
             _ => 0,
         };
         let cost = |chunk: usize| chunks(chunk) * (8 * chunk + overhead(chunk));
-        let chunk = (1..=most).rev().min_by_key(|chunk| cost(*chunk)).unwrap_or(1);
+        // What fills a chunk lies behind a row: there may be nothing behind an expert's.
+        let fits = |chunk: &usize| slots.is_none() || share.is_multiple_of(*chunk);
+        let chunk = (1..=most).rev().filter(fits).min_by_key(|chunk| cost(*chunk)).unwrap_or(1);
         let tiles = warps * chunks(chunk) * chunk;
         let most_rows = FEW_ROWS / groups;
         let sums = FEW_ROWS * tiles * 4;
         let (each, more) = ((units / grid) as i32, (units % grid) as i32);
-        Geometry { warps, chunk, ring: ring(chunk), tiles, sums, grid, each, more, per, most_rows }
+        Geometry { warps, chunk, ring: ring(chunk), tiles, sums, grid, each, more, per, slots, most_rows }
     }
 
     /// For a matrix or several that are read once each, on all of a card.
@@ -188,13 +217,14 @@ impl Geometry {
     pub(super) fn options(&self, matrix: &Matrix, norm: NormArgs, experts: bool) -> Vec<String> {
         let mut options = matrix.layout.options();
         options.extend([
-            define("COLS", matrix.cols),
+            define("COLS", matrix.cols * self.slots.unwrap_or(1)),
             define("WARPS", self.warps),
             define("CHUNK", self.chunk),
             define("RING", self.ring),
             define("NORM", norm.kind()),
             define("GATED", u8::from(self.per == 2)),
             define("EXPERTS", u8::from(experts)),
+            define("SLOTS", self.slots.unwrap_or(0)),
         ]);
         options
     }
