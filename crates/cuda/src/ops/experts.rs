@@ -194,7 +194,14 @@ impl Joined {
     }
 
     /// Multiplies so many rows.
-    fn launch(&self, m: &Machine, experts: &Experts, to: Output, [x, routes]: [u64; 2], rows: usize) -> Result<(), CudaError> {
+    fn launch(
+        &self,
+        m: &Machine,
+        experts: &Experts,
+        to: Output,
+        [x, routes]: [u64; 2],
+        rows: usize,
+    ) -> Result<(), CudaError> {
         for (group, stack) in experts.groups.iter().flat_map(|g| g.stacks.iter().map(move |s| (g, s))) {
             let chosen = ExpertsArgs {
                 routes,
@@ -206,14 +213,20 @@ impl Joined {
                 early: i32::from(self.early),
             };
             let mut parts = PartsArgs { count: 1, ..PartsArgs::default() };
-            parts.part[0] = PartArgs { matrix: stack.matrix.tiles(), to: Output { bias: address(stack.bias.as_ref()), ..to }, first: 0 };
+            parts.part[0] = PartArgs {
+                matrix: stack.matrix.tiles(),
+                to: Output { bias: address(stack.bias.as_ref()), ..to },
+                first: 0,
+            };
             let g = self.geometry;
             let (one, norm, each, more, act) = (1i32, NormArgs::default(), g.each, g.more, ActArgs::none());
             let handed = Handed::default();
             let grid = Grid { blocks: [g.grid, rows, 1], threads: g.warps * 32, shared: g.shared(1) };
             // SAFETY: the stack holds whole blocks of tiles of all experts, `Op::Route` writes only ids of experts, and x has a row of
             // all slots for each row; the block has its shared memory.
-            unsafe { self.kernel.launch(&m.stream, grid, args![parts, x, one, norm, each, more, act, handed, chosen])? };
+            unsafe {
+                self.kernel.launch(&m.stream, grid, args![parts, x, one, norm, each, more, act, handed, chosen])?
+            };
         }
         Ok(())
     }
@@ -379,7 +392,8 @@ impl ExpertsDown {
         let x = at(self.x);
         if let Some(joined) = &self.joined {
             let rows_of = m.buf(self.out).width as i32;
-            let to = Output { bias: 0, out: at(self.out), add: self.add.map_or(0, at), scale: self.scale, rows: rows_of };
+            let to =
+                Output { bias: 0, out: at(self.out), add: self.add.map_or(0, at), scale: self.scale, rows: rows_of };
             return joined.launch(m, &self.experts, to, [x, routes], rows);
         }
         let w = Work {
