@@ -225,7 +225,7 @@ impl Joined {
             // SAFETY: the stack holds whole blocks of tiles of all experts, `Op::Route` writes only ids of experts, and x has a row of
             // all slots for each row; the block has its shared memory.
             unsafe {
-                self.kernel.launch(&m.stream, grid, args![parts, x, one, norm, each, more, act, handed, chosen])?
+                self.kernel.launch(&m.stream, grid, args![parts, x, one, norm, each, more, act, handed, chosen])?;
             };
         }
         Ok(())
