@@ -156,7 +156,7 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn codes<const BITS: usize>(p: *const u8, lut: &Self::Lut) -> Self::Wide;
     /// 32 bytes as codes.
     unsafe fn bytes(p: *const u8, lut: &Self::Lut) -> Self::Wide;
-    /// Asks for the cache line at `p`, which may be any address.
+    /// Asks the second cache for the line at `p`, which may be any address: the first has few buffers, for what is wanted now.
     unsafe fn prefetch(p: *const u8);
     /// 32 signed bytes as codes.
     unsafe fn signed(p: *const u8, lut: &Self::Lut) -> Self::Wide;

@@ -1,12 +1,14 @@
-//! Attention of some rows of one sequence, for the query heads of one key head.
+//! Attention of some rows of one sequence, for the query heads of one key head, or of one row for those of several.
 //!
 //! Keys are taken page by page at their absolute places, with an online softmax (Milakov and Gimelshein, 2018): what a query
 //! computes depends on its own place alone, so neighbours, batches and chunks cannot change it. Queries that see the same
 //! keys of a page share each read of it.
 
+mod row;
 mod scores;
 mod values;
 
+use row::attend_row;
 use scores::{scores, soften};
 use values::sum_values;
 
@@ -30,8 +32,10 @@ pub(crate) struct Attention {
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
     pub(crate) rows: usize,
-    /// Query heads of the key head, or some of them.
+    /// Query heads of each key head, or some of them.
     pub(crate) group: usize,
+    /// Key heads, one after the other in q, out, keys and values: one where there are several rows.
+    pub(crate) heads: usize,
     /// Width of a query and of a key, and from token to token of values.
     pub(crate) dim: usize,
     /// Width of a value.
@@ -42,12 +46,12 @@ pub(crate) struct Attention {
     /// The first row's place in its sequence.
     pub(crate) place: usize,
     pub(crate) window: Option<usize>,
-    /// The sinks of the group's heads, `[group]`, or null.
+    /// The sinks of the query heads, `[heads * group]`, or null.
     pub(crate) sinks: *const f32,
     pub(crate) page_tokens: usize,
     /// The sequence's pages, by absolute number; they cover the places that rows see.
     pub(crate) pages: *const u32,
-    /// The keys of the layer and head in page 0, `[page_tokens, dim]`, as they are kept.
+    /// The keys of the layer and first head in page 0, `[heads, page_tokens, dim]`, as they are kept.
     pub(crate) keys: *const u8,
     /// The values likewise, `value_dim` of each `dim`.
     pub(crate) values: *const u8,
@@ -57,9 +61,9 @@ pub(crate) struct Attention {
     pub(crate) scratch: *mut f32,
 }
 
-/// Floats of scratch for blocks of `rows` rows with `group` heads each.
+/// Floats of scratch for blocks of `rows` rows with `group` heads each, or of one row with `rows` key heads.
 pub(crate) fn scratch(rows: usize, group: usize, page_tokens: usize) -> usize {
-    2 * rows * group + QUERIES * page_tokens
+    (2 + 1 + page_tokens) * rows * group + QUERIES * page_tokens
 }
 
 /// The kernel of [`Attention`] for what keys and values are kept as.
@@ -111,15 +115,19 @@ impl<K: Kept> Kernel for Attend<K> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(a: &Attention) {
-        if a.rows == 1 { attend::<S, K, true>(a) } else { attend::<S, K, false>(a) }
+        begin(a);
+        if a.rows == 1 {
+            attend_row::<S, K>(a)
+        } else {
+            attend::<S, K>(a)
+        }
+        end(a);
     }
 }
 
-/// `AHEAD` says that there is so little to do with a page that the next must be asked for: pages are too short for a processor to see
-/// where keys and values go on.
+/// Several rows, page by page.
 #[inline(always)]
-unsafe fn attend<S: Simd, K: Kept, const AHEAD: bool>(a: &Attention) {
-    begin(a);
+unsafe fn attend<S: Simd, K: Kept>(a: &Attention) {
     let first = visible(a, 0).0 / a.page_tokens;
     let last = (a.place + a.rows - 1) / a.page_tokens;
     for page in first..=last {
@@ -131,12 +139,11 @@ unsafe fn attend<S: Simd, K: Kept, const AHEAD: bool>(a: &Attention) {
                 end += 1;
             }
             if keys.0 < keys.1 {
-                queries::<S, K, AHEAD>(a, (row * a.group, end * a.group), page, keys);
+                queries::<S, K>(a, (row * a.group, end * a.group), page, keys);
             }
             row = end;
         }
     }
-    end::<S>(a);
 }
 
 /// The places that a row sees, from and to.
@@ -157,22 +164,23 @@ fn within(a: &Attention, row: usize, page: usize) -> (usize, usize) {
 /// Where a query of the block lies in `q`.
 #[inline(always)]
 fn offset(a: &Attention, query: usize) -> usize {
-    query / a.group * a.stride + query % a.group * a.dim
+    let row = a.heads * a.group;
+    query / row * a.stride + query % row * a.dim
 }
 
 /// Where its output lies in `out`.
 #[inline(always)]
 fn out_offset(a: &Attention, query: usize) -> usize {
-    query / a.group * a.out_stride + query % a.group * a.value_dim
+    let row = a.heads * a.group;
+    query / row * a.out_stride + query % row * a.value_dim
 }
 
 /// The greatest score so far and the sum of the weights, of each query. A sink is a score whose value is zero.
 #[inline(always)]
 unsafe fn begin(a: &Attention) {
-    let queries = a.rows * a.group;
-    for query in 0..queries {
+    for query in 0..a.rows * a.heads * a.group {
         let (most, sum) =
-            if a.sinks.is_null() { (f32::NEG_INFINITY, 0.0) } else { (*a.sinks.add(query % a.group), 1.0) };
+            if a.sinks.is_null() { (f32::NEG_INFINITY, 0.0) } else { (*a.sinks.add(query % (a.heads * a.group)), 1.0) };
         *a.scratch.add(2 * query) = most;
         *a.scratch.add(2 * query + 1) = sum;
         std::ptr::write_bytes(a.out.add(out_offset(a, query)), 0, a.value_dim);
@@ -180,8 +188,8 @@ unsafe fn begin(a: &Attention) {
 }
 
 #[inline(always)]
-unsafe fn end<S: Simd>(a: &Attention) {
-    for query in 0..a.rows * a.group {
+unsafe fn end(a: &Attention) {
+    for query in 0..a.rows * a.heads * a.group {
         let out = a.out.add(out_offset(a, query));
         let total = *a.scratch.add(2 * query + 1);
         for d in 0..a.value_dim {
@@ -192,38 +200,40 @@ unsafe fn end<S: Simd>(a: &Attention) {
 
 /// Queries `from..to` of the block over the tokens `keys` of a page, which all of them see.
 #[inline(always)]
-unsafe fn queries<S: Simd, K: Kept, const AHEAD: bool>(
-    a: &Attention,
-    range: (usize, usize),
-    page: usize,
-    keys: (usize, usize),
-) {
+unsafe fn queries<S: Simd, K: Kept>(a: &Attention, range: (usize, usize), page: usize, keys: (usize, usize)) {
     let (mut from, to) = range;
     while from + QUERIES <= to {
-        page_of::<S, K, QUERIES, AHEAD>(a, from, page, keys);
+        page_of::<S, K, QUERIES>(a, from, page, keys);
         from += QUERIES;
     }
     match to - from {
-        3 => page_of::<S, K, 3, AHEAD>(a, from, page, keys),
-        2 => page_of::<S, K, 2, AHEAD>(a, from, page, keys),
-        1 => page_of::<S, K, 1, AHEAD>(a, from, page, keys),
+        3 => page_of::<S, K, 3>(a, from, page, keys),
+        2 => page_of::<S, K, 2>(a, from, page, keys),
+        1 => page_of::<S, K, 1>(a, from, page, keys),
         _ => {}
     }
 }
 
 #[inline(always)]
-unsafe fn page_of<S: Simd, K: Kept, const Q: usize, const AHEAD: bool>(
-    a: &Attention,
-    query: usize,
-    page: usize,
-    keys: (usize, usize),
-) {
+unsafe fn page_of<S: Simd, K: Kept, const Q: usize>(a: &Attention, query: usize, page: usize, keys: (usize, usize)) {
     let start = (*a.pages.add(page) as usize * a.page + keys.0 * a.dim) * size_of::<K>();
     let tokens = keys.1 - keys.0;
     let weights = a.scratch.add(2 * a.rows * a.group);
-    let next =
-        if page < a.place / a.page_tokens { *a.pages.add(page + 1) as usize * a.page * size_of::<K>() } else { start };
-    scores::<S, K, Q, AHEAD>(a, query, a.keys.add(start), tokens, weights, a.values.add(start));
+    let shrink = weights_of::<S, K, Q, false>(a, query, a.keys.add(start), tokens, weights, a.keys);
+    sum_values::<S, K, Q, false>(a, query, a.values.add(start), tokens, weights, &shrink, a.keys);
+}
+
+/// The weights of some queries for the tokens of a page; gives the factors on what was summed before.
+#[inline(always)]
+unsafe fn weights_of<S: Simd, K: Kept, const Q: usize, const ONE: bool>(
+    a: &Attention,
+    query: usize,
+    keys: *const u8,
+    tokens: usize,
+    weights: *mut f32,
+    ahead: *const u8,
+) -> [f32; Q] {
+    scores::<S, K, Q, ONE>(a, query, keys, tokens, weights, ahead);
     let mut shrink = [1.0f32; Q];
     for i in 0..Q {
         if a.cap > 0.0 {
@@ -231,7 +241,7 @@ unsafe fn page_of<S: Simd, K: Kept, const Q: usize, const AHEAD: bool>(
         }
         shrink[i] = soften::<S>(a.scratch.add(2 * (query + i)), weights.add(i * a.page_tokens), tokens);
     }
-    sum_values::<S, K, Q, AHEAD>(a, query, a.values.add(start), tokens, weights, &shrink, a.keys.add(next));
+    shrink
 }
 
 /// Asks for the lines of `bytes` bytes.

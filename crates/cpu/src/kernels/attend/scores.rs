@@ -4,9 +4,10 @@ use super::{Attention, Kept, ask, offset};
 use crate::simd::Simd;
 use crate::simd::math::exp;
 
-/// `weights[i, t] = scale * q[i] . keys[t]`, four tokens at a time; what lies `ahead` is asked for meanwhile.
+/// `weights[i, t] = scale * q[i] . keys[t]`, four tokens at a time. `ONE` row has so little to do with keys that they are taken in the order in
+/// which they lie, and what lies `ahead` is asked for meanwhile.
 #[inline(always)]
-pub(super) unsafe fn scores<S: Simd, K: Kept, const Q: usize, const AHEAD: bool>(
+pub(super) unsafe fn scores<S: Simd, K: Kept, const Q: usize, const ONE: bool>(
     a: &Attention,
     query: usize,
     keys: *const u8,
@@ -16,23 +17,23 @@ pub(super) unsafe fn scores<S: Simd, K: Kept, const Q: usize, const AHEAD: bool>
 ) {
     let mut token = 0;
     while token + 4 <= tokens {
-        if AHEAD {
+        if ONE {
             ask::<S>(ahead.wrapping_add(token * a.dim * size_of::<K>()), 4 * a.dim * size_of::<K>());
         }
         let mut i = 0;
         // As many sums as registers hold: four queries of sixteen lanes, or two of eight.
         if S::LANES == 16 {
-            four_scores::<S, K, Q>(a, query, keys.add(token * a.dim * size_of::<K>()), weights.add(token));
+            four_scores::<S, K, Q, ONE>(a, query, keys.add(token * a.dim * size_of::<K>()), weights.add(token));
             i = Q;
         }
         while i + 2 <= Q {
             let weights = weights.add(i * a.page_tokens + token);
-            four_scores::<S, K, 2>(a, query + i, keys.add(token * a.dim * size_of::<K>()), weights);
+            four_scores::<S, K, 2, ONE>(a, query + i, keys.add(token * a.dim * size_of::<K>()), weights);
             i += 2;
         }
         if i < Q {
             let weights = weights.add(i * a.page_tokens + token);
-            four_scores::<S, K, 1>(a, query + i, keys.add(token * a.dim * size_of::<K>()), weights);
+            four_scores::<S, K, 1, ONE>(a, query + i, keys.add(token * a.dim * size_of::<K>()), weights);
         }
         token += 4;
     }
@@ -47,7 +48,7 @@ pub(super) unsafe fn scores<S: Simd, K: Kept, const Q: usize, const AHEAD: bool>
 
 /// Scores of `N` queries with four tokens.
 #[inline(always)]
-unsafe fn four_scores<S: Simd, K: Kept, const N: usize>(
+unsafe fn four_scores<S: Simd, K: Kept, const N: usize, const ONE: bool>(
     a: &Attention,
     query: usize,
     keys: *const u8,
@@ -57,20 +58,41 @@ unsafe fn four_scores<S: Simd, K: Kept, const N: usize>(
     for i in 0..N {
         q[i] = a.q.add(offset(a, query + i));
     }
-    let (mut sums, mut at) = ([[S::splat(0.0); 4]; N], 0);
-    while at < a.dim {
-        let width = (a.dim - at).min(S::LANES);
-        let mut key = [S::splat(0.0); 4];
+    let mut sums = [[S::splat(0.0); 4]; N];
+    let whole = a.dim - a.dim % S::LANES;
+    if ONE {
+        // One token after the other, as they lie.
         for t in 0..4 {
-            key[t] = K::load::<S>(keys.add((t * a.dim + at) * size_of::<K>()), width);
-        }
-        for i in 0..N {
-            let q = S::load_some(q[i].add(at), width);
-            for t in 0..4 {
-                sums[i][t] = S::fma(key[t], q, sums[i][t]);
+            let key = keys.add(t * a.dim * size_of::<K>());
+            for at in (0..whole).step_by(S::LANES) {
+                let key = K::vector::<S>(key.add(at * size_of::<K>()));
+                for i in 0..N {
+                    sums[i][t] = S::fma(key, S::load(q[i].add(at)), sums[i][t]);
+                }
             }
         }
-        at += S::LANES;
+    } else {
+        for at in (0..whole).step_by(S::LANES) {
+            let mut key = [S::splat(0.0); 4];
+            for t in 0..4 {
+                key[t] = K::vector::<S>(keys.add((t * a.dim + at) * size_of::<K>()));
+            }
+            for i in 0..N {
+                let q = S::load(q[i].add(at));
+                for t in 0..4 {
+                    sums[i][t] = S::fma(key[t], q, sums[i][t]);
+                }
+            }
+        }
+    }
+    if whole < a.dim {
+        let width = a.dim - whole;
+        for t in 0..4 {
+            let key = K::load::<S>(keys.add((t * a.dim + whole) * size_of::<K>()), width);
+            for i in 0..N {
+                sums[i][t] = S::fma(key, S::load_some(q[i].add(whole), width), sums[i][t]);
+            }
+        }
     }
     for i in 0..N {
         let scores = S::sum4(sums[i]);

@@ -3,10 +3,10 @@
 use super::{Attention, Kept, ask, out_offset};
 use crate::simd::Simd;
 
-/// `out[i] = shrink[i] * out[i] + weights[i] . values`, as many vectors of the head at a time as registers hold sums for;
-/// what lies `ahead` is asked for meanwhile.
+/// `out[i] = shrink[i] * out[i] + weights[i] . values`, as many vectors of the head at a time as registers hold sums for.
+/// For `ONE` row what lies `ahead` is asked for meanwhile.
 #[inline(always)]
-pub(super) unsafe fn sum_values<S: Simd, K: Kept, const Q: usize, const AHEAD: bool>(
+pub(super) unsafe fn sum_values<S: Simd, K: Kept, const Q: usize, const ONE: bool>(
     a: &Attention,
     query: usize,
     values: *const u8,
@@ -20,12 +20,16 @@ pub(super) unsafe fn sum_values<S: Simd, K: Kept, const Q: usize, const AHEAD: b
         out[i] = a.out.add(out_offset(a, query + i));
     }
     let mut at = 0;
+    while ONE && Q <= 2 && S::LANES == 16 && at + 8 * S::LANES <= a.value_dim {
+        sum_vectors::<S, K, Q, 8, ONE>(a, &out, at, values, tokens, weights, shrink, ahead);
+        at += 8 * S::LANES;
+    }
     while S::LANES == 16 && at + 4 * S::LANES <= a.value_dim {
-        sum_vectors::<S, K, Q, 4, AHEAD>(a, &out, at, values, tokens, weights, shrink, ahead);
+        sum_vectors::<S, K, Q, 4, ONE>(a, &out, at, values, tokens, weights, shrink, ahead);
         at += 4 * S::LANES;
     }
     while at + 2 * S::LANES <= a.value_dim {
-        sum_vectors::<S, K, Q, 2, AHEAD>(a, &out, at, values, tokens, weights, shrink, ahead);
+        sum_vectors::<S, K, Q, 2, ONE>(a, &out, at, values, tokens, weights, shrink, ahead);
         at += 2 * S::LANES;
     }
     while at < a.value_dim {
@@ -48,7 +52,7 @@ pub(super) unsafe fn sum_values<S: Simd, K: Kept, const Q: usize, const AHEAD: b
 /// `D` vectors from coordinate `at` on, of each query.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "which values, for which queries, and what comes next")]
-unsafe fn sum_vectors<S: Simd, K: Kept, const Q: usize, const D: usize, const AHEAD: bool>(
+unsafe fn sum_vectors<S: Simd, K: Kept, const Q: usize, const D: usize, const ONE: bool>(
     a: &Attention,
     out: &[*mut f32; Q],
     at: usize,
@@ -65,7 +69,7 @@ unsafe fn sum_vectors<S: Simd, K: Kept, const Q: usize, const D: usize, const AH
         }
     }
     for t in 0..tokens {
-        if AHEAD {
+        if ONE {
             ask::<S>(ahead.wrapping_add((t * a.dim + at) * size_of::<K>()), D * S::LANES * size_of::<K>());
         }
         let mut value = [S::splat(0.0); D];
