@@ -54,7 +54,10 @@ INLINE float e4m3_to_f32(u32 byte) {
     return byte & 0x80 ? -magnitude : magnitude;
 }
 
-// Weights are read once: past the first cache.
+// Weights are read once: past the first cache; or from shared memory, where a kernel has brought them there.
+#if WEIGHTS_IN_SHARED
+template <class T> INLINE T load_once(const T *at) { return *at; }
+#else
 INLINE uint4 load_once(const uint4 *at) {
     uint4 v;
     asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -74,6 +77,7 @@ INLINE u32 load_once(const u32 *at) {
     asm volatile("ld.global.nc.L1::no_allocate.u32 %0, [%1];" : "=r"(v) : "l"(at));
     return v;
 }
+#endif
 
 // What another kernel may have written after this one's multiprocessor last read it.
 INLINE float read_fresh(const float *at) { return *(const volatile float *)at; }

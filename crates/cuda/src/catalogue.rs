@@ -53,11 +53,15 @@ fn of_layout(layout: Layout) -> Vec<Entry> {
             entries.push(("expand.cu", options));
             entries.push(("repack_dense.cu", layout.options()));
             entries.extend(products(layout, 2));
+            entries.extend(chains(layout));
         }
         Layout::Codes(codes) => {
             entries.push(("expand.cu", options));
             entries.push(("repack.cu", codes.repack_options()));
             entries.extend(products(layout, 4));
+            if !codes.scales.has_supers() && is_kind(layout) {
+                entries.extend(chains(layout));
+            }
         }
     }
     entries
@@ -88,6 +92,18 @@ fn products(layout: Layout, chunk: usize) -> Vec<Entry> {
         (8 * 768, 16, 0, 0, 8),
     ];
     all[..if is_kind(layout) { all.len() } else { 1 }].iter().copied().map(product).collect()
+}
+
+/// A chain of matrices that share no columns, and one of matrices that do and whose widths do not come out even.
+fn chains(layout: Layout) -> Vec<Entry> {
+    let chain = |[input, hidden, inner, split_o, split_down, chunk, teams]: [usize; 7]| {
+        let shape =
+            [("INPUT", input), ("HIDDEN", hidden), ("INNER", inner), ("SPLIT_O", split_o), ("SPLIT_DOWN", split_down)];
+        let ring = [("WARPS", 8), ("TEAMS", teams), ("CHUNK", chunk), ("RING", 4), ("DEPTH", 2), ("KEPT", 5)];
+        let shape = shape.into_iter().chain(ring).map(|(name, value)| define(name, value));
+        ("chain.cu", layout.options().into_iter().chain(shape).collect())
+    };
+    [[2048, 2048, 8192, 1, 4, 4, 2], [4096, 2560, 9728, 4, 1, 1, 1]].map(chain).into()
 }
 
 fn attend([dim, values, vec, lanes, group]: [usize; 5], kv: usize, fused: usize) -> Entry {

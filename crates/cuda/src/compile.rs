@@ -13,6 +13,7 @@ use crate::machine::Gather;
 use crate::matrix::{Matrix, Trouble};
 use crate::memory::Memory;
 use crate::ops::attend::{Attend, Parts};
+use crate::ops::chain::{self, Member};
 use crate::ops::conv::Convs;
 use crate::ops::embed::Embed;
 use crate::ops::experts::{ExpertsDown, ExpertsUp, Role};
@@ -41,6 +42,8 @@ pub(crate) struct Compiler<'a> {
     before: Option<Before>,
     /// Routes whose first products of experts are all tiled: what comes after these need not wait for the routes.
     pub(crate) routed: Cell<Option<Buf>>,
+    /// Ops that may be links of a chain, by their place.
+    members: Vec<(usize, Member)>,
 }
 
 impl<'a> Compiler<'a> {
@@ -68,6 +71,7 @@ impl<'a> Compiler<'a> {
             kv_f32,
             before: None,
             routed: Cell::new(None),
+            members: Vec::new(),
         })
     }
 
@@ -75,10 +79,12 @@ impl<'a> Compiler<'a> {
     pub(crate) fn ops(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Vec<Box<dyn Ready>>, CompileError> {
         let total = self.program.ops.len();
         let mut ready = Vec::with_capacity(total);
-        for tagged in &self.program.ops {
-            ready.push(self.op(&tagged.op).map_err(|trouble| self.explain(&tagged.tag, trouble))?);
+        for (place, tagged) in self.program.ops.iter().enumerate() {
+            ready.push(self.op(place, &tagged.op).map_err(|trouble| self.explain(&tagged.tag, trouble))?);
             progress(Progress { done: ready.len(), total });
         }
+        let joined = chain::join(self.library, &self.gather, &self.program.ops, &self.members);
+        joined.map_err(|error| self.explain("a chain", Trouble::Card(error)))?;
         Ok(ready)
     }
 
@@ -90,7 +96,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn op(&mut self, op: &Op) -> Result<Box<dyn Ready>, Trouble> {
+    fn op(&mut self, place: usize, op: &Op) -> Result<Box<dyn Ready>, Trouble> {
         let library = self.library;
         let before = self.before.take();
         Ok(match op {
@@ -101,12 +107,12 @@ impl<'a> Compiler<'a> {
             }
             Op::Project { x, norm, outs } => {
                 let parts = outs.iter().map(|p| self.part(p, 1.0, None)).collect::<Result<Vec<_>, _>>()?;
-                self.products(*x, *norm, parts, None)?
+                self.products(place, *x, *norm, parts, None)?
             }
             Op::Linear { x, norm, proj, scale, add } => {
                 let part = self.part(proj, *scale, *add)?;
                 let before = if let Some(Before::GateUp(gated)) = before { Some(gated) } else { None };
-                self.products(*x, *norm, vec![part], before)?
+                self.products(place, *x, *norm, vec![part], before)?
             }
             Op::GateUp { x, norm, gate, gate_bias, up, up_bias, act, out } => {
                 let input = self.input(*x, *norm)?;
@@ -118,6 +124,7 @@ impl<'a> Compiler<'a> {
                 let ready = GateUp::new(library, &self.gather, input, gate, up, ActArgs::of(*act), *out)?;
                 let ready = Rc::new(ready);
                 self.before = Some(Before::GateUp(Rc::clone(&ready)));
+                self.members.push((place, Member::GateUp(Rc::clone(&ready))));
                 Box::new(ready)
             }
             Op::Conv { .. } => {
@@ -234,13 +241,16 @@ impl<'a> Compiler<'a> {
 
     fn products(
         &mut self,
+        place: usize,
         x: Buf,
         norm: Option<NormW>,
         parts: Vec<Part>,
         before: Option<Rc<GateUp>>,
     ) -> Result<Box<dyn Ready>, Trouble> {
         let input = self.input(x, norm)?;
-        Ok(Box::new(Products::new(self.library, &self.gather, input, parts, before)?))
+        let ready = Rc::new(Products::new(self.library, &self.gather, input, parts, before)?);
+        self.members.push((place, Member::Products(Rc::clone(&ready))));
+        Ok(Box::new(ready))
     }
 
     fn input(&self, x: Buf, norm: Option<NormW>) -> Result<Input, Trouble> {

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use cudarc::driver::{CudaContext, CudaStream, sys::CUdevice_attribute as Attribute};
@@ -50,6 +53,38 @@ static STREAMS: Mutex<()> = Mutex::new(());
 /// Nobody records, and nobody makes a stream, until this is dropped.
 pub(crate) fn hold_streams() -> MutexGuard<'static, ()> {
     STREAMS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The cards, by the bits of their numbers, of which somebody runs chains.
+static CHAINED: AtomicU64 = AtomicU64::new(0);
+
+/// The right to run chains on a card. Their blocks wait for each other, so all of a chain's must run at once: two programs' chains, each with
+/// half of the card, would wait forever. Who comes second does without.
+#[derive(Debug)]
+pub(crate) struct Chains {
+    bit: u64,
+    taken: bool,
+}
+
+impl Chains {
+    /// For a card, not taken yet.
+    pub(crate) fn new(ordinal: usize) -> Chains {
+        Chains { bit: 1_u64.checked_shl(ordinal as u32).unwrap_or(0), taken: false }
+    }
+
+    /// Whether this one may run chains, from now until it is dropped.
+    pub(crate) fn take(&mut self) -> bool {
+        self.taken = self.taken || (self.bit != 0 && CHAINED.fetch_or(self.bit, Ordering::AcqRel) & self.bit == 0);
+        self.taken
+    }
+}
+
+impl Drop for Chains {
+    fn drop(&mut self) {
+        if self.taken {
+            CHAINED.fetch_and(!self.bit, Ordering::AcqRel);
+        }
+    }
 }
 
 /// An opened card.

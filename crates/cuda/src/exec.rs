@@ -8,7 +8,7 @@ use ffai_program::{Buf, Executable, Output, Plan, Program, StepError, StepInputs
 
 use crate::CudaError;
 use crate::ahead::{following, is_foretold};
-use crate::device::hold_streams;
+use crate::device::{Chains, hold_streams};
 use crate::hand_over::HandOver;
 use crate::machine::{Machine, Shape, kv_bytes};
 use crate::ops::Ready;
@@ -37,6 +37,8 @@ pub(crate) struct Exec {
     number: u32,
     /// What that step is, if it was begun before anybody asked for it.
     ahead: Option<StepInputs>,
+    /// Whether this one runs chains, of all that share its card.
+    chains: Chains,
 }
 
 // SAFETY: the driver's objects may be used from any thread that has made their context current, which `step_traced` and `copy_page`
@@ -53,8 +55,8 @@ impl Exec {
         sampler: Sampler,
         hand_over: HandOver,
     ) -> Exec {
-        let graphs = HashMap::new();
-        Exec { name, program, plan, steps, machine, sampler, hand_over, graphs, number: 0, ahead: None }
+        let (graphs, chains) = (HashMap::new(), Chains::new(machine.library.card().ordinal));
+        Exec { name, program, plan, steps, machine, sampler, hand_over, graphs, number: 0, ahead: None, chains }
     }
 
     fn failed(&self, error: &CudaError) -> StepError {
@@ -63,6 +65,12 @@ impl Exec {
 
     fn bind(&self) -> Result<(), CudaError> {
         self.machine.library.card().context.bind_to_thread().map_err(CudaError::driver("select the card"))
+    }
+
+    fn shape(&mut self, inputs: &StepInputs) -> Shape {
+        let shape = Shape::of(inputs);
+        let may = shape.rows == 1 && shape.fused && self.machine.scratch.exchange.len() > 0;
+        Shape { chained: may && self.chains.take(), ..shape }
     }
 
     /// All launches of a step.
@@ -96,7 +104,8 @@ impl Exec {
     /// Begins the step behind one that is on its way, if the card can run it by itself.
     fn run_ahead(&mut self, inputs: &StepInputs) -> Result<(), CudaError> {
         let Some(next) = following(inputs, &self.program, &self.plan) else { return Ok(()) };
-        self.run(Shape::of(&next))?;
+        let shape = self.shape(&next);
+        self.run(shape)?;
         self.number = self.number.wrapping_add(1);
         self.ahead = Some(next);
         Ok(())
@@ -182,7 +191,7 @@ impl Exec {
         trace: Option<&mut dyn FnMut(Traced<'_>)>,
     ) -> Result<Vec<Output>, CudaError> {
         self.bind()?;
-        let shape = Shape::of(inputs);
+        let shape = self.shape(inputs);
         let begun = self.ahead.take().is_some_and(|ahead| trace.is_none() && is_foretold(&ahead, inputs));
         if !begun {
             self.describe(inputs, &shape)?;
@@ -196,7 +205,7 @@ impl Exec {
                 self.run_ahead(inputs)?;
             }
             Some(trace) => {
-                let shape = Shape { fused: false, ..shape };
+                let shape = Shape { fused: false, chained: false, ..shape };
                 for step in &self.steps {
                     step.ready.launch(&self.machine, &shape)?;
                     self.show(step, &shape, trace)?;

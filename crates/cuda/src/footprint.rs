@@ -5,6 +5,7 @@ use ffai_program::{Footprint, Op, Plan, Program, W, WeightSource};
 
 use crate::machine::Needs;
 use crate::matrix::bytes;
+use crate::ops::chain::exchanged;
 use crate::slots;
 use crate::storage::Layout;
 
@@ -44,9 +45,10 @@ fn needs(program: &Program, layouts: &[Layout]) -> Needs {
         match &tagged.op {
             Op::Project { outs, .. } => outs.iter().for_each(|p| product(&mut needs, p.w)),
             Op::Linear { proj, .. } => product(&mut needs, proj.w),
-            Op::GateUp { gate, up, out, .. } => {
+            Op::GateUp { x, gate, up, out, .. } => {
                 [Some(*gate), *up].into_iter().flatten().for_each(|w| product(&mut needs, w));
                 needs.second_factor(width(*out));
+                needs.exchange(exchanged(width(*x), width(*out)));
             }
             Op::ExpertsUp { x, out, .. } => needs.experts_up(width(*x), width(*out)),
             Op::ExpertsDown { routes, out, .. } => needs.experts_down(width(*routes) / 2, width(*out)),

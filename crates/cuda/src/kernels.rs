@@ -22,6 +22,8 @@ macro_rules! files {
 pub(crate) const HEADERS: &[(&str, &str)] = files![
     "common.cuh",
     "weights.cuh",
+    "exchange.cuh",
+    "ring.cuh",
     "epilogue.cuh",
     "norm.cuh",
     "multiply.cuh",
@@ -44,6 +46,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "attend.cu",
     "attend_heads.cu",
     "attend_tiles.cu",
+    "chain.cu",
     "conv.cu",
     "cut.cu",
     "delta.cu",

@@ -10,6 +10,7 @@ use crate::CudaError;
 use crate::kernels::Library;
 use crate::matrix::{TILE_COLS, TILE_ROWS};
 use crate::memory::Memory;
+use crate::ops::chain::SETS;
 use crate::sampler::rows::is_best;
 use crate::slots::Slots;
 use crate::step::StepInfo;
@@ -71,6 +72,8 @@ pub(crate) struct Scratch {
     pub(crate) partials: Memory,
     /// How many ranges of each have ended; zero between kernels.
     pub(crate) arrived: Memory,
+    /// What the blocks of a chain tell each other: `exchange.cuh`. The set of the next chain is zeros.
+    pub(crate) exchange: Memory,
 }
 
 /// What the ops of a program need at most.
@@ -88,6 +91,8 @@ pub(crate) struct Needs {
     pub(crate) partial: usize,
     /// Key heads, times the blocks of query heads that share one.
     pub(crate) arrived: usize,
+    /// Floats that a chain exchanges.
+    pub(crate) exchange: usize,
 }
 
 impl Needs {
@@ -125,13 +130,19 @@ impl Needs {
         self.arrived = self.arrived.max(blocks);
     }
 
+    /// Of a chain of products.
+    pub(crate) fn exchange(&mut self, floats: usize) {
+        self.exchange = self.exchange.max(floats);
+    }
+
     /// Bytes of the scratch under a plan.
     pub(crate) fn bytes(&self, plan: &Plan) -> usize {
         self.parts(plan).iter().sum()
     }
 
-    /// Bytes of input, weights, second factors, products of experts, partial attentions, and of the counts of those that arrived.
-    fn parts(&self, plan: &Plan) -> [usize; 6] {
+    /// Bytes of input, weights, second factors, products of experts, partial attentions, of the counts of those that arrived, and of what
+    /// chains exchange.
+    fn parts(&self, plan: &Plan) -> [usize; 7] {
         let most = plan.rows.max(plan.wanted);
         let split = most.min(SPLIT_ROWS);
         [
@@ -141,6 +152,7 @@ impl Needs {
             self.products * most.min(EXPERT_ROWS),
             split * MOST_RANGES * self.partial * 4,
             split * self.arrived * 4,
+            SETS * self.exchange * 4,
         ]
     }
 }
@@ -157,6 +169,8 @@ pub(crate) struct Shape {
     pub(crate) ranges: usize,
     /// Whether ops may do the work of those before them.
     pub(crate) fused: bool,
+    /// Whether chains of products are one kernel, whose blocks must all run at once: nobody else's do.
+    pub(crate) chained: bool,
     /// Whether a token is wanted that is not the best of the plain logits.
     pub(crate) sampled: bool,
 }
@@ -175,6 +189,7 @@ impl Shape {
             tiles: if prompt { inputs.seqs.iter().map(|s| s.rows.div_ceil(ATTEND_ROWS)).sum() } else { 0 },
             ranges: if rows > SPLIT_ROWS { 1 } else { ranges },
             fused: !prompt,
+            chained: false,
             sampled: inputs.want.iter().any(|wanted| matches!(&wanted.what, Want::Sample(s) if !is_best(s))),
         }
     }
@@ -204,7 +219,7 @@ impl Machine {
         });
         let kv = layouts.iter().zip(&plan.pages);
         let kv = kv.map(|(l, pages)| Memory::zeroed(context, "keys and values", l.page() * pages * kv_bytes(kv_f32)));
-        let [input, weights, up, products, partials, arrived] = needs.parts(plan);
+        let [input, weights, up, products, partials, arrived, exchange] = needs.parts(plan);
         Ok(Machine {
             bufs: bufs.collect::<Result<_, CudaError>>()?,
             kv: kv.collect::<Result<_, CudaError>>()?,
@@ -216,6 +231,7 @@ impl Machine {
                 products: Memory::new(context, "activations", products)?,
                 partials: Memory::new(context, "attention", partials)?,
                 arrived: Memory::zeroed(context, "attention", arrived)?,
+                exchange: Memory::zeroed(context, "activations", exchange)?,
             },
             gathered: program.ops.iter().find_map(|t| match t.op {
                 // Rows that leave the program have to be where it says.

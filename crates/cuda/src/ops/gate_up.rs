@@ -1,9 +1,10 @@
 //! The gated product of an MLP.
 #![expect(unsafe_code, reason = "launches")]
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
+use super::chain::Place;
 use super::input::Input;
 use super::product::{Around, FEW_ROWS, Few, Handed, Many, bare};
 use super::{ActArgs, NormArgs, Ready, address};
@@ -17,15 +18,17 @@ use ffai_program::Buf;
 
 /// The op.
 pub(crate) struct GateUp {
-    input: Input,
-    gate: (Rc<Matrix>, Option<Memory>, Many),
-    up: Option<(Rc<Matrix>, Option<Memory>, Many)>,
-    act: ActArgs,
-    out: Buf,
+    pub(super) input: Input,
+    pub(super) gate: (Rc<Matrix>, Option<Memory>, Many),
+    pub(super) up: Option<(Rc<Matrix>, Option<Memory>, Many)>,
+    pub(super) act: ActArgs,
+    pub(super) out: Buf,
     few: Option<Few>,
     combine: Kernel,
     /// Most rows whose results are handed over in parts to the product that comes next.
     hands: Cell<usize>,
+    /// The chain that it belongs to.
+    pub(super) chain: OnceCell<Place>,
 }
 
 impl GateUp {
@@ -50,7 +53,8 @@ impl GateUp {
         gather.need(|n| n.second_factor(gate.0.rows));
         let up = up.map(with_many).transpose()?;
         let combine = library.kernel("elementwise.cu", "gate", &[])?;
-        Ok(GateUp { input, gate: with_many(gate)?, up, act, out, few, combine, hands: Cell::new(0) })
+        let (hands, chain) = (Cell::new(0), OnceCell::new());
+        Ok(GateUp { input, gate: with_many(gate)?, up, act, out, few, combine, hands, chain })
     }
 
     /// Whether results are from now on handed to `next`, which multiplies `input` with a matrix: where it is them that it wants, and both
@@ -89,6 +93,11 @@ pub(super) unsafe fn combine(
 
 impl Ready for Rc<GateUp> {
     fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
+        if let Some(place) = self.chain.get()
+            && place.launch(m, shape)?
+        {
+            return Ok(());
+        }
         let rows = m.rows(self.input.x, shape);
         let (gate, gate_bias, many) = &self.gate;
         let out = m.at(self.out);

@@ -1,6 +1,7 @@
 //! Ops made ready: which kernels a step of a shape puts on the stream, with which arguments.
 
 pub(crate) mod attend;
+pub(crate) mod chain;
 pub(crate) mod conv;
 pub(crate) mod embed;
 pub(crate) mod experts;

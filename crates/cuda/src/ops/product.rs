@@ -1,8 +1,10 @@
 //! Products with weights: `product.cu` for a few rows, expanded weights and `gemm.cu` for many, `plain.cu` for f32.
 #![expect(unsafe_code, reason = "launches")]
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
+use super::chain::Place;
 use super::gate_up::GateUp;
 use super::input::Input;
 use super::{ActArgs, NormArgs, Ready, address};
@@ -381,13 +383,15 @@ impl Many {
 
 /// `Project` and `Linear`: several matrices over one input.
 pub(crate) struct Products {
-    input: Input,
-    parts: Vec<Part>,
+    pub(super) input: Input,
+    pub(super) parts: Vec<Part>,
     /// Parts of one layout share a launch.
     few: Vec<(Few, Vec<usize>)>,
     many: Vec<Many>,
     /// The gated product whose results these multiply, where it hands them over in parts.
     before: Option<Rc<GateUp>>,
+    /// The chain that it belongs to.
+    pub(super) chain: OnceCell<Place>,
 }
 
 impl Products {
@@ -427,12 +431,17 @@ impl Products {
         let many = parts.iter().map(|p| Many::new(library, gather, &p.matrix)).collect::<Result<_, _>>()?;
         let alone = few.len() == 1 && input.norm.is_none();
         let before = before.filter(|gated| alone && gated.hands_to(&input, &parts[0].matrix, &few[0].0));
-        Ok(Products { input, parts, few, many, before })
+        Ok(Products { input, parts, few, many, before, chain: OnceCell::new() })
     }
 }
 
-impl Ready for Products {
+impl Ready for Rc<Products> {
     fn launch(&self, m: &Machine, shape: &Shape) -> Result<(), CudaError> {
+        if let Some(place) = self.chain.get()
+            && place.launch(m, shape)?
+        {
+            return Ok(());
+        }
         let rows = m.rows(self.input.x, shape);
         if rows == 0 {
             return Ok(());

@@ -1,5 +1,6 @@
 //! The case table. Shapes are odd on purpose: one row, primes, one past a multiple of every vector width.
 
+mod chain;
 mod latent;
 mod mixer;
 mod mlp;
@@ -21,7 +22,8 @@ pub(super) const F32: Storage = Storage::Dense(Float::F32);
 /// Every case.
 pub fn cases() -> Vec<Case> {
     let dense = [products(), mlp::cases(), combs(), embeddings(), gates(), projections(), norms(), caps()];
-    let others = [latent::cases(), experts::cases(), per_layer::cases(), recurrent::cases(), mixer::cases()];
+    let others =
+        [latent::cases(), experts::cases(), per_layer::cases(), recurrent::cases(), mixer::cases(), chain::cases()];
     [dense.concat(), attentions(), others.concat()].concat()
 }
 
