@@ -187,6 +187,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_programs_that_share_a_card_one_has_chains_until_it_is_dropped() {
+        // A card that no other test has.
+        let [mut first, mut second, mut elsewhere] = [63, 63, 62].map(Chains::new);
+        assert!(first.take() && first.take() && !second.take() && elsewhere.take());
+        drop(first);
+        assert!(second.take());
+        assert!(!Chains::new(64).take(), "cards beyond those that are counted have none");
+    }
+
+    #[test]
     fn architectures_are_named_as_the_compiler_names_them() {
         assert_eq!(Arch::CI.map(|arch| arch.to_string()), ["sm_80", "sm_89", "sm_90a", "sm_120"]);
         assert_eq!(Arch { major: 12, minor: 1 }.capability(), "12.1");

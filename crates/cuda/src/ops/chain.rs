@@ -44,7 +44,7 @@ pub(crate) enum Member {
 /// What an op is in a chain.
 pub(crate) enum Place {
     /// It launches the kernel.
-    First(Chain),
+    First(Box<Chain>),
     /// Its work has been done, if that of the first has.
     Later {
         /// The input that must be all rows of the step, where that is a question.
@@ -186,7 +186,7 @@ pub(crate) fn join(
         for products in [down, last] {
             products.chain.get_or_init(|| Place::Later { gathered });
         }
-        o.chain.get_or_init(|| Place::First(chain));
+        o.chain.get_or_init(|| Place::First(Box::new(chain)));
     }
     Ok(())
 }
