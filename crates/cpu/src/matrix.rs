@@ -42,6 +42,10 @@ struct Scales {
     groups: usize,
     /// What they are stored as, where they are floats.
     float: Float,
+    /// Bytes of one.
+    bytes: usize,
+    /// Factor on those of a byte.
+    factor: f32,
     decode: Decode,
 }
 
@@ -61,6 +65,8 @@ impl Matrix {
             Storage::Affine(affine) => Some(Scales {
                 groups: affine.groups(tensor.cols()),
                 float: affine.scales,
+                bytes: affine.scales.size(),
+                factor: 1.0,
                 decode: Decode::Floats {
                     size: affine.scales.size(),
                     decode: StorageKernels::new(level, Storage::Dense(affine.scales))?.decode,
@@ -69,6 +75,8 @@ impl Matrix {
             Storage::Microscaled(micro) => Some(Scales {
                 groups: micro.groups(tensor.cols()),
                 float: Float::F32,
+                bytes: 1,
+                factor: tensor.factor(),
                 decode: Decode::Table(Box::new(tensor.scale_table()?)),
             }),
             Storage::Dense(_) | Storage::Block(_) => None,
@@ -165,14 +173,18 @@ impl Matrix {
             }
             None => &self.tensor.data()[rows.start * row_bytes..rows.end * row_bytes],
         };
-        let (groups, float) = self.scales.as_ref().map_or((0, Float::F32), |scales| (scales.groups, scales.float));
-        let from = if comb.is_some() { 0 } else { rows.start * groups * float.size() };
+        let none = (0, Float::F32, 0, 1.0);
+        let (groups, float, scale_bytes, factor) =
+            self.scales.as_ref().map_or(none, |s| (s.groups, s.float, s.bytes, s.factor));
+        let all =
+            if comb.is_some() { 0..0 } else { rows.start * groups * scale_bytes..rows.end * groups * scale_bytes };
+        let start = |bytes: &[u8]| bytes[all.clone()].as_ptr();
         let stored = match &self.scales {
             Some(Scales { decode: Decode::Floats { .. }, .. }) => {
-                let end = if comb.is_some() { 0 } else { rows.end * groups * float.size() };
-                [self.tensor.scales(), self.tensor.biases()].map(|bytes| bytes[from..end.max(from)].as_ptr())
+                [start(self.tensor.scales()), start(self.tensor.biases())]
             }
-            _ => [std::ptr::null(); 2],
+            Some(Scales { decode: Decode::Table(_), .. }) => [start(self.tensor.scales()), std::ptr::null()],
+            None => [std::ptr::null(); 2],
         };
         Source {
             data: data.as_ptr(),
@@ -183,6 +195,8 @@ impl Matrix {
             groups,
             stored,
             float,
+            scale_bytes,
+            factor,
             units: self.tensor.storage().step().div_ceil(UNIT),
             cols: self.cols(),
         }
@@ -216,6 +230,8 @@ impl Scales {
                     comb: None,
                     stored: [std::ptr::null(); 2],
                     float: Float::F32,
+                    scale_bytes: 0,
+                    factor: 1.0,
                 };
                 let patch = Patch { matrix, rows: 1, col: 0, cols, out, stride: 0, ahead: cols * size };
                 // SAFETY: the numbers are there, and the caller has room for them in whole units.

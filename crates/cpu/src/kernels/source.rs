@@ -22,8 +22,12 @@ pub(crate) struct Source {
     pub(crate) units: usize,
     /// Scales and biases as they are stored: those of row 0, or where rows are left out of the first one stored.
     pub(crate) stored: [*const u8; 2],
-    /// What they are stored as.
+    /// What they are stored as, where they are floats.
     pub(crate) float: Float,
+    /// Bytes of one.
+    pub(crate) scale_bytes: usize,
+    /// Factor on stored scales of a byte.
+    pub(crate) factor: f32,
     pub(crate) cols: usize,
     /// Where rows of `data` are left out; `data` then begins at the first one stored, and row 0 is the first one of interest.
     pub(crate) comb: Option<Comb>,
@@ -47,8 +51,9 @@ impl Source {
             data: self.data.add(stored * self.row_bytes),
             scales: self.scales.wrapping_add(index * self.groups),
             biases: self.biases.wrapping_add(index * self.groups),
-            stored: self.stored.map(|p| p.wrapping_add(stored * self.groups * self.float.size())),
+            stored: self.stored.map(|p| p.wrapping_add(stored * self.groups * self.scale_bytes)),
             float: self.float,
+            factor: self.factor,
         }
     }
 }

@@ -28,6 +28,8 @@ fn line<L: Line>() -> Option<Grouped> {
         Places::EvenOdd => enter::<SpreadLine<1>>,
         Places::Halves => enter::<SpreadLine<2>>,
         Places::Chunks => enter::<SpreadLine<3>>,
+        Places::Split => enter::<SpreadLine<4>>,
+        Places::Quarters => enter::<SpreadLine<5>>,
     };
     let order = match (L::PLACES, L::GROUP) {
         (Places::InOrder, 32) => Order::InOrder32,
@@ -37,6 +39,9 @@ fn line<L: Line>() -> Option<Grouped> {
         (Places::EvenOdd, _) => Order::EvenOdd64,
         (Places::Halves, _) => Order::Halves32,
         (Places::Chunks, _) => Order::Chunks32,
+        (Places::Split, _) => Order::Split64,
+        (Places::Quarters, 32) => Order::Quarters32,
+        (Places::Quarters, _) => Order::Quarters64,
     };
     kernels::<L>(One { order, spread, dot: enter::<LineDot<L>>, stored_scales: L::STORED_SCALES })
 }

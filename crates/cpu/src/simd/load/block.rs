@@ -102,6 +102,7 @@ mod tests {
                 data: block.as_ptr(),
                 scales: [].as_ptr(),
                 biases: [].as_ptr(),
+                factor: 1.0,
                 stored: [[].as_ptr(); 2],
                 float: Float::F32,
             };

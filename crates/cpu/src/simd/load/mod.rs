@@ -28,8 +28,10 @@ pub(crate) struct Row {
     pub(crate) biases: *const f32,
     /// Scales and biases as they are stored, where they are tensors of their own.
     pub(crate) stored: [*const u8; 2],
-    /// What they are stored as.
+    /// What they are stored as, where they are floats.
     pub(crate) float: Float,
+    /// Factor on stored scales of a byte.
+    pub(crate) factor: f32,
 }
 
 /// The order in which a loader gives the numbers of a unit. Inputs are brought into the same order once, which is cheaper
@@ -62,11 +64,17 @@ pub(crate) enum Order {
     Halves32,
     /// Every other group of four groups of 32 and then the others.
     Chunks32,
+    /// The first halves of two groups of 64 and then the others.
+    Split64,
+    /// Every fourth of 256, in groups of 32.
+    Quarters32,
+    /// In groups of 64.
+    Quarters64,
 }
 
 impl Order {
     /// How many there are.
-    pub(crate) const COUNT: usize = 13;
+    pub(crate) const COUNT: usize = 16;
 
     /// All of them; their numbers are their places here.
     pub(crate) const ALL: [Order; Order::COUNT] = [
@@ -83,6 +91,9 @@ impl Order {
         Order::EvenOdd64,
         Order::Halves32,
         Order::Chunks32,
+        Order::Split64,
+        Order::Quarters32,
+        Order::Quarters64,
     ];
 
     /// The slabs of groups of `group` numbers.
@@ -99,8 +110,13 @@ impl Order {
         match self {
             Order::Natural | Order::EvenOdd | Order::HighLow => None,
             Order::Sixteens | Order::EvenOdd16 => Some(16),
-            Order::ThirtyTwos | Order::InOrder32 | Order::EvenOdd32 | Order::Halves32 | Order::Chunks32 => Some(32),
-            Order::SixtyFours | Order::InOrder64 | Order::EvenOdd64 => Some(64),
+            Order::ThirtyTwos
+            | Order::InOrder32
+            | Order::EvenOdd32
+            | Order::Halves32
+            | Order::Chunks32
+            | Order::Quarters32 => Some(32),
+            Order::SixtyFours | Order::InOrder64 | Order::EvenOdd64 | Order::Split64 | Order::Quarters64 => Some(64),
         }
     }
 

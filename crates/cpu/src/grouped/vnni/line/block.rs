@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::super::LANES;
 use super::super::block::{BlockMxfp4, NOTHING, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 use super::super::microscaled::whole;
-use super::{Line, Places, Row};
+use super::{Codes, Line, Places, Row, pair};
 
 /// Where block `index` of a slab begins, of blocks of `bytes` bytes.
 #[inline(always)]
@@ -56,9 +56,10 @@ macro_rules! line {
         impl Line for $name {
             const PLACES: Places = Places::Halves;
             #[inline(always)]
-            unsafe fn codes<const WHOLE: bool>(row: Row, slab: usize, live: usize, v: usize) -> [__m512i; 2] {
+            unsafe fn codes<const WHOLE: bool>(row: Row, slab: usize, live: usize, v: usize) -> Codes {
                 let $b = four::<WHOLE>(row, slab, live, v, $bytes);
-                $codes
+                let [first, second] = $codes;
+                pair(first, second)
             }
         }
     };
@@ -77,11 +78,11 @@ impl Line for Q8_0 {
     const PLACES: Places = Places::InOrder;
 
     #[inline(always)]
-    unsafe fn codes<const WHOLE: bool>(row: Row, slab: usize, live: usize, v: usize) -> [__m512i; 2] {
+    unsafe fn codes<const WHOLE: bool>(row: Row, slab: usize, live: usize, v: usize) -> Codes {
         let first = _mm256_loadu_si256(block::<WHOLE>(row, slab, live, 2 * v, 34).add(2).cast());
         let second = _mm256_loadu_si256(block::<WHOLE>(row, slab, live, 2 * v + 1, 34).add(2).cast());
         let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second);
         // Signed bytes and 128 more.
-        [_mm512_xor_si512(both, _mm512_set1_epi8(-128)); 2]
+        [_mm512_xor_si512(both, _mm512_set1_epi8(-128)); 4]
     }
 }

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::super::LANES;
 use super::super::k::{Q4K, Q5K};
-use super::{Line, Places, Row};
+use super::{Codes, Line, Places, Row};
 
 /// Where block `v / 4` of the two of a slab begins; where there is one, it stands for the other as well.
 #[inline(always)]
@@ -24,8 +24,8 @@ impl Line for Q4K {
     const PLACES: Places = Places::Chunks;
 
     #[inline(always)]
-    unsafe fn codes<const WHOLE: bool>(row: Row, slab: usize, live: usize, v: usize) -> [__m512i; 2] {
-        [nibbles(block(row, slab, live, v, 144).add(16), v); 2]
+    unsafe fn codes<const WHOLE: bool>(row: Row, slab: usize, live: usize, v: usize) -> Codes {
+        [nibbles(block(row, slab, live, v, 144).add(16), v); 4]
     }
 }
 
@@ -33,7 +33,7 @@ impl Line for Q5K {
     const PLACES: Places = Places::Chunks;
 
     #[inline(always)]
-    unsafe fn codes<const WHOLE: bool>(row: Row, slab: usize, live: usize, v: usize) -> [__m512i; 2] {
+    unsafe fn codes<const WHOLE: bool>(row: Row, slab: usize, live: usize, v: usize) -> Codes {
         let block = block(row, slab, live, v, 176);
         let fifths = _mm512_broadcast_i64x4(_mm256_loadu_si256(block.add(16).cast()));
         // Bit `g` of a byte belongs to group `g` of the block.
@@ -41,6 +41,6 @@ impl Line for Q5K {
         let next = group + 2 * 0x0001_0001_0001_0001;
         let shifts = _mm512_set_epi64(next, next, next, next, group, group, group, group);
         let bits = _mm512_and_si512(_mm512_srlv_epi16(fifths, shifts), _mm512_set1_epi8(1));
-        [_mm512_or_si512(nibbles(block.add(48), v), _mm512_slli_epi16::<4>(bits)); 2]
+        [_mm512_or_si512(nibbles(block.add(48), v), _mm512_slli_epi16::<4>(bits)); 4]
     }
 }

@@ -35,15 +35,24 @@ pub(super) trait Line: Loader {
     /// Whether [`Line::of_groups`] reads what the row has stored and not what was decoded.
     const STORED_SCALES: bool = false;
 
-    /// The codes of vector `v` of a slab, unsigned bytes; a second vector where places have two parts. Lanes without a group hold
-    /// anything. `WHOLE` says that all groups are there.
-    unsafe fn codes<const WHOLE: bool>(row: Row, slab: usize, live: usize, v: usize) -> [__m512i; 2];
+    /// The codes of vector `v` of a slab, unsigned bytes, in as many vectors as places have parts; the others are not looked at. Lanes without a
+    /// group hold anything. `WHOLE` says that all groups are there.
+    unsafe fn codes<const WHOLE: bool>(row: Row, slab: usize, live: usize, v: usize) -> Codes;
 
     /// Scales and biases; 0 in lanes without a group.
     #[inline(always)]
     unsafe fn of_groups<const WHOLE: bool>(row: Row, slab: usize, live: usize) -> [__m512; 2] {
         Self::numbers(row, slab, live)
     }
+}
+
+/// The vectors of [`Line::codes`].
+type Codes = [__m512i; 4];
+
+/// One or two vectors of codes.
+#[inline(always)]
+fn pair(first: __m512i, second: __m512i) -> Codes {
+    [first, second, first, second]
 }
 
 /// The kernel of [`Dots`] for a storage.

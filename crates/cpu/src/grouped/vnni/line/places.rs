@@ -13,6 +13,10 @@ pub(in super::super) enum Places {
     Halves,
     /// 128 numbers, of each 64 the first 32 in one vector and the others in the next.
     Chunks,
+    /// 128 numbers, of each 64 the first 32 in a first vector and the others in a second.
+    Split,
+    /// 256 numbers, every fourth in the same of four vectors: the pairs of bits of bytes.
+    Quarters,
 }
 
 impl Places {
@@ -20,7 +24,8 @@ impl Places {
     pub(super) const fn parts(self) -> usize {
         match self {
             Places::InOrder | Places::Chunks => 1,
-            Places::EvenOdd | Places::Halves => 2,
+            Places::EvenOdd | Places::Halves | Places::Split => 2,
+            Places::Quarters => 4,
         }
     }
 
@@ -30,7 +35,7 @@ impl Places {
     }
 
     /// Of number `at` of a slab the vector, the part and the byte. Of sixteen numbers from a multiple of sixteen on, all are side by
-    /// side, or in `EvenOdd` all even ones.
+    /// side, or in `EvenOdd` all even ones, or in `Quarters` every fourth.
     pub(super) const fn place(self, at: usize) -> [usize; 3] {
         let (v, n) = (at / (2 * VECTOR), at % (2 * VECTOR));
         match self {
@@ -38,6 +43,8 @@ impl Places {
             Places::EvenOdd => [v, n % 2, n / 2],
             Places::Halves => [v, n % 32 / 16, n / 32 * 16 + n % 16],
             Places::Chunks => [2 * v + n % 64 / 32, 0, n / 64 * 32 + n % 32],
+            Places::Split => [v, n % 64 / 32, n / 64 * 32 + n % 32],
+            Places::Quarters => [at / (4 * VECTOR), at % 4, at % (4 * VECTOR) / 4],
         }
     }
 
@@ -70,9 +77,9 @@ mod tests {
     #[test]
     fn places_are_different_for_different_numbers_and_groups_have_lanes_of_their_own() {
         let all = [(Places::InOrder, 32), (Places::InOrder, 64), (Places::EvenOdd, 16), (Places::EvenOdd, 32)];
-        for (places, group) in
-            all.into_iter().chain([(Places::EvenOdd, 64), (Places::Halves, 32), (Places::Chunks, 32)])
-        {
+        let others = [(Places::EvenOdd, 64), (Places::Halves, 32), (Places::Chunks, 32), (Places::Split, 64)];
+        let quarters = [(Places::Quarters, 32), (Places::Quarters, 64)];
+        for (places, group) in all.into_iter().chain(others).chain(quarters) {
             let mut met: Vec<_> = (0..group * LANES).map(|at| places.place(at)).collect();
             assert!(
                 met.iter()
