@@ -30,7 +30,7 @@ impl Ready for Attend {
         // Blocks from the last: those of a prompt's end see the most keys, and work that is long should not begin last.
         machine.pool.each(blocks * parts.len(), &|thread, i| {
             let (block, part) = (blocks - 1 - i / parts.len(), i % parts.len());
-            self.block(machine, thread, inputs, block, parts.part(part));
+            self.block(machine, thread, inputs, block, &parts.part(part));
         });
     }
 }
@@ -85,12 +85,12 @@ impl Attend {
         Parts { heads: self.heads, each, splits }
     }
 
-    fn block(&self, machine: &Machine, thread: usize, inputs: &StepInputs, mut block: usize, part: Part) {
+    fn block(&self, machine: &Machine, thread: usize, inputs: &StepInputs, mut block: usize, part: &Part) {
         let mut first = 0;
         for seq in &inputs.seqs {
             if block < blocks_of(seq) {
                 let skip = block * ATTEND_ROWS;
-                return self.rows(machine, thread, seq, (first + skip, skip), &part);
+                return self.rows(machine, thread, seq, (first + skip, skip), part);
             }
             block -= blocks_of(seq);
             first += seq.rows;

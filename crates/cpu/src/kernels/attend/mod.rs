@@ -117,9 +117,9 @@ impl<K: Kept> Kernel for Attend<K> {
     unsafe fn run<S: Simd>(a: &Attention) {
         begin(a);
         if a.rows == 1 {
-            attend_row::<S, K>(a)
+            attend_row::<S, K>(a);
         } else {
-            attend::<S, K>(a)
+            attend::<S, K>(a);
         }
         end(a);
     }
